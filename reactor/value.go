@@ -1,0 +1,156 @@
+package reactor
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is a family of column types whose values have one canonical form. Only
+// these can stand in an equality of a read set (R6): floats, numerics, padded
+// and case-blind texts, ranges and documents have several forms of one value.
+type Kind uint8
+
+// The kinds.
+const (
+	KindNone      Kind = iota // no canonical form: never in an equality
+	KindInt                   // int2, int4, int8: compare across widths
+	KindBool                  //
+	KindUUID                  //
+	KindDate                  //
+	KindTimestamp             // without time zone
+	KindInstant               // with time zone
+	KindBytes                 // bytea
+	KindText                  // text, varchar under a deterministic collation
+	KindEnum                  // by label
+)
+
+// Ordered reports whether the canonical forms of a kind sort as PostgreSQL
+// sorts the values. Text sorts by collation and enums by definition: not they.
+func (k Kind) Ordered() bool {
+	switch k {
+	case KindInt, KindBool, KindUUID, KindDate, KindTimestamp, KindInstant, KindBytes:
+		return true
+	}
+	return false
+}
+
+// KindOf returns the kind of a built-in type by its OID, KindNone for all
+// others. Domains must be resolved first; enums have their own OIDs and
+// collations are the caller's to check.
+func KindOf(typeOID uint32) Kind {
+	switch typeOID {
+	case 20, 21, 23:
+		return KindInt
+	case 16:
+		return KindBool
+	case 2950:
+		return KindUUID
+	case 1082:
+		return KindDate
+	case 1114:
+		return KindTimestamp
+	case 1184:
+		return KindInstant
+	case 17:
+		return KindBytes
+	case 25, 1043:
+		return KindText
+	}
+	return KindNone
+}
+
+// Value is a value's canonical form: equal values have equal bytes, and for
+// ordered kinds the bytes sort as the values.
+type Value string
+
+// IntValue is the form of an integer of any width.
+func IntValue(i int64) Value {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(i)^(1<<63))
+	return Value(b[:])
+}
+
+// BoolValue is the form of a boolean.
+func BoolValue(v bool) Value {
+	if v {
+		return "\x01"
+	}
+	return "\x00"
+}
+
+// UUIDValue is the form of a UUID.
+func UUIDValue(u [16]byte) Value { return Value(u[:]) }
+
+// DateValue is the form of a date, in days since 1970. PostgreSQL's infinities
+// are math.MinInt64 and math.MaxInt64.
+func DateValue(days int64) Value { return IntValue(days) }
+
+// TimeValue is the form of a timestamp with or without zone, in microseconds
+// since 1970 UTC. Infinities as in DateValue.
+func TimeValue(micros int64) Value { return IntValue(micros) }
+
+// ParseValue returns the canonical form of PostgreSQL's text for a value, as it
+// prints with TimeZone UTC, DateStyle ISO and bytea_output hex (C9). JSON's form
+// of timestamps is accepted too. False means that the text has no form here
+// (a year before Christ, say): the caller must then widen.
+func ParseValue(kind Kind, text string) (Value, bool) {
+	switch kind {
+	case KindInt:
+		i, err := strconv.ParseInt(text, 10, 64)
+		return IntValue(i), err == nil
+	case KindBool:
+		return BoolValue(text == "t" || text == "true"), text == "t" || text == "true" || text == "f" || text == "false"
+	case KindUUID:
+		return parseUUID(text)
+	case KindDate:
+		return parseTime(text, "2006-01-02", 24*time.Hour)
+	case KindTimestamp, KindInstant:
+		return parseStamp(kind, text)
+	case KindBytes:
+		raw, ok := strings.CutPrefix(text, `\x`)
+		b, err := hex.DecodeString(raw)
+		return Value(b), ok && err == nil
+	case KindText, KindEnum:
+		return Value(text), true
+	}
+	return "", false
+}
+
+func parseUUID(text string) (Value, bool) {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	return Value(b), err == nil && len(b) == 16
+}
+
+func parseStamp(kind Kind, text string) (Value, bool) {
+	text = strings.Replace(text, "T", " ", 1)
+	layout := "2006-01-02 15:04:05.999999"
+	if kind == KindInstant {
+		layout += "Z07"
+		text = strings.TrimSuffix(text, ":00") // "+00:00" in JSON, "+00" in text
+		if !strings.HasSuffix(text, "infinity") && !strings.HasSuffix(text, "+00") {
+			return "", false
+		}
+	}
+	return parseTime(text, layout, time.Microsecond)
+}
+
+func parseTime(text, layout string, unit time.Duration) (Value, bool) {
+	switch text {
+	case "infinity":
+		return IntValue(math.MaxInt64), true
+	case "-infinity":
+		return IntValue(math.MinInt64), true
+	}
+	t, err := time.Parse(layout, text)
+	if err != nil {
+		return "", false
+	}
+	if unit == time.Microsecond {
+		return IntValue(t.UnixMicro()), true
+	}
+	return IntValue(t.Unix() / 86400), true
+}
