@@ -1,0 +1,46 @@
+// Package reactor decides which live queries a change invalidates and when to
+// run them again.
+//
+// It is pure: it opens no connection, runs no wasm and knows no HTTP. Changes
+// come in through Apply, functions are run by an Executor, results leave as
+// publications, one per group, that writers read.
+//
+// # Promises
+//
+//   - W1: a change that is not visible in a result's snapshot and concerns its
+//     read set leads to another execution. Dirty is state, not an event: an
+//     error or a timeout leaves the group dirty, with back-off.
+//   - W2: a subscription sees results in snapshot order. A cached result is
+//     joined only if it is known to cover the client's stamp (F6).
+//   - W3: a group has at most one execution in flight; N subscribers cost one
+//     execution and one encoding.
+//   - W4: a group is found by its full key, byte for byte (F13).
+//   - W6: recent changes, waves, executions and set sizes have limits in Config.
+//   - W9: a group that cannot be kept fresh says so in its publication.
+//
+// # Shape
+//
+// A core is one tenant's state machine: groups, index, recent changes, schedule.
+// It has no clock: every input carries the time. It has no goroutine: its
+// outputs are collected and handed out by whoever drives it. The loop drives
+// all cores round robin in slices of at most a millisecond (F8), starts waves
+// of executions, and tells the owner of the writers which publications changed.
+//
+//	Apply ──► core.apply ──► index ──► group.invalidate ──► schedule
+//	                                                          │
+//	publication ◄── core.finish ◄── Executor.Execute ◄── wave ┘
+//
+// # Ownership
+//
+// One loop goroutine owns every core. All other goroutines talk to it through
+// Apply, Subscribe, Leave and the results of executions. Publications are
+// written by the loop and read by any number of writers without a lock. The
+// loop never waits for I/O, a guest, a socket or a lock held by one of them, and
+// does nothing per delivery (F9): it publishes per group.
+//
+// # What it does not do
+//
+// It does not read the change log (package changelog), run functions (the
+// host's executor), evaluate policies at subscribe (host/policy), or write
+// frames (host/serve).
+package reactor

@@ -1,0 +1,18 @@
+package reactor
+
+import "errors"
+
+var (
+	// ErrClosed is returned after Run has ended.
+	ErrClosed = errors.New("reactor is closed")
+	// ErrTooManyGroups is returned when a tenant has Config.MaxGroups groups.
+	ErrTooManyGroups = errors.New("too many different live queries")
+	// ErrBehind means that the change log has not been read for MaxStale.
+	ErrBehind = errors.New("the change log cannot be read")
+	// ErrLate means that a change has waited for MaxStale.
+	ErrLate = errors.New("a change is waiting to be shown")
+	// ErrEpoch means that a run read another history than the change log.
+	ErrEpoch = errors.New("the database has a new history that the change log has not reached")
+	// ErrRemoved means that the function is gone.
+	ErrRemoved = errors.New("the function was removed")
+)

@@ -1,0 +1,96 @@
+package reactor
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+)
+
+// Stamp says up to which point of which history a client has been shown state.
+// It is opaque on the wire. The zero Stamp is no point at all.
+type Stamp struct {
+	epoch    uint64 // hash of the epoch; 0 is none
+	snapshot Snapshot
+}
+
+// NewStamp returns the stamp of a snapshot.
+func NewStamp(e Epoch, s Snapshot) Stamp {
+	if e == "" {
+		return Stamp{}
+	}
+	sum := sha256.Sum256([]byte(e))
+	return Stamp{epoch: binary.BigEndian.Uint64(sum[:]) | 1, snapshot: s}
+}
+
+// IsZero reports whether the stamp is no point.
+func (s Stamp) IsZero() bool { return s.epoch == 0 }
+
+// Covers reports whether a client shown s has been shown all of t. A stamp of
+// another epoch cannot be compared and asks for nothing (C4).
+func (s Stamp) Covers(t Stamp) bool {
+	return t.epoch == 0 || t.epoch != s.epoch || s.snapshot.Covers(t.snapshot)
+}
+
+// Later returns the newer of two stamps; of different epochs the receiver, which
+// must be the one shown last.
+func (s Stamp) Later(t Stamp) Stamp {
+	if s.IsZero() || s.epoch == t.epoch && t.snapshot.Covers(s.snapshot) {
+		return t
+	}
+	return s
+}
+
+var errStamp = errors.New("not a stamp that weir gave out")
+
+// maxStamp bounds the text of a stamp: a thousand transactions in progress fit.
+const maxStamp = 16 << 10
+
+// String returns the wire form, empty for the zero stamp.
+func (s Stamp) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	b := binary.BigEndian.AppendUint64(nil, s.epoch)
+	b = binary.AppendUvarint(b, s.snapshot.XMin)
+	b = binary.AppendUvarint(b, s.snapshot.XMax-s.snapshot.XMin)
+	last := s.snapshot.XMin
+	for _, xid := range s.snapshot.XIP {
+		b = binary.AppendUvarint(b, xid-last)
+		last = xid
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ParseStamp reads the wire form. The empty text is the zero stamp.
+func ParseStamp(text string) (Stamp, error) {
+	if text == "" {
+		return Stamp{}, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(text) > maxStamp || len(b) < 10 {
+		return Stamp{}, errStamp
+	}
+	s := Stamp{epoch: binary.BigEndian.Uint64(b)}
+	b = b[8:]
+	next := func() uint64 {
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			err, b = errStamp, nil
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	s.snapshot.XMin = next()
+	s.snapshot.XMax = s.snapshot.XMin + next()
+	last := s.snapshot.XMin
+	for len(b) > 0 && err == nil {
+		last += next()
+		s.snapshot.XIP = append(s.snapshot.XIP, last)
+	}
+	if err != nil || s.epoch == 0 || last > s.snapshot.XMax {
+		return Stamp{}, errStamp
+	}
+	return s, nil
+}
