@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Error is one thing that is wrong with a file.
+type Error struct {
+	File string
+	// Line is 1 for the first line; 0 when the fault has no place.
+	Line int
+	// Text is one sentence with the next step.
+	Text string
+}
+
+// Error returns "file:line: text".
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
+}
+
+// Errors is everything that is wrong with a file, in the order of its lines.
+type Errors []*Error
+
+// maxErrors bounds a report; a file that is wrong everywhere needs no more.
+const maxErrors = 50
+
+// Error returns one line for each error.
+func (e Errors) Error() string {
+	var b strings.Builder
+	for i, one := range e {
+		if i == maxErrors {
+			fmt.Fprintf(&b, "\n%s: and %d more", one.File, len(e)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(one.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives errors.As the single errors.
+func (e Errors) Unwrap() []error {
+	list := make([]error, len(e))
+	for i, one := range e {
+		list[i] = one
+	}
+	return list
+}
+
+// faults collects errors and finds their lines.
+type faults struct {
+	file  string
+	lines map[string]int
+	list  Errors
+}
+
+// at records an error at the line of key, or of the nearest table around it that
+// has one.
+func (f *faults) at(key, format string, args ...any) {
+	f.list = append(f.list, &Error{File: f.file, Line: f.line(key), Text: fmt.Sprintf(format, args...)})
+}
+
+func (f *faults) line(key string) int {
+	for key != "" {
+		if n := f.lines[key]; n > 0 {
+			return n
+		}
+		i := strings.LastIndexAny(key, ".[")
+		key = key[:max(i, 0)]
+	}
+	return 0
+}
+
+// err returns what was collected, sorted, or nil.
+func (f *faults) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(f.list, func(a, b *Error) int { return a.Line - b.Line })
+	return f.list
+}
