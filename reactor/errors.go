@@ -13,6 +13,7 @@ var (
 	ErrLate = errors.New("a change is waiting to be shown")
 	// ErrEpoch means that a run read another history than the change log.
 	ErrEpoch = errors.New("the database has a new history that the change log has not reached")
-	// ErrRemoved means that the function is gone.
-	ErrRemoved = errors.New("the function was removed")
+	// ErrAhead means that the client says that it was shown a state which this
+	// server's database has not reached.
+	ErrAhead = errors.New("the database has not reached the state that was shown before")
 )

@@ -23,8 +23,9 @@ type Execution struct {
 	Last  *Frame // the newest frame, nil at the first run
 	Cause Cause
 
-	group *group
-	begun time.Time
+	group  *group
+	begun  time.Time
+	waited time.Duration
 }
 
 // Result is what came of an Execution.

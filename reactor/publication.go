@@ -22,8 +22,6 @@ func (s Status) String() string {
 		return "stale"
 	case Failed:
 		return "error"
-	case Ended:
-		return "end"
 	}
 	return "unknown"
 }

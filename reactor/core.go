@@ -1,0 +1,249 @@
+package reactor
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+)
+
+// core is one tenant's state machine. It has no clock, no goroutine and does no
+// I/O: every input brings the time, and outputs wait in out until the driver
+// takes them.
+//
+// Invariants:
+//
+//  1. A group that is not dirty and not running has a result that saw every
+//     applied change that concerns its read set.
+//  2. A group's atoms are in the index exactly while it has a result.
+//  3. While a group runs, changes mark it dirty as usual; the result that
+//     arrives is checked against the recent changes that it did not see (F5), so
+//     a mark is never lost and a needless one is taken back.
+//  4. A group with joiners is dirty, running, or waits for a read of the log.
+type core struct {
+	tenant string
+	cfg    *Config
+	rand   *rand.Rand
+
+	groups map[Key]*group
+	index  *index
+	recent *recent
+
+	// Where the change log has been read to.
+	epoch  Epoch
+	cursor Snapshot
+	began  time.Time // when the read began that brought the cursor here
+	read   time.Time // when it was applied, or when the core was made
+	behind bool      // the log has not been read for MaxStale
+
+	batch *Batch // being applied, nil if none
+	at    int    // how many of its changes are applied
+
+	// The schedule.
+	agenda  agenda
+	ready   []*group // due, waiting for a free slot
+	overdue []deadline
+	emptied []deadline
+	joined  map[*group]struct{} // groups with joiners
+
+	subs  int
+	stats coreStats
+	out   outputs
+	hit   []*group // scratch of apply
+}
+
+// outputs is what a core wants done. The driver takes it after each slice.
+type outputs struct {
+	published []*Publication
+	ready     []*Subscription
+	runs      []Run
+	poke      bool
+}
+
+func newCore(tenant string, cfg *Config, now time.Time) *core {
+	seed := cfg.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	return &core{
+		tenant: tenant, cfg: cfg, rand: rand.New(rand.NewPCG(seed, 0)),
+		groups: map[Key]*group{}, index: newIndex(), joined: map[*group]struct{}{},
+		recent: newRecent(cfg.MaxRecent, cfg.RecentAge), began: now, read: now,
+	}
+}
+
+// adopt tells a new core where the log stands, so that it does not have to wait
+// for the next batch.
+func (c *core) adopt(b *Batch) {
+	c.epoch, c.cursor, c.began = b.Epoch, b.Snapshot, b.Began
+	c.recent.reset(b.Snapshot)
+}
+
+// stamp is the point up to which the log is applied.
+func (c *core) stamp() Stamp { return NewStamp(c.epoch, c.cursor) }
+
+// subscribe adds a subscription to the group of its key, made if need be. The
+// answer is in out.ready, at once or later.
+func (c *core) subscribe(now time.Time, s *Subscription) {
+	g := c.groups[s.req.Key]
+	if g == nil {
+		if len(c.groups) >= c.cfg.MaxGroups {
+			s.err = ErrTooManyGroups
+			c.out.ready = append(c.out.ready, s)
+			return
+		}
+		g = c.newGroup(s)
+		c.groups[g.key] = g
+	}
+	g.subs++
+	c.subs++
+	g.empty = time.Time{}
+	s.group, s.pub = g, &g.pub
+	switch {
+	case g.frame == nil && !g.running && !g.dirty:
+		c.invalidate(now, g, Cause{Reason: First})
+	case g.err != nil && !g.running && g.heap != 0:
+		// Somebody asks: do not sit out the back-off, but keep to one a second.
+		if soon := later(now, g.ranAt.Add(time.Second)); soon.Before(g.due) {
+			c.schedule(g, soon)
+		}
+	}
+	g.joiners = append(g.joiners, s)
+	c.joined[g] = struct{}{}
+	if !g.dirty && !g.running {
+		c.out.poke = true // F3: clean is not enough, it must be clean now
+	}
+	c.admit(now, g)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (c *core) newGroup(s *Subscription) *group {
+	g := &group{key: s.req.Key, name: s.req.Name, call: s.req.Call, waves: s.req.Waves}
+	g.pub.Query = base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, c.rand.Uint64()))
+	return g
+}
+
+// leave takes a subscription out. The group lingers.
+func (c *core) leave(now time.Time, s *Subscription) {
+	g := s.group
+	if g == nil {
+		return
+	}
+	s.group = nil
+	g.subs--
+	c.subs--
+	for i, j := range g.joiners {
+		if j == s {
+			g.joiners = append(g.joiners[:i], g.joiners[i+1:]...)
+			break
+		}
+	}
+	if len(g.joiners) == 0 {
+		delete(c.joined, g)
+	}
+	if g.subs > 0 {
+		return
+	}
+	if g.dirty && !g.running {
+		c.remove(g)
+		return
+	}
+	g.empty = now
+	c.emptied = append(c.emptied, deadline{g, now})
+}
+
+// remove forgets a group that nobody listens to.
+func (c *core) remove(g *group) {
+	if g.subs > 0 {
+		panic("BUG: removing a group with subscribers")
+	}
+	c.index.remove(g)
+	g.wakeAt = time.Time{}
+	c.rest(g)
+	delete(c.groups, g.key)
+	delete(c.joined, g)
+	g.key, g.reads, g.concerned, g.empty = "", ReadSet{}, time.Time{}, time.Time{}
+}
+
+// gone reports whether the group was removed.
+func (g *group) gone() bool { return g.key == "" }
+
+// feed takes a batch. It must be applied with step before the next one.
+func (c *core) feed(now time.Time, b *Batch) {
+	c.batch, c.at = b, 0
+	c.stats.batches++
+	newEpoch := !c.epoch.Same(b.Epoch)
+	if b.Resync || newEpoch || !b.Snapshot.Covers(c.cursor) {
+		c.epoch = b.Epoch
+		c.recent.reset(b.Snapshot)
+		c.recent.begin(now, b.Snapshot, b.Snapshot)
+		c.resync(now)
+		return
+	}
+	c.recent.begin(now, c.cursor, b.Snapshot)
+}
+
+// resync makes every group dirty, spread over up to a second so that they do
+// not all ask the database at once.
+func (c *core) resync(now time.Time) {
+	spread := min(time.Second, time.Duration(len(c.groups))*100*time.Microsecond)
+	for _, g := range c.groups {
+		c.invalidate(now, g, Cause{Reason: Resynced})
+		if spread > 0 && g.heap != 0 && g.failures == 0 {
+			c.schedule(g, now.Add(time.Duration(c.rand.Int64N(int64(spread)))))
+		}
+	}
+}
+
+// step applies up to n changes of the batch and reports whether more remain.
+// After the last one the cursor moves: the order is dirty first, then known.
+func (c *core) step(now time.Time, n int) bool {
+	b := c.batch
+	for ; c.at < len(b.Changes) && n > 0; n-- {
+		c.apply(now, &b.Changes[c.at])
+		c.at++
+	}
+	if c.at < len(b.Changes) {
+		return true
+	}
+	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
+	c.checkBehind(now)
+	for g := range c.joined {
+		c.admit(now, g)
+	}
+	return false
+}
+
+// apply marks the groups that a change concerns: those whose read set it meets
+// and whose result did not see it (W1).
+func (c *core) apply(now time.Time, ch *Change) {
+	c.stats.changes++
+	c.recent.add(ch)
+	if ch.Op == DDL {
+		for _, g := range c.groups {
+			if g.frame != nil && (!g.snapshot.Visible(ch.XID) || !g.reads.Derived.Visible(ch.XID)) {
+				c.invalidate(now, g, Cause{Reason: Defined, Change: ch})
+			}
+		}
+		return
+	}
+	c.index.hits(ch, func(g *group) {
+		if !g.snapshot.Visible(ch.XID) {
+			c.hit = append(c.hit, g)
+		}
+	})
+	// Not inside the walk: an unwatched group is removed from the index here.
+	for _, g := range c.hit {
+		if !g.gone() {
+			c.invalidate(now, g, Cause{Reason: Changed, Change: ch})
+		}
+	}
+	clear(c.hit)
+	c.hit = c.hit[:0]
+}

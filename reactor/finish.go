@@ -1,0 +1,141 @@
+package reactor
+
+import "time"
+
+// finish takes the result of an execution.
+func (c *core) finish(now time.Time, e *Execution, r Result) {
+	g := e.group
+	g.running, g.ranAt = false, e.begun
+	c.check(g, &r)
+	c.report(e, &r)
+	if r.Err != nil {
+		c.fail(now, g, e, r.Err)
+	} else {
+		c.accept(now, g, r)
+	}
+	if g.gone() {
+		return
+	}
+	c.admit(now, g)
+	if len(g.joiners) > 0 && !g.dirty {
+		c.out.poke = true // they came while it ran
+	}
+	if g.subs == 0 {
+		g.empty = now
+		c.emptied = append(c.emptied, deadline{g, now})
+	}
+}
+
+// check refuses a result that cannot be compared with what is known.
+func (c *core) check(g *group, r *Result) {
+	if r.Err != nil || c.epoch == "" {
+		return
+	}
+	if !c.epoch.Same(r.Epoch) {
+		// C4: the run read another history than the log. What it saw cannot be
+		// compared with changes until the reader of the log arrives there.
+		r.Err = ErrEpoch
+		c.out.poke = true
+	}
+	if !NewStamp(r.Epoch, r.Snapshot).Covers(g.finished) {
+		r.Err = ErrEpoch // W2: a server that is behind; never shown
+	}
+}
+
+// accept makes a result the group's newest. It is shown even if the group is
+// dirty again, or a hot group would never be shown (F2).
+func (c *core) accept(now time.Time, g *group, r Result) {
+	c.index.remove(g)
+	g.reads, g.snapshot, g.plan = r.Reads, r.Snapshot, r.Plan
+	if g.reads.Derived.IsZero() {
+		g.reads.Derived = r.Snapshot
+	}
+	c.index.add(g)
+	if g.frame == nil || g.frame.Version != r.Frame.Version {
+		g.frame = r.Frame
+	}
+	g.finished = NewStamp(r.Epoch, r.Snapshot)
+	g.failures, g.err = 0, nil
+	g.cost = (3*g.cost + r.Cost) / 4
+	g.concerned, g.late = time.Time{}, false
+	g.wakeAt, g.awake = c.wake(now, r.WakeAt)
+
+	// Marks made while it ran say little: the result's snapshot says it all.
+	marked, since := g.dirty, g.since
+	g.dirty = false
+	if ch, missed := c.recent.missed(&g.reads, g.snapshot); missed {
+		g.misses++
+		c.invalidate(now, g, Cause{Reason: Late, Change: ch})
+		if marked {
+			g.since = since
+		}
+		if g.gone() {
+			return
+		}
+	} else {
+		g.misses = 0
+		c.rest(g)
+	}
+	c.publish(g)
+}
+
+// wake decides when a clean group runs again by itself: when the function asked
+// for it, but at least a second from now (D9), or at the sweep's turn.
+func (c *core) wake(now, asked time.Time) (time.Time, Reason) {
+	var at time.Time
+	why := Swept
+	if c.cfg.Resync > 0 {
+		at = now.Add(c.cfg.Resync*3/4 + time.Duration(c.rand.Int64N(int64(c.cfg.Resync)/2)))
+	}
+	if !asked.IsZero() && (at.IsZero() || asked.Before(at)) {
+		at, why = asked, Woken
+		if soonest := now.Add(time.Second); at.Before(soonest) {
+			at = soonest
+		}
+	}
+	return at, why
+}
+
+// fail leaves the group dirty, with back-off. It says that it is stale: an
+// error that nobody is told of is a lost update (W9).
+func (c *core) fail(now time.Time, g *group, e *Execution, err error) {
+	g.failures++
+	g.err = err
+	wait := c.backoff(g.failures)
+	if err == ErrEpoch {
+		wait = min(wait, 50*time.Millisecond)
+	}
+	if g.subs == 0 {
+		c.remove(g)
+		return
+	}
+	if !g.dirty {
+		g.dirty, g.since = true, now
+	}
+	g.cause = Cause{Reason: Retried, Change: e.Cause.Change, More: e.Cause.More}
+	c.schedule(g, now.Add(wait))
+	c.publish(g)
+}
+
+// report notes a finished run.
+func (c *core) report(e *Execution, r *Result) {
+	g := e.group
+	c.stats.executions++
+	run := Run{
+		Name: g.name, Query: g.pub.Query, Cause: e.Cause, Subscribers: g.subs,
+		Cost: r.Cost, Waited: e.waited, Err: r.Err,
+	}
+	switch {
+	case r.Err != nil:
+		c.stats.failed++
+	default:
+		run.Same = g.frame != nil && g.frame.Version == r.Frame.Version
+		run.Size = r.Frame.Size()
+		if run.Same {
+			c.stats.same++
+		}
+	}
+	if c.cfg.Observe != nil {
+		c.out.runs = append(c.out.runs, run)
+	}
+}

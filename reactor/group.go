@@ -1,0 +1,170 @@
+package reactor
+
+import "time"
+
+// group is one query group: all subscriptions with one key, their newest result
+// and what it depends on. The core owns it.
+//
+// It is idle, queued, running, or running and dirty:
+//
+//	         invalidate            dispatch             finish
+//	idle ───────────────► queued ───────────► running ─────────► idle
+//	                        ▲                  │     ▲
+//	                        │ finish           ▼     │ invalidate: marks, runs once more
+//	                        └─────────── running, dirty
+//
+// Dirty is state, not an event (W1): it is set when a change concerns the group
+// and cleared only by a result that saw the change. A failed run leaves it set.
+type group struct {
+	key   Key
+	name  string
+	call  any
+	waves bool
+	pub   Publication
+
+	// Who listens.
+	subs    int             // subscriptions, joiners included
+	joiners []*Subscription // not ready yet
+	empty   time.Time       // since when nobody listens; zero while somebody does
+
+	// The newest result.
+	frame    *Frame
+	reads    ReadSet
+	snapshot Snapshot
+	plan     any
+	postings []uint32 // where the index has its atoms
+
+	// Coalescing.
+	running   bool
+	dirty     bool
+	cause     Cause     // of the run to come
+	since     time.Time // when it became dirty
+	concerned time.Time // when a change first concerned it; zero: none waits
+	late      bool      // concerned for MaxStale, and said so
+	started   time.Time // dispatch of the last run
+	ranAt     time.Time // dispatch of the last run that has finished
+	finished  Stamp     // of the newest result, at its snapshot
+	changes   int       // changes since the last dispatch
+	misses    int       // results in a row that were dirty at once (F5)
+	cost      time.Duration
+	failures  int
+	err       error // of the last run
+
+	// The schedule: when to look at the group again. heap is its place in it
+	// plus one; 0 means it is not there.
+	due    time.Time
+	heap   int
+	wakeAt time.Time // run again then, whether dirty or not; zero: never
+	awake  Reason    // why, Woken or Swept
+}
+
+// invalidate marks the group dirty.
+func (c *core) invalidate(now time.Time, g *group, cause Cause) {
+	if g.dirty {
+		g.cause.More++
+	} else {
+		g.dirty, g.since, g.cause = true, now, cause
+	}
+	g.changes++
+	if g.concerned.IsZero() && cause.Reason != Swept && cause.Reason != Woken {
+		g.concerned = now
+		c.overdue = append(c.overdue, deadline{g, now})
+	}
+	if g.subs == 0 && !g.running {
+		// F12: a dirty group is never served from cache, and nobody waits.
+		c.remove(g)
+		return
+	}
+	if !g.running {
+		c.schedule(g, c.dueTime(now, g))
+	}
+}
+
+// dueTime decides when a dirty group may run. An idle group runs at once. One
+// that keeps changing waits for its own cost times the changes that came since
+// its last run: with r changes a second and a cost of c this settles at
+// c/(1-rc), which is next to nothing while the group keeps up and MaxDebounce
+// when it does not, so that bursts collapse into one run.
+func (c *core) dueTime(now time.Time, g *group) time.Time {
+	if g.failures > 0 {
+		return g.due // back-off, set by fail
+	}
+	wait := min(c.cfg.MaxDebounce, g.cost*time.Duration(1+min(g.changes, 1<<16)))
+	if g.misses > 1 {
+		// The result was late several times in a row: something outruns it.
+		wait = max(wait, min(c.cfg.MaxDebounce, time.Millisecond<<min(g.misses, 12)))
+	}
+	if due := g.started.Add(wait); due.After(now) {
+		return due
+	}
+	return now
+}
+
+// backoff is the wait after n failures in a row: 100 ms doubling to 30 s, then
+// a quarter more or less, so that groups that failed together part.
+func (c *core) backoff(n int) time.Duration {
+	wait := min(30*time.Second, 100*time.Millisecond<<min(n-1, 10))
+	return wait*3/4 + time.Duration(c.rand.Int64N(int64(wait)/2))
+}
+
+// status says what can be said of the group's result now.
+func (c *core) status(g *group) (Status, error) {
+	switch {
+	case g.err != nil && g.frame == nil:
+		return Failed, g.err
+	case g.err != nil:
+		return Stale, g.err
+	case c.behind:
+		return Stale, ErrBehind
+	case g.late:
+		return Stale, ErrLate
+	}
+	return Live, nil
+}
+
+// publish makes the group's state public, and tells the writers if there is
+// something to show: another frame or another status (F10).
+func (c *core) publish(g *group) {
+	status, err := c.status(g)
+	last := g.pub.State()
+	g.pub.publish(State{Status: status, Frame: g.frame, At: g.finished, Err: err})
+	if last == nil || last.Frame != g.frame || last.Status != status {
+		c.out.published = append(c.out.published, &g.pub)
+	}
+}
+
+// fresh reports whether the group's state may be shown to a joiner: it was read
+// after the joiner came (F3), and is not older than what the client was shown
+// (F6). A failed run is shown too.
+func (c *core) fresh(g *group, s *Subscription) bool {
+	ran := !g.ranAt.Before(s.arrived)
+	if g.err != nil {
+		return ran
+	}
+	clean := g.frame != nil && !g.dirty && !g.running
+	known := clean && !c.began.Before(s.arrived)
+	covers := g.finished.Covers(s.req.At) || clean && c.stamp().Covers(s.req.At)
+	return g.frame != nil && (ran || known) && covers
+}
+
+// admit makes ready the joiners whose wait is over.
+func (c *core) admit(now time.Time, g *group) {
+	waiting := g.joiners[:0]
+	for _, s := range g.joiners {
+		switch {
+		case c.fresh(g, s):
+			c.out.ready = append(c.out.ready, s)
+		case !g.dirty && !g.running && now.Sub(s.arrived) > c.cfg.MaxStale:
+			// Clean for so long, and still not what the client was shown.
+			s.err = ErrAhead
+			c.out.ready = append(c.out.ready, s)
+		default:
+			waiting = append(waiting, s)
+		}
+	}
+	clear(g.joiners[len(waiting):])
+	g.joiners = waiting
+	if len(waiting) == 0 {
+		delete(c.joined, g)
+	}
+}

@@ -1,0 +1,342 @@
+package reactor
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Reactor drives one core per tenant. It is safe for concurrent use.
+type Reactor struct {
+	cfg     Config
+	batches chan *Batch   // at most one waits: the log is read no faster than applied
+	wake    chan struct{} // something is in the inbox
+	done    chan struct{} // Run has ended
+
+	mu     sync.Mutex // protects the fields below
+	inbox  inbox
+	stats  Stats
+	closed bool
+
+	// Owned by the loop.
+	cores   map[string]*core
+	order   []*core // round robin
+	last    *Batch  // the newest batch, for cores made later
+	flights map[*core]int
+	waves   int
+	running int
+	wg      sync.WaitGroup // executions
+}
+
+// inbox is what other goroutines hand to the loop. It is bounded by what they
+// hold: a subscription enters and leaves once, an execution finishes once.
+type inbox struct {
+	subs     []*Subscription
+	leaves   []*Subscription
+	finished []flight
+}
+
+// flight is one wave and what came of it.
+type flight struct {
+	core    *core
+	wave    []*Execution
+	results []Result
+}
+
+// slice is how long one core may keep the loop before the next one's turn (F8).
+const slice = time.Millisecond
+
+// New returns a Reactor that does nothing until Run.
+func New(cfg Config) *Reactor {
+	return &Reactor{
+		cfg:     cfg.withDefaults(),
+		batches: make(chan *Batch, 1),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		cores:   map[string]*core{},
+		flights: map[*core]int{},
+	}
+}
+
+// Apply hands over what became visible in the database. It waits while an
+// earlier batch is still being applied. The batch must not be changed later.
+// Batches must come in the order of their snapshots. It returns ErrClosed or
+// ctx's error.
+func (r *Reactor) Apply(ctx context.Context, b Batch) error {
+	select {
+	case r.batches <- &b:
+		r.signal()
+		return nil
+	case <-r.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Subscribe asks for a live result. It returns at once; Request.Ready tells when
+// there is something to show, or why there never will be.
+func (r *Reactor) Subscribe(req Request) *Subscription {
+	s := &Subscription{req: req, reactor: r, arrived: r.cfg.Now()}
+	r.mu.Lock()
+	closed := r.closed
+	if !closed {
+		r.inbox.subs = append(r.inbox.subs, s)
+	}
+	r.mu.Unlock()
+	if closed {
+		s.refuse(ErrClosed)
+		return s
+	}
+	r.signal()
+	return s
+}
+
+// refuse makes a subscription ready that will never have a state.
+func (s *Subscription) refuse(err error) {
+	s.err = err
+	if s.req.Ready != nil {
+		s.req.Ready(s)
+	}
+}
+
+func (r *Reactor) leave(s *Subscription) {
+	r.mu.Lock()
+	r.inbox.leaves = append(r.inbox.leaves, s)
+	r.mu.Unlock()
+	r.signal()
+}
+
+// Stats returns figures that are at most a moment old.
+func (r *Reactor) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stats
+}
+
+func (r *Reactor) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run drives the cores until ctx ends and all executions have returned. It may
+// be called once.
+func (r *Reactor) Run(ctx context.Context) error {
+	defer close(r.done)
+	defer r.refuse()
+	defer r.wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // before Wait: executions in flight end with the loop
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if r.turn(ctx) {
+			continue
+		}
+		timer.Reset(r.sleep())
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// refuse tells those who still wait that nothing will come.
+func (r *Reactor) refuse() {
+	r.mu.Lock()
+	r.closed = true
+	waiting := r.inbox.subs
+	r.inbox = inbox{}
+	r.mu.Unlock()
+	for _, c := range r.order {
+		for g := range c.joined {
+			waiting = append(waiting, g.joiners...)
+		}
+	}
+	for _, s := range waiting {
+		s.refuse(ErrClosed)
+	}
+}
+
+// turn gives each core a slice and hands out what it wants done. It reports
+// whether a core has more to do.
+func (r *Reactor) turn(ctx context.Context) bool {
+	r.receive()
+	more := false
+	for _, c := range r.order {
+		more = r.drive(c) || more
+		r.hand(&c.out)
+	}
+	if len(r.order) > 1 {
+		r.order = append(r.order[1:], r.order[0])
+	}
+	r.start(ctx)
+	r.count()
+	return more || len(r.batches) > 0 && !r.applying()
+}
+
+// receive moves the inbox into the cores. A batch goes to every core; each looks
+// only at what its own groups read.
+func (r *Reactor) receive() {
+	r.mu.Lock()
+	in := r.inbox
+	r.inbox = inbox{}
+	r.mu.Unlock()
+	for _, f := range in.finished {
+		r.waves--
+		r.flights[f.core]--
+		r.running -= len(f.wave)
+		now := r.cfg.Now()
+		for i, e := range f.wave {
+			f.core.finish(now, e, f.results[i])
+		}
+	}
+	for _, s := range in.subs {
+		r.core(s.req.Tenant).subscribe(r.cfg.Now(), s)
+	}
+	for _, s := range in.leaves {
+		r.core(s.req.Tenant).leave(r.cfg.Now(), s)
+	}
+	if r.applying() {
+		return
+	}
+	select {
+	case b := <-r.batches:
+		r.last = b
+		now := r.cfg.Now()
+		for _, c := range r.order {
+			c.feed(now, b)
+		}
+	default:
+	}
+}
+
+// applying reports whether a core has not finished the last batch.
+func (r *Reactor) applying() bool {
+	for _, c := range r.order {
+		if c.batch != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// core returns a tenant's core, made at its first subscription.
+func (r *Reactor) core(tenant string) *core {
+	c := r.cores[tenant]
+	if c == nil {
+		c = newCore(tenant, &r.cfg, r.cfg.Now())
+		if r.last != nil {
+			c.adopt(r.last)
+		}
+		r.cores[tenant] = c
+		r.order = append(r.order, c)
+	}
+	return c
+}
+
+// drive applies changes for at most a slice and reports whether more remain.
+func (r *Reactor) drive(c *core) bool {
+	now := r.cfg.Now()
+	end := now.Add(slice)
+	more := c.batch != nil
+	for more && now.Before(end) {
+		more = c.step(now, 64)
+		now = r.cfg.Now()
+	}
+	c.tick(now)
+	return more
+}
+
+// hand gives a core's outputs to those who wait for them.
+func (r *Reactor) hand(out *outputs) {
+	if len(out.published) > 0 && r.cfg.Published != nil {
+		r.cfg.Published(out.published)
+	}
+	for _, s := range out.ready {
+		if s.req.Ready != nil {
+			s.req.Ready(s)
+		}
+	}
+	for _, run := range out.runs {
+		r.cfg.Observe(run)
+	}
+	if out.poke && r.cfg.Poke != nil {
+		r.cfg.Poke()
+	}
+	*out = outputs{}
+}
+
+// start begins as many waves as there are free slots, one core after another.
+func (r *Reactor) start(ctx context.Context) {
+	for started := true; started; {
+		started = false
+		for _, c := range r.order {
+			if r.waves >= r.cfg.MaxExecutions {
+				return
+			}
+			if len(c.ready) == 0 || r.flights[c] >= r.cfg.TenantExecutions {
+				continue
+			}
+			if wave := c.wave(r.cfg.Now(), r.share(c)); len(wave) > 0 {
+				r.launch(ctx, c, wave)
+				started = true
+			}
+		}
+	}
+}
+
+// share is how many ready groups one wave should take: all cores of the machine
+// busy, but no transaction longer than need be.
+func (r *Reactor) share(c *core) int {
+	free := min(r.cfg.MaxExecutions-r.waves, r.cfg.TenantExecutions-r.flights[c], runtime.GOMAXPROCS(0))
+	return min(r.cfg.MaxWave, (len(c.ready)+free-1)/free)
+}
+
+// launch runs a wave in a goroutine of its own.
+func (r *Reactor) launch(ctx context.Context, c *core, wave []*Execution) {
+	r.waves++
+	r.flights[c]++
+	r.running += len(wave)
+	r.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, r.cfg.Deadline)
+		defer cancel()
+		results := r.cfg.Executor.Execute(ctx, wave)
+		if len(results) != len(wave) {
+			panic("BUG: the executor returned another number of results")
+		}
+		r.mu.Lock()
+		r.inbox.finished = append(r.inbox.finished, flight{c, wave, results})
+		r.mu.Unlock()
+		r.signal()
+	})
+}
+
+// sleep is how long nothing will happen by itself.
+func (r *Reactor) sleep() time.Duration {
+	now := r.cfg.Now()
+	wait := time.Hour
+	for _, c := range r.order {
+		wait = min(wait, c.next().Sub(now))
+	}
+	return max(wait, 0)
+}
+
+// count publishes the figures.
+func (r *Reactor) count() {
+	now := r.cfg.Now()
+	s := Stats{Running: r.running, Waves: r.waves}
+	for _, c := range r.order {
+		s.add(c, now)
+	}
+	r.mu.Lock()
+	r.stats = s
+	r.mu.Unlock()
+}
