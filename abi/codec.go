@@ -1,7 +1,6 @@
 package abi
 
 import (
-	"encoding/binary"
 	"math"
 	"strconv"
 )
@@ -73,13 +72,13 @@ func AppendFloat(dst []byte, f float64) []byte {
 	f32 := float32(f)
 	if float64(f32) != f {
 		dst = append(dst, cborF64)
-		return binary.BigEndian.AppendUint64(dst, math.Float64bits(f))
+		return appendUint(dst, math.Float64bits(f), 8)
 	}
 	if h, ok := toHalf(f32); ok {
 		return append(dst, cborF16, byte(h>>8), byte(h))
 	}
 	dst = append(dst, cborF32)
-	return binary.BigEndian.AppendUint32(dst, math.Float32bits(f32))
+	return appendUint(dst, uint64(math.Float32bits(f32)), 4)
 }
 
 // AppendText appends a string, which must be valid UTF-8.
@@ -162,9 +161,18 @@ func appendHead(dst []byte, major byte, arg uint64) []byte {
 	case arg <= math.MaxUint16:
 		return append(dst, major|25, byte(arg>>8), byte(arg))
 	case arg <= math.MaxUint32:
-		return binary.BigEndian.AppendUint32(append(dst, major|26), uint32(arg))
+		return appendUint(append(dst, major|26), arg, 4)
 	}
-	return binary.BigEndian.AppendUint64(append(dst, major|27), arg)
+	return appendUint(append(dst, major|27), arg, 8)
+}
+
+// appendUint appends the last size bytes of u, most significant first. The
+// standard library's encoding/binary would bring reflect into every guest.
+func appendUint(dst []byte, u uint64, size int) []byte {
+	for shift := 8 * (size - 1); shift >= 0; shift -= 8 {
+		dst = append(dst, byte(u>>shift))
+	}
+	return dst
 }
 
 // toHalf returns the half-precision bits of f and whether they are exact.

@@ -15,7 +15,57 @@ type Decision struct {
 }
 
 // AppendDecision appends d as deterministic CBOR.
-func AppendDecision(dst []byte, d *Decision) []byte { return dst }
+func AppendDecision(dst []byte, d *Decision) []byte {
+	var m mapBuilder
+	m.put("allow", Bool(d.Allow))
+	if d.Reason != "" {
+		m.put("reason", Text(cut(d.Reason, MaxError)))
+	}
+	if !d.Scope.IsNull() {
+		m.put("scope", d.Scope)
+	}
+	if d.WakeAt != 0 {
+		m.put("wake_at", Int(d.WakeAt))
+	}
+	return m.value().AppendCBOR(dst)
+}
 
-// DecodeDecision decodes strictly.
-func DecodeDecision(data []byte) (*Decision, error) { return &Decision{}, nil }
+// DecodeDecision decodes a policy's answer strictly: allow is required and a
+// boolean, the scope is a map of scalars, unknown keys are refused, so that a
+// mistake never reads as an answer. Errors are *CodecError or *ManifestError.
+func DecodeDecision(data []byte) (*Decision, error) {
+	v, err := DecodeCBOR(data)
+	if err != nil {
+		return nil, err
+	}
+	var r reader
+	d := &Decision{}
+	m := r.object("decision", v, "allow", "reason", "scope", "wake_at")
+	allow, there := m.v.Get("allow")
+	if ok := false; there {
+		if d.Allow, ok = allow.AsBool(); !ok {
+			r.fault(m.at("allow"), "want a boolean, found "+allow.Type().String())
+		}
+	} else {
+		r.fault(m.at("allow"), "missing: a policy must say whether it allows")
+	}
+	d.Reason = r.text(m, "reason", false)
+	if len(d.Reason) > MaxError {
+		r.fault(m.at("reason"), "longer than the bound")
+	}
+	d.WakeAt = r.integer(m, "wake_at")
+	d.Scope, _ = m.v.Get("scope")
+	if t := d.Scope.Type(); t != TypeMap && t != TypeNull {
+		r.fault(m.at("scope"), "want a map, found "+t.String())
+	}
+	for i := range d.Scope.Len() {
+		if t := d.Scope.At(i).Type(); t == TypeArray || t == TypeMap {
+			r.fault(m.at("scope")+"."+d.Scope.Key(i), "want a scalar, found "+t.String())
+		}
+	}
+	if err := r.err(); err != nil {
+		// A malformed answer allows nothing, even for who forgets the error.
+		return nil, err
+	}
+	return d, nil
+}

@@ -1,7 +1,6 @@
 package abi
 
 import (
-	"encoding/binary"
 	"math"
 	"unicode/utf8"
 )
@@ -252,15 +251,8 @@ func (d *Decoder) head() (head, error) {
 	if len(rest) < size {
 		return head{}, d.fault("the data ends inside an item")
 	}
-	switch size {
-	case 1:
-		h.arg = uint64(rest[0])
-	case 2:
-		h.arg = uint64(binary.BigEndian.Uint16(rest))
-	case 4:
-		h.arg = uint64(binary.BigEndian.Uint32(rest))
-	case 8:
-		h.arg = binary.BigEndian.Uint64(rest)
+	for _, b := range rest[:size] {
+		h.arg = h.arg<<8 | uint64(b)
 	}
 	h.next = d.off + 1 + size
 	return h, nil

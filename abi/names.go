@@ -56,3 +56,6 @@ const (
 	// MaxManifest is the largest manifest in bytes.
 	MaxManifest = 1 << 20
 )
+
+// maxName is the longest name of a function, field or parameter in bytes.
+const maxName = 128
