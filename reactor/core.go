@@ -41,6 +41,7 @@ type core struct {
 
 	// The schedule.
 	agenda  agenda
+	turns   uint64
 	ready   []*group // due, waiting for a free slot
 	overdue []deadline
 	emptied []deadline

@@ -53,6 +53,7 @@ type group struct {
 	// The schedule: when to look at the group again. heap is its place in it
 	// plus one; 0 means it is not there.
 	due    time.Time
+	turn   uint64 // breaks ties
 	heap   int
 	wakeAt time.Time // run again then, whether dirty or not; zero: never
 	awake  Reason    // why, Woken or Swept

@@ -9,8 +9,13 @@ import (
 // dirty ones to run, others to wake.
 type agenda []*group
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].due.Before(a[j].due) }
+func (a agenda) Len() int { return len(a) }
+func (a agenda) Less(i, j int) bool {
+	if a[i].due.Equal(a[j].due) {
+		return a[i].turn < a[j].turn // first come, first served
+	}
+	return a[i].due.Before(a[j].due)
+}
 func (a agenda) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
 	a[i].heap, a[j].heap = i+1, j+1
@@ -36,6 +41,8 @@ func (a *agenda) Pop() any {
 // schedule looks at g again at the given time.
 func (c *core) schedule(g *group, at time.Time) {
 	g.due = at
+	c.turns++
+	g.turn = c.turns
 	if g.heap != 0 {
 		heap.Fix(&c.agenda, g.heap-1)
 		return
