@@ -1,0 +1,311 @@
+package weir
+
+import (
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"weir/abi"
+	"weir/plugins/guest/internal/door"
+)
+
+// Statement is a SELECT with arguments A and rows R; Select makes it. It is
+// immutable and safe for concurrent use.
+//
+// Given to Query it is the whole function: the host runs it and the guest is
+// never entered. In a handler it is called:
+//
+//	rooms, err := mine.All(c, MineArgs{Me: a.Me})
+//	room, err := byID.One(c, RoomArgs{ID: a.Room})
+type Statement[A, R any] struct{ s *statement }
+
+// Command is an INSERT, UPDATE, DELETE or MERGE with arguments A and returned
+// rows R; Exec makes it. It is immutable and safe for concurrent use. Only
+// mutations may run it.
+type Command[A, R any] struct{ s *statement }
+
+// None is the row type of a Command that returns none.
+type None struct{}
+
+// Select declares a SELECT. Call it at package level, in a var.
+//
+// A is a struct; each $name in sql is its field of that name. A fragment in
+// braces, {and author = $author}, is kept only when all its names are present,
+// that is, not nil. R is a struct whose fields are the columns, in the order of
+// the select list.
+//
+//	var list = weir.Select[ListArgs, Message](`
+//		select id, author, body, sent_at from messages
+//		where room_id = $room {and author = $author}
+//		order by id desc limit $limit`, weir.Key("id"))
+func Select[A, R any](sql string, options ...StatementOption) *Statement[A, R] {
+	return &Statement[A, R]{standard.addStatement(newStatement[A, R](sql, false, options))}
+}
+
+// Exec declares a statement that writes. Call it at package level, in a var. A
+// and sql are as for Select; R is what RETURNING gives, or None.
+//
+//	var rename = weir.Exec[RenameArgs, weir.None](`update rooms set name = $name where id = $room`)
+func Exec[A, R any](sql string, options ...StatementOption) *Command[A, R] {
+	return &Command[A, R]{standard.addStatement(newStatement[A, R](sql, true, options))}
+}
+
+// StatementOption is Key or Nest.
+type StatementOption func(*statement)
+
+// Key names the columns that tell rows apart. With it clients get only the rows
+// that changed.
+func Key(columns ...string) StatementOption {
+	return func(s *statement) { s.key = columns }
+}
+
+// Nest puts the rows of child into each row, under name. The host collects the
+// values of column on, gives them to child as its only parameter, a set, and
+// groups child's rows by column:
+//
+//	var members = weir.Select[struct{ Rooms []int64 }, Member](
+//		`select room_id, user_id as "user" from members where room_id = any($rooms)`)
+//	var rooms = weir.Select[MineArgs, Room](`select id, name from rooms`,
+//		weir.Nest("members", "id", members, "room_id"))
+//
+// A handler that reads the rows finds the child's in the field of that name, a
+// slice, if the row type has one.
+func Nest(name, on string, child AnyStatement, column string) StatementOption {
+	return func(s *statement) {
+		s.nests = append(s.nests, nest{name, on, child.core(), column})
+	}
+}
+
+// AnyStatement is a *Statement or a *Command.
+type AnyStatement interface{ core() *statement }
+
+// Returns is a *Statement or *Command with rows R. Tests use it.
+type Returns[R any] interface {
+	AnyStatement
+	returns(R)
+}
+
+// Takes is a *Statement or *Command with arguments A. Tests use it.
+type Takes[A any] interface {
+	AnyStatement
+	takes(A)
+}
+
+func (s *Statement[A, R]) core() *statement { return s.s }
+func (s *Command[A, R]) core() *statement   { return s.s }
+func (*Statement[A, R]) returns(R)          {}
+func (*Command[A, R]) returns(R)            {}
+func (*Statement[A, R]) takes(A)            {}
+func (*Command[A, R]) takes(A)              {}
+
+// statement is a Statement or Command without its types.
+type statement struct {
+	index   int32 // in the manifest: the order of declaration
+	sql     string
+	writes  bool
+	policy  bool // AllowIf: Go code cannot run it
+	key     []string
+	nests   []nest
+	argType reflect.Type
+	args    []field // what the arguments' struct has
+	params  []param // what the text wants, in order
+	row     []field // the columns, then the nests, that the row type has
+	columns int     // how many of row are columns
+	problem error   // found when it was declared, told when it is described or run
+}
+
+// nest is one child of a statement.
+type nest struct {
+	name   string
+	on     string
+	child  *statement
+	column string
+}
+
+// param is one parameter. field is nil for $now without a field: the time of
+// the call.
+type param struct {
+	name  string
+	field *field
+}
+
+// newStatement plans a statement. Its problem, if any, is kept, because a
+// package-level var has nowhere to return it.
+func newStatement[A, R any](sql string, writes bool, options []StatementOption) *statement {
+	s := &statement{sql: sql, writes: writes, argType: reflect.TypeFor[A]()}
+	for _, option := range options {
+		option(s)
+	}
+	if s.problem = s.planArgs(); s.problem == nil {
+		s.problem = s.planRow(reflect.TypeFor[R]())
+	}
+	return s
+}
+
+func (s *statement) planArgs() (err error) {
+	if s.args, err = fieldsOf(s.argType, asArray, 0); err != nil {
+		return err
+	}
+	template, err := abi.ParseStatement(s.sql)
+	if err != nil {
+		return err
+	}
+	for _, name := range template.Names() {
+		f := findField(s.args, name)
+		if f == nil && name != abi.ParamNow {
+			return errors.New("uses $" + name + ", but " + s.argType.String() + " has no field of that name" + listFields(s.args))
+		}
+		s.params = append(s.params, param{name, f})
+	}
+	return nil
+}
+
+// planRow plans the columns in field order, and after them the nests in theirs,
+// which is how a page has them.
+func (s *statement) planRow(t reflect.Type) error {
+	fields, err := fieldsOf(t, asArray, 0)
+	if err != nil {
+		return err
+	}
+	for _, f := range fields {
+		if s.nestNamed(f.name) == nil {
+			s.row = append(s.row, f)
+		}
+	}
+	s.columns = len(s.row)
+	for _, n := range s.nests {
+		if f := findField(fields, n.name); f != nil {
+			s.row = append(s.row, *f)
+		} else {
+			s.row = append(s.row, field{name: n.name, codec: skipCodec})
+		}
+	}
+	return nil
+}
+
+// skipCodec passes a nest that the row type has no field for.
+var skipCodec = codec{
+	append: func(dst []byte, _ unsafe.Pointer) []byte { return abi.AppendArray(dst, 0) },
+	read:   func(d *abi.Decoder, _ unsafe.Pointer) error { return d.Skip() },
+}
+
+func (s *statement) nestNamed(name string) *nest {
+	for i := range s.nests {
+		if s.nests[i].name == name {
+			return &s.nests[i]
+		}
+	}
+	return nil
+}
+
+// appendArgs encodes the arguments at p in the order of the parameters.
+func (s *statement) appendArgs(dst []byte, c *Call, p unsafe.Pointer) []byte {
+	dst = abi.AppendArray(dst, len(s.params))
+	for i := range s.params {
+		f := s.params[i].field
+		if f == nil {
+			now := c.Now()
+			dst = timePlan.append(dst, unsafe.Pointer(&now))
+			continue
+		}
+		at := len(dst)
+		dst = f.codec.append(dst, unsafe.Add(p, f.offset))
+		if f.fill != nil && isZero(dst[at:]) {
+			dst = append(dst[:at], f.fill...)
+		}
+	}
+	return dst
+}
+
+var timePlan = timeCodec()
+
+// isZero reports whether an encoded number or string is Go's zero value: 0, an
+// empty text, or 0.0, which is encoded as a half.
+func isZero(b []byte) bool {
+	return len(b) == 1 && (b[0] == 0 || b[0] == 0x60) || len(b) == 3 && b[0] == 0xf9 && b[1] == 0 && b[2] == 0
+}
+
+// readRow reads one row into the struct at p.
+func (s *statement) readRow(d *abi.Decoder, p unsafe.Pointer) error {
+	n, err := d.Array()
+	if err != nil {
+		return err
+	}
+	if n != len(s.row) && n != s.columns {
+		return errors.New("a row has " + strconv.Itoa(n) + " columns, the Go type has " + strconv.Itoa(s.columns) +
+			listFields(s.row[:s.columns]) + ": name the columns in that order")
+	}
+	for i := range n {
+		if err := s.row[i].codec.read(d, unsafe.Add(p, s.row[i].offset)); err != nil {
+			return errors.New("column " + s.row[i].name + ": " + err.Error())
+		}
+	}
+	return nil
+}
+
+// appendRow encodes the row at p as a page has it.
+func (s *statement) appendRow(dst []byte, p unsafe.Pointer) []byte {
+	dst = abi.AppendArray(dst, len(s.row))
+	for i := range s.row {
+		dst = s.row[i].codec.append(dst, unsafe.Add(p, s.row[i].offset))
+	}
+	return dst
+}
+
+// readArgs undoes appendArgs, for tests that look at what was asked.
+func (s *statement) readArgs(args []byte, p unsafe.Pointer) error {
+	d := abi.NewDecoder(args)
+	if _, err := d.Array(); err != nil {
+		return err
+	}
+	for i := range s.params {
+		f := s.params[i].field
+		if f == nil {
+			if err := d.Skip(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := f.codec.read(&d, unsafe.Add(p, f.offset)); err != nil {
+			return err
+		}
+	}
+	return d.Done()
+}
+
+// fake is what weirtest must know.
+func (s *statement) fake() door.Statement {
+	return door.Statement{Index: s.index, SQL: s.sql, AppendRow: s.appendRow, ReadArgs: s.readArgs}
+}
+
+// title is the statement's first words, for messages.
+func (s *statement) title() string {
+	words := strings.Join(strings.Fields(s.sql), " ")
+	if len(words) > 60 {
+		words = cut(words, 57) + "..."
+	}
+	return "`" + words + "`"
+}
+
+func findField(fields []field, name string) *field {
+	for i := range fields {
+		if fields[i].name == name {
+			return &fields[i]
+		}
+	}
+	return nil
+}
+
+// listFields names the fields for a message: " (room, author)".
+func listFields(fields []field) string {
+	if len(fields) == 0 {
+		return ""
+	}
+	names := make([]string, len(fields))
+	for i := range fields {
+		names[i] = fields[i].name
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}
