@@ -43,8 +43,9 @@ func (d *decoder) table(raw map[string]any, v reflect.Value, prefix string) {
 // twins refuses a secret that is given twice.
 func (d *decoder) twins(raw map[string]any, prefix string, fields []field) {
 	for _, fd := range fields {
-		_, plain := raw[fd.key]
-		if _, file := raw[fd.twin]; fd.twin != "" && plain && file {
+		plain, file := raw[fd.key], raw[fd.twin]
+		given := func(v any) bool { return v != nil && v != "" }
+		if fd.twin != "" && given(plain) && given(file) {
 			key := joinKey(prefix, fd.twin)
 			d.at(key, "%s and %s are both set: keep one of them", joinKey(prefix, fd.key), key)
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,6 +84,9 @@ func (f *faults) err() error {
 	if len(f.list) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(f.list, func(a, b *Error) int { return a.Line - b.Line })
+	// By text within a line: maps have no order, and reports should not change.
+	slices.SortFunc(f.list, func(a, b *Error) int {
+		return cmp.Or(a.Line-b.Line, strings.Compare(a.Text, b.Text))
+	})
 	return f.list
 }

@@ -74,11 +74,12 @@ func parse(name string, data []byte, getenv func(string) string) (*Config, *faul
 		return nil, f
 	}
 	if err := toml.Unmarshal(data, &raw); err != nil {
-		e := &Error{File: name, Text: strings.TrimPrefix(err.Error(), "toml: ")}
+		e, text := &Error{File: name}, strings.TrimPrefix(err.Error(), "toml: ")
 		var pe toml.ParseError
 		if errors.As(err, &pe) {
-			e.Line, e.Text = pe.Position.Line, pe.Message
+			e.Line, text = pe.Position.Line, pe.Message
 		}
+		e.Text = "not TOML: " + strings.TrimSuffix(text, ".") + ": correct this line or the one before"
 		f.list = append(f.list, e)
 		return nil, f
 	}
