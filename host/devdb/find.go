@@ -57,6 +57,9 @@ func (c *Cluster) find(ctx context.Context, want int) (programs, error) {
 			best = p
 		}
 	}
+	if ctx.Err() != nil {
+		return programs{}, fmt.Errorf("look for PostgreSQL: %w", ctx.Err())
+	}
 	if best.dir != "" {
 		return best, nil
 	}
