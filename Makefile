@@ -1,0 +1,70 @@
+# The only door for build, test, bench and lint. `make` prints this help.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Tools, pinned; run with `go run`, so nothing is installed.
+GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ERRCHECK    := go run github.com/kisielk/errcheck@v1.30.0
+INEFFASSIGN := go run github.com/gordonklaus/ineffassign@v0.2.0
+UNCONVERT   := go run github.com/mdempsky/unconvert@v0.0.0-20260816212528-33842c47157a
+
+# How long each fuzz target runs under `make fuzz`.
+FUZZTIME ?= 10s
+# Where artefacts of tests go (screenshots).
+export WEIR_ARTIFACTS ?= $(CURDIR)/artifacts
+
+.PHONY: help demo test check build bench fuzz golden fmt lint tidy deps clean
+
+help: ## print this help
+	@echo "weir: live queries from WebAssembly plugins on PostgreSQL"
+	@echo
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: deps-db build ## the chat on a private database, until Ctrl-C (DEMO_SECONDS=10: ends by itself)
+	@./bin/weir demo --dir examples/chat --seconds "$${DEMO_SECONDS:-0}"
+
+test: deps ## everything, with the race detector
+	@mkdir -p "$(WEIR_ARTIFACTS)"
+	go test -race -timeout 10m ./...
+
+check: fmt lint tidy test ## format, lint, tidy and test, as CI does
+
+build: ## the binary, in bin/
+	go build -trimpath -ldflags "-s -w" -o bin/weir ./cmd/weir
+
+bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
+	@.ci/bench
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@.ci/fuzz $(FUZZTIME)
+
+golden: ## rewrite golden files; review them line by line
+	go test ./reactor -run TestScripts -rewrite
+	go test ./host/config ./host/serve ./cmd/weir -run Golden -update
+
+fmt: ## fail if a file is not formatted
+	@out=$$($(GOFUMPT) -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; fi
+
+lint: ## vet and linters
+	go vet ./...
+	$(STATICCHECK) ./...
+	$(ERRCHECK) -exclude .ci/errcheck.txt -ignoretests ./...
+	$(INEFFASSIGN) ./...
+	$(UNCONVERT) ./...
+
+tidy: ## fail if go.mod or go.sum would change
+	go mod tidy -diff
+
+deps: deps-db ## find or install what tests need: PostgreSQL, Chromium
+	@.ci/deps chromium
+
+.PHONY: deps-db
+deps-db:
+	@.ci/deps postgresql
+
+clean: ## remove what the build and the demo made
+	rm -rf bin artifacts
+	go run ./cmd/weir db private --dir examples/chat --remove 2>/dev/null || true
+	rm -rf examples/*/.weir examples/*/plugins
