@@ -53,6 +53,10 @@ const (
 	MaxStatementText = 64 << 10
 	// MaxParameters is how many parameters a statement may have.
 	MaxParameters = 256
+	// MaxStatements is how many statements a manifest may have.
+	MaxStatements = 1000
+	// MaxFunctions is how many functions a manifest may have.
+	MaxFunctions = 1000
 	// MaxManifest is the largest manifest in bytes.
 	MaxManifest = 1 << 20
 )
