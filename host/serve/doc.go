@@ -1,0 +1,42 @@
+// Package serve is the wire: JSON over HTTP, results over server-sent events.
+//
+// It turns requests into calls of a Backend, and publications of the reactor
+// into frames. PROTOCOL.md is its contract.
+//
+// # Promises
+//
+//   - S1: latest state wins. A session holds per subscription what the client
+//     has been shown and reads the newest state when the socket takes bytes
+//     again. There is no queue of results: a slow client gets fewer, newer
+//     states, and costs nobody else anything.
+//   - S2: every status is told: stale, live again, error and end survive the
+//     skipping of results (W9, F10).
+//   - S3: the stamp of a state is told before its rows, so that a client which
+//     comes back is shown nothing older (W2).
+//   - S4: a stream has ended by the time its token has (D6). A subscription is
+//     subscribed anew, policies included, for every renewed token.
+//   - S5: sessions, subscriptions, bodies, headers, tokens and the bytes that
+//     stalled clients pin have limits (W6, D2). What is over one is refused; what
+//     is already served is never evicted to make room.
+//   - S6: a session id works only together with its principal and tenant; any
+//     other use gets the answer for an id that was never given out.
+//   - S7: the Host header is checked before anything else, the origin before
+//     anything that has a caller. Query strings and tokens are in no log (D8).
+//   - S8: a client is told a code and a public text; problem.go is the only table.
+//   - S9: no content of rows, names or errors can break the framing of a stream.
+//
+// # Ownership
+//
+// The goroutine of a stream's request is its writer: it alone writes to the
+// response, and only through writer.go. What others want of it (a drop, a
+// renewal, the end) they leave in the session under its mutex, and wake it. The
+// reactor's loop calls Server.Published, which notes the publications; a fan-out
+// goroutine wakes the sessions that watch them. Subscribing waits for policies,
+// so that it happens in a bounded pool, fair by session. Both goroutines live
+// only while there is something to do; Close waits for them.
+//
+// # What it does not do
+//
+// It knows no wasm and no SQL, evaluates no policy, parses no argument, and
+// verifies no token: it declares what it calls and package host implements it.
+package serve

@@ -1,0 +1,213 @@
+package serve
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"weir/abi"
+	"weir/host/auth"
+)
+
+// guards is what stands before every handler of the public listener.
+type guards struct {
+	server  *Server
+	hosts   []string
+	origins []string
+	proxies []netip.Prefix
+}
+
+func newGuards(s *Server) (*guards, error) {
+	g := &guards{server: s}
+	for _, h := range s.cfg.Hosts {
+		g.hosts = append(g.hosts, hostName(h))
+	}
+	for _, o := range s.cfg.Origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.RawQuery != "" {
+			return nil, fmt.Errorf("origin %q is not of the form https://host or https://host:port", o)
+		}
+		g.origins = append(g.origins, strings.ToLower(o))
+	}
+	var err error
+	g.proxies, err = parsePrefixes(s.cfg.TrustedProxies)
+	return g, err
+}
+
+func parsePrefixes(texts []string) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range texts {
+		if a, err := netip.ParseAddr(text); err == nil {
+			list = append(list, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted proxy %q is neither an address nor a prefix such as 10.0.0.0/8", text)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
+
+// edge gives the request its id and answers for panics: this is the one recover
+// of the server. What was half written is cut off.
+func (g *guards) edge(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := newRequest(r, g.proxies)
+		r = withRequest(r, q)
+		h := w.Header()
+		h.Set("X-Request-Id", q.id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p != http.ErrAbortHandler { //nolint:errorlint // a panic's value is compared as it is
+				g.server.log.Error("BUG: a handler panicked", slog.String("request", q.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		if r.Header.Get("X-Forwarded-For") != "" && !trusted(peerAddress(r), g.proxies) {
+			g.server.warnProxy()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// host lets only names pass that the server answers to, before anything else: a
+// page that points its own name at this address (DNS rebinding) is same-origin
+// for its browser, and only its Host header tells.
+func (g *guards) host(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := requestOf(r).host
+		if isLoopbackName(host) || slices.Contains(g.hosts, host) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		g.server.fail(w, r, &Refusal{Kind: abi.WrongHost, Message: fmt.Sprintf("host %q is not in server.hosts", host)})
+	})
+}
+
+// Headers of CORS. Credentials are not allowed: a Bearer header needs no leave.
+const (
+	corsMethods = "GET, POST"
+	corsHeaders = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Weir-Session, Idempotency-Key"
+	corsExposed = "ETag, Retry-After, Weir-Status, X-Request-Id"
+)
+
+// origin refuses what another site's page asks for, unless that site is allowed.
+func (g *guards) origin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Origin")
+		origins := r.Header.Values("Origin")
+		switch {
+		case len(origins) == 0:
+			// Requests without Origin: programs, same-origin GETs, and
+			// cross-site GETs of images and scripts, which browsers mark.
+			if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+				g.server.fail(w, r, refusal(abi.CrossSite))
+				return
+			}
+		case len(origins) == 1 && sameOrigin(origins[0], r.Host):
+		case len(origins) == 1 && slices.Contains(g.origins, strings.ToLower(origins[0])):
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", origins[0])
+			h.Set("Access-Control-Expose-Headers", corsExposed)
+			if r.Method == http.MethodOptions {
+				h.Set("Access-Control-Allow-Methods", corsMethods)
+				h.Set("Access-Control-Allow-Headers", corsHeaders)
+				h.Set("Access-Control-Max-Age", "600")
+			}
+		default:
+			g.server.fail(w, r, refusal(abi.CrossSite))
+			return
+		}
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameOrigin compares host and port. The scheme is not known behind a proxy that
+// ends TLS; a page of this name on another scheme is this server's all the same.
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || u.User != nil || u.Path != "" {
+		return false
+	}
+	return strings.EqualFold(withoutDefaultPort(u.Host, u.Scheme), withoutDefaultPort(host, u.Scheme))
+}
+
+func withoutDefaultPort(host, scheme string) string {
+	switch scheme {
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	}
+	return host
+}
+
+// identify finds tenant and caller. Credentials: Authorization, and in
+// development ?as=. Cookies and tickets come here too.
+func (g *guards) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := requestOf(r)
+		var err error
+		if q.tenant, err = g.server.cfg.Tenant(q.host, chi.URLParam(r, "tenant")); err == nil {
+			q.caller, err = g.caller(r, q)
+		}
+		if err != nil {
+			g.server.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (g *guards) caller(r *http.Request, q *request) (*auth.Caller, error) {
+	params, err := parameters(r)
+	if err != nil {
+		return nil, err
+	}
+	if params.Has("ticket") {
+		return nil, &Refusal{Kind: abi.Unauthenticated, Message: "the ticket is not valid: fetch a new one"}
+	}
+	token, err := bearer(r)
+	if err != nil {
+		return nil, err
+	}
+	as := params.Has("as")
+	if name, ok := strings.CutPrefix(token, "dev:"); ok || as {
+		if !g.server.cfg.Dev || !q.local {
+			return nil, &Refusal{Kind: abi.Unauthenticated, Message: "development users exist only under weir dev, from this machine: send a token"}
+		}
+		if !ok {
+			name = params.Get("as")
+		}
+		return auth.DevCaller(q.tenant.Name, name)
+	}
+	if token == "" {
+		return auth.Anonymous(q.tenant.Name), nil
+	}
+	// Length comes before anything that reads the token (D7).
+	if limit := q.tenant.Limits.WithDefaults().MaxTokenBytes; limit > 0 && len(token) > limit {
+		return nil, &Refusal{Kind: abi.TooLarge, Message: "the token is over " + strconv.Itoa(limit) + " bytes"}
+	}
+	if g.server.cfg.Verify == nil {
+		return nil, refusal(abi.Unauthenticated)
+	}
+	return g.server.cfg.Verify(r.Context(), q.tenant, token)
+}

@@ -1,0 +1,184 @@
+package serve
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"weir/reactor"
+)
+
+// hub knows which sessions watch which publication, and wakes them.
+type hub struct {
+	server *Server
+
+	mu       sync.Mutex // protects the field below
+	watchers map[*reactor.Publication]map[*session]int
+
+	// The loop takes this one, so that nothing is done under it but a note.
+	noteMu  sync.Mutex // protects the fields below
+	noted   map[*reactor.Publication]struct{}
+	running bool
+	closed  bool
+	done    sync.WaitGroup
+}
+
+func newHub(s *Server) *hub {
+	return &hub{
+		server:   s,
+		watchers: map[*reactor.Publication]map[*session]int{},
+		noted:    map[*reactor.Publication]struct{}{},
+	}
+}
+
+// watch wakes s when pub has a new state. It counts: a session may watch one
+// publication several times.
+func (h *hub) watch(pub *reactor.Publication, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.watchers[pub]
+	if m == nil {
+		m = map[*session]int{}
+		h.watchers[pub] = m
+	}
+	m[s]++
+}
+
+func (h *hub) unwatch(pub *reactor.Publication, s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.watchers[pub]
+	if m[s]--; m[s] <= 0 {
+		delete(m, s)
+	}
+	if len(m) == 0 {
+		delete(h.watchers, pub)
+	}
+}
+
+// published notes that publications have a new state. It is called from the
+// reactor's loop: it waits for nothing and does nothing per session (F9). What is
+// noted is a set, bounded by the groups there are.
+func (h *hub) published(pubs []*reactor.Publication) {
+	h.noteMu.Lock()
+	defer h.noteMu.Unlock()
+	if h.closed {
+		return
+	}
+	for _, p := range pubs {
+		h.noted[p] = struct{}{}
+	}
+	if !h.running && len(h.noted) > 0 {
+		h.running = true
+		h.done.Add(1)
+		go h.fanOut()
+	}
+}
+
+// fanOut wakes sessions until nothing is noted.
+func (h *hub) fanOut() {
+	defer h.done.Done()
+	var sessions []*session
+	batch := map[*reactor.Publication]struct{}{}
+	for {
+		h.noteMu.Lock()
+		if len(h.noted) == 0 || h.closed {
+			h.running = false
+			h.noteMu.Unlock()
+			return
+		}
+		h.noted, batch = batch, h.noted
+		h.noteMu.Unlock()
+
+		fresh := 0
+		for pub := range batch {
+			sessions = h.watching(sessions[:0], pub)
+			for _, s := range sessions {
+				s.wake()
+			}
+			if st := pub.State(); st != nil && st.Frame != nil {
+				fresh += st.Frame.Size()
+			}
+		}
+		clear(batch)
+		h.server.checkPins(fresh)
+	}
+}
+
+func (h *hub) watching(dst []*session, pub *reactor.Publication) []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.watchers[pub] {
+		dst = append(dst, s)
+	}
+	return dst
+}
+
+// close ends the fan-out and waits for it.
+func (h *hub) close() {
+	h.noteMu.Lock()
+	h.closed = true
+	h.noteMu.Unlock()
+	h.done.Wait()
+}
+
+// pin is a frame that a session is in the middle of writing.
+type pin struct {
+	pub   *reactor.Publication
+	frame *reactor.Frame
+}
+
+// pinCheckShare is the part of the cap that may be superseded anew between two
+// looks at what is pinned.
+const pinCheckShare = 16
+
+// checkPins looks at the superseded frames that sessions still write, once enough
+// was published since the last look, and closes those that pin most while there
+// are more than the cap (D2). Only the fan-out calls it.
+func (s *Server) checkPins(fresh int) {
+	s.unlooked += int64(fresh)
+	limit := s.cfg.Limits.MaxPinnedBytes
+	if s.unlooked < limit/pinCheckShare && s.stats.pinned.Load() == 0 {
+		return
+	}
+	s.unlooked = 0
+	type held struct {
+		frame *reactor.Frame
+		by    []*session
+	}
+	frames := map[*reactor.Frame]*held{}
+	total := int64(0)
+	for _, session := range s.sessions.all() {
+		p := session.writing.Load()
+		if p == nil {
+			continue
+		}
+		if st := p.pub.State(); st == nil || st.Frame == p.frame {
+			continue
+		}
+		h := frames[p.frame]
+		if h == nil {
+			h = &held{frame: p.frame}
+			frames[p.frame] = h
+			total += int64(p.frame.Size())
+		}
+		h.by = append(h.by, session)
+	}
+	if total > limit {
+		list := make([]*held, 0, len(frames))
+		for _, h := range frames {
+			list = append(list, h)
+		}
+		slices.SortFunc(list, func(a, b *held) int { return cmp.Compare(b.frame.Size(), a.frame.Size()) })
+		for _, h := range list {
+			if total <= limit {
+				break
+			}
+			total -= int64(h.frame.Size())
+			for _, session := range h.by {
+				session.abort(slowCode)
+			}
+		}
+	}
+	s.stats.pinned.Store(total)
+}

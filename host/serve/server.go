@@ -1,0 +1,265 @@
+package serve
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"weir/abi"
+	"weir/reactor"
+)
+
+// Server serves the public listener. Make it with New; it has no goroutines until
+// it has something to do. All its methods are safe for concurrent use.
+type Server struct {
+	cfg        Config
+	log        *slog.Logger
+	sessions   *registry
+	hub        *hub
+	subscriber *subscriber
+	web        *web
+	handler    http.Handler
+	clientTags map[string]string
+	stats      counters
+	draining   atomic.Bool
+	proxyWarn  sync.Once
+	closeOnce  sync.Once
+
+	unlooked int64 // bytes published since checkPins last looked; owned by the fan-out
+}
+
+// New returns a Server. The error is one sentence that names the setting.
+func New(cfg Config) (*Server, error) {
+	if cfg.Backend == nil {
+		return nil, errors.New("BUG: serve.Config.Backend is nil")
+	}
+	cfg = cfg.withDefaults()
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, clientTags: map[string]string{},
+	}
+	s.hub = newHub(s)
+	g, err := newGuards(s)
+	if err != nil {
+		return nil, err
+	}
+	if s.web, err = openWeb(cfg.Web); err != nil {
+		return nil, err
+	}
+	for name := range clientFiles {
+		if text, err := client.ReadFile("client" + name); err == nil {
+			sum := sha256.Sum256(text)
+			s.clientTags[name] = base64.RawURLEncoding.EncodeToString(sum[:16])
+		}
+	}
+	s.handler = s.routes(g)
+	return s, nil
+}
+
+// Handler returns the handler of the public listener.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+func (s *Server) routes(g *guards) http.Handler {
+	r := chi.NewRouter()
+	r.Use(g.edge, g.host)
+	api := func(r chi.Router) {
+		r.Use(g.origin, g.identify)
+		r.Get("/q/{name}", s.handleQuery)
+		r.Post("/q/{name}", s.handleQuery)
+		r.Post("/call/{name}", s.handleCall)
+		r.Get("/stream", s.handleOpen)
+		r.Post("/stream", s.handleOpen)
+		r.Post("/stream/{sid}", s.handleChange)
+		r.Get("/schema", s.handleSchema)
+		// A preflight is answered by the guard; it must reach it on every path.
+		r.Options("/*", s.handleMethod)
+	}
+	r.Route("/v1", api)
+	r.Route("/t/{tenant}/v1", api)
+	for name := range clientFiles {
+		r.With(g.origin).Get(name, s.handleClient)
+		r.With(g.origin).Options(name, s.handleMethod)
+	}
+	r.NotFound(s.handleStatic)
+	r.MethodNotAllowed(s.handleMethod)
+	return r
+}
+
+func (s *Server) handleMethod(w http.ResponseWriter, r *http.Request) {
+	s.fail(w, r, refusal(abi.MethodNotUsed))
+}
+
+// Published tells the server which publications have a new state. It is what
+// reactor.Config.Published wants: it does not block.
+func (s *Server) Published(pubs []*reactor.Publication) { s.hub.published(pubs) }
+
+// Moved subscribes anew, in every session, what matches by its function's name:
+// a plugin was swapped, or its policies or configuration changed. The old results
+// stay until the new ones are there. It returns at once.
+func (s *Server) Moved(match func(name string) bool) {
+	for _, session := range s.sessions.all() {
+		session.renewAll(func(sub *subscription) bool { return match(sub.query.Name) })
+	}
+}
+
+// maxHeaderBytes bounds the headers of a request: a token of 8 KiB, a stamp of
+// 16 KiB in Last-Event-ID, and the rest.
+const maxHeaderBytes = 32 << 10
+
+// Run serves l until ctx ends, then closes as Close does. It returns nil when it
+// was ctx that ended it.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	closed := s.Close()
+	shut, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	if srv.Shutdown(shut) != nil {
+		_ = srv.Close()
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	if err == nil {
+		<-served
+	}
+	return closed
+}
+
+// Drain makes /readyz fail, refuses new streams and closes the ones there are,
+// spread over Config.DrainWindow, each with another time to come back. It returns
+// when all are gone or ctx ends; Close ends what is left.
+func (s *Server) Drain(ctx context.Context) {
+	s.draining.Store(true)
+	list := s.sessions.all()
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i, session := range list {
+		timer.Reset(s.cfg.DrainWindow / time.Duration(len(list)))
+		session.end(drainCode, retryMS(0, max(time.Second, s.cfg.DrainWindow)))
+		if i == len(list)-1 {
+			break
+		}
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	s.waitForSessions(ctx)
+}
+
+// closeGrace is how long Close waits for clients to take their last event.
+const closeGrace = time.Second
+
+// Close ends every stream at once and waits for what it started. It may be called
+// twice. Handlers that still write belong to the HTTP server, which waits for
+// them.
+func (s *Server) Close() error {
+	var err error
+	s.closeOnce.Do(func() {
+		s.draining.Store(true)
+		s.sessions.close()
+		for _, session := range s.sessions.all() {
+			session.end(abi.Shutdown, retryMS(time.Second, 4*time.Second))
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+		defer cancel()
+		s.waitForSessions(ctx)
+		for _, session := range s.sessions.all() {
+			session.abort(abi.Shutdown)
+		}
+		s.subscriber.close()
+		s.hub.close()
+		err = s.web.close()
+	})
+	return err
+}
+
+// waitForSessions returns when there are none, or ctx has ended.
+func (s *Server) waitForSessions(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if n, _ := s.sessions.sizes(); n == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Stats returns a moment's view.
+func (s *Server) Stats() Stats {
+	sessions, subs := s.sessions.sizes()
+	st := Stats{
+		Sessions: sessions, Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
+		PinnedBytes: s.stats.pinned.Load(), Draining: s.draining.Load(),
+		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), FrameBytes: s.stats.frameBytes.Load(),
+	}
+	s.stats.mu.Lock()
+	defer s.stats.mu.Unlock()
+	st.Closes, st.Problems = cloned(s.stats.closes), cloned(s.stats.problems)
+	return st
+}
+
+func cloned(m map[string]uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// noteStream logs what went wrong for a subscription of a stream, if it is ours.
+func (s *Server) noteStream(request string, err error) {
+	p := problemOf(err)
+	s.stats.problem(p.Code)
+	if p.ours() {
+		s.log.Error("subscribe failed", slog.String("request", request), slog.String("code", string(p.Code)), slog.Any("err", err))
+	}
+}
+
+// warnProxy says once that clients come through a proxy that is not trusted.
+func (s *Server) warnProxy() {
+	s.proxyWarn.Do(func() {
+		s.log.Warn("requests come through a proxy that is not in server.trusted_proxies: limits per address are not counted for its clients")
+	})
+}
+
+// conditions are those of the host and the server's own.
+func (s *Server) conditions() []Condition {
+	list := slices.Clone(s.cfg.Ready())
+	own := Condition{Name: "accepting", OK: !s.draining.Load()}
+	if !own.OK {
+		own.Message = "the server is draining: send clients elsewhere"
+	}
+	return append(list, own)
+}

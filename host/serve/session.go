@@ -1,0 +1,447 @@
+package serve
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/abi"
+	"weir/host/auth"
+	"weir/host/tenant"
+	"weir/reactor"
+)
+
+// Codes in the role of a reason.
+const (
+	sessionGone = abi.SessionGone
+	drainCode   = abi.Draining
+	slowCode    = abi.Slow
+	leftCode    = abi.Code("left") // the client went away; it is told nothing
+)
+
+// Session is one client connection with its subscriptions. It lives as long as
+// its stream.
+type session struct {
+	id      string
+	server  *Server
+	tenant  *tenant.Tenant
+	owner   auth.Principal  // fixed; a renewal brings other claims, not another owner
+	address netip.Addr      // of the client, when it may be counted
+	single  bool            // a stream of one query: ids, no sid, no changes
+	request string          // the id of the request, for the log
+	ctx     context.Context // ends with the stream; the lifetime of its Subscribe calls
+
+	woken   chan struct{}
+	writing atomic.Pointer[pin] // the frame being written, for checkPins
+	counted int                 // subscriptions; protected by registry.mu
+
+	mu      sync.Mutex // protects the fields below
+	caller  *auth.Caller
+	subs    []*subscription
+	todo    []*subscription // wait for a call of Subscribe
+	queued  bool            // the subscriber will give a turn
+	closing *closeEvent     // the stream is to end
+	closed  bool            // it has ended: nothing is taken in any more
+	warned  bool            // expiring was told
+	next    int             // where the next turn begins, so that no subscription starves another
+	at      reactor.Stamp   // the newest state shown
+	out     *writer
+}
+
+func newSession(s *Server, r *request, single bool) *session {
+	return &session{
+		id: newSID(), server: s, tenant: r.tenant, owner: r.caller.Principal, caller: r.caller,
+		address: r.countable, single: single, request: r.id, woken: make(chan struct{}, 1),
+	}
+}
+
+// wake makes the writer look again. It never blocks.
+func (s *session) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// add takes subscriptions in and lets them be subscribed. They are counted
+// already. An id that is in use is replaced.
+func (s *session) add(subs []*subscription) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	var left []*Live
+	for _, sub := range subs {
+		if old := s.byID(sub.id); old != nil {
+			left = append(left, s.finish(old, &ending{}))
+		}
+		s.subs = append(s.subs, sub)
+	}
+	s.mu.Unlock()
+	s.leave(left)
+	s.renewAll(func(sub *subscription) bool { return slices.Contains(subs, sub) })
+}
+
+// drop ends the subscriptions of these ids. Unknown ids are nothing: they may
+// have ended while the request was on its way.
+func (s *session) drop(ids []string) {
+	s.mu.Lock()
+	var left []*Live
+	for _, id := range ids {
+		if sub := s.byID(id); sub != nil {
+			left = append(left, s.finish(sub, &ending{reason: abi.Dropped, message: problems[abi.Dropped].message}))
+		}
+	}
+	s.mu.Unlock()
+	s.leave(left)
+	s.wake()
+}
+
+func (s *session) byID(id string) *subscription {
+	for _, sub := range s.subs {
+		if sub.id == id && sub.over == nil {
+			return sub
+		}
+	}
+	return nil
+}
+
+// finish marks a subscription as over; the writer tells the client and forgets
+// it. What it returns is to be left without the lock.
+func (s *session) finish(sub *subscription, how *ending) *Live {
+	sub.over = how
+	live := sub.live
+	sub.live = nil
+	return live
+}
+
+// leave unwatches and leaves what is not nil.
+func (s *session) leave(list []*Live) {
+	for _, live := range list {
+		if live != nil {
+			s.server.hub.unwatch(live.Publication(), s)
+			live.Leave()
+		}
+	}
+}
+
+// renew takes a newer token of the same principal. Every subscription is
+// subscribed anew, so that policies and key follow the new claims (S4). False
+// means that the token does not live longer than the one that is held.
+func (s *session) renew(caller *auth.Caller) bool {
+	s.mu.Lock()
+	now := s.caller.Expires
+	newer := !now.IsZero() && (caller.Expires.IsZero() || caller.Expires.After(now))
+	if newer {
+		s.caller, s.warned = caller, false
+	}
+	s.mu.Unlock()
+	if newer {
+		s.renewAll(func(*subscription) bool { return true })
+		s.wake()
+	}
+	return newer
+}
+
+// renewAll subscribes anew what matches.
+func (s *session) renewAll(match func(*subscription) bool) {
+	s.mu.Lock()
+	for _, sub := range s.subs {
+		if match(sub) && sub.again() {
+			s.todo = append(s.todo, sub)
+		}
+	}
+	turn := s.askTurn()
+	s.mu.Unlock()
+	if turn {
+		s.server.subscriber.serve(s)
+	}
+}
+
+// askTurn reports whether the subscriber must be asked for a turn. The caller
+// holds the lock, and asks without it.
+func (s *session) askTurn() bool {
+	if s.closed || s.queued || len(s.todo) == 0 {
+		return false
+	}
+	s.queued = true
+	return true
+}
+
+// nextTodo takes the subscription whose turn it is, and says whether the session
+// wants another turn.
+func (s *session) nextTodo() (_ *subscription, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queued = false
+	if s.closed || len(s.todo) == 0 {
+		return nil, false
+	}
+	sub := s.todo[0]
+	s.todo = slices.Delete(s.todo, 0, 1)
+	return sub, s.askTurn()
+}
+
+// subscribe calls the backend for one subscription and leaves the outcome to the
+// writer. It may wait for policies.
+func (s *session) subscribe(sub *subscription) {
+	a := &attempt{}
+	s.mu.Lock()
+	sub.todo = false
+	if s.closed || sub.over != nil {
+		s.mu.Unlock()
+		return
+	}
+	late := sub.attempt
+	sub.attempt = a
+	who, query := s.caller, sub.query
+	query.At = sub.at.Later(query.At)
+	s.mu.Unlock()
+	s.abandon(late)
+
+	live, err := s.server.cfg.Backend.Subscribe(s.ctx, who, query, func() {
+		a.ready.Store(true)
+		s.wake()
+	})
+	if err != nil && s.ctx.Err() == nil {
+		s.server.noteStream(s.request, err)
+	}
+	s.mu.Lock()
+	a.settled, a.live, a.err = true, live, err
+	if s.closed || sub.attempt != a {
+		s.mu.Unlock()
+		s.abandon(a)
+		return
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+// abandon leaves what an attempt that nobody waits for any more has got. An
+// attempt that has not returned is abandoned by its own call.
+func (s *session) abandon(a *attempt) {
+	if a == nil {
+		return
+	}
+	s.mu.Lock()
+	live := a.live
+	a.live = nil
+	s.mu.Unlock()
+	if live != nil {
+		live.Leave()
+	}
+}
+
+// adopt installs the attempts that are ready. Only the writer calls it.
+func (s *session) adopt() {
+	type outcome struct {
+		sub *subscription
+		a   *attempt
+	}
+	var ready []outcome
+	s.mu.Lock()
+	for _, sub := range s.subs {
+		a := sub.attempt
+		if a != nil && a.settled && (a.err != nil || a.ready.Load()) {
+			sub.attempt = nil
+			ready = append(ready, outcome{sub, a})
+		}
+	}
+	s.mu.Unlock()
+	for _, o := range ready {
+		if o.a.err == nil {
+			if err := o.a.live.Err(); err != nil {
+				o.a.live.Leave()
+				o.a.live, o.a.err = nil, err
+				s.server.noteStream(s.request, err)
+			} else {
+				// Before its state is read: a state that comes between is not missed.
+				s.server.hub.watch(o.a.live.Publication(), s)
+			}
+		}
+		s.mu.Lock()
+		left := o.sub.install(o.a, time.Now())
+		s.mu.Unlock()
+		s.leave([]*Live{left})
+	}
+}
+
+// end asks the writer to close the stream. The first reason counts.
+func (s *session) end(reason abi.Code, retryMS int64) {
+	s.mu.Lock()
+	if s.closing == nil {
+		s.closing = &closeEvent{reason, retryMS}
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+// abort ends the stream without telling: the client takes nothing.
+func (s *session) abort(reason abi.Code) {
+	s.end(reason, 0)
+	s.mu.Lock()
+	out := s.out
+	s.mu.Unlock()
+	if out != nil {
+		out.abort()
+	}
+}
+
+// shut leaves everything when the stream has ended. Only the writer calls it.
+func (s *session) shut() {
+	s.mu.Lock()
+	s.closed = true
+	var left []*Live
+	var late []*attempt
+	for _, sub := range s.subs {
+		left = append(left, s.finish(sub, &ending{}))
+		late = append(late, sub.attempt)
+		sub.attempt = nil
+	}
+	s.subs, s.todo, s.out = nil, nil, nil
+	s.mu.Unlock()
+	s.leave(left)
+	for _, a := range late {
+		s.abandon(a)
+	}
+	s.server.sessions.remove(s)
+}
+
+// turn is what the writer sends next.
+type turn struct {
+	small  []byte // events of this client only
+	pub    *reactor.Publication
+	frame  *reactor.Frame // a result, after small
+	last   bool           // the stream ends after this
+	reason abi.Code       // why
+	gone   int            // subscriptions to give back
+	work   bool           // a subscription waits for the subscriber
+}
+
+func (t *turn) empty() bool { return len(t.small) == 0 && t.frame == nil && !t.last }
+
+// smallTurn ends the gathering of events: what is left comes with the next turn.
+const smallTurn = 16 << 10
+
+// expiringLead is how long before its end a stream is told of it.
+const expiringLead = 30 * time.Second
+
+// gather makes the next turn. Only the writer calls it; buf is reused.
+func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := turn{small: buf[:0]}
+	expires := s.caller.Expires
+	if !expires.IsZero() && !now.Before(expires) && s.closing == nil {
+		s.closing = &closeEvent{abi.Expired, retryMS(0, time.Second)}
+	}
+	if s.closing != nil {
+		t.small = appendEvent(t.small, "close", s.closing)
+		t.last, t.reason = true, s.closing.Reason
+		return t
+	}
+	if !expires.IsZero() && !s.warned && expires.Sub(now) <= expiringLead {
+		s.warned = true
+		t.small = appendEvent(t.small, "expiring", expiringEvent{expires.Sub(now).Milliseconds()})
+	}
+	s.gatherSubs(&t, now)
+	if t.empty() && pingDue {
+		t.small = appendEvent(t.small, "ping", pingEvent{s.at.String()})
+	}
+	t.work = s.askTurn()
+	return t
+}
+
+func (s *session) gatherSubs(t *turn, now time.Time) {
+	for range len(s.subs) {
+		if len(s.subs) == 0 || t.frame != nil || len(t.small) >= smallTurn {
+			break
+		}
+		s.next %= len(s.subs)
+		sub := s.subs[s.next]
+		if sub.over != nil {
+			t.small = sub.appendOver(t.small)
+			t.gone++
+			s.subs = slices.Delete(s.subs, s.next, s.next+1)
+			t.last, t.reason = s.single, abi.Dropped
+			continue
+		}
+		s.next++
+		s.gatherSub(t, sub, now)
+	}
+}
+
+func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
+	if !sub.retryAt.IsZero() && !now.Before(sub.retryAt) && sub.again() {
+		s.todo = append(s.todo, sub)
+	}
+	switch {
+	case sub.refused != nil && !sub.told:
+		t.small = sub.appendRefused(t.small, s.at)
+		// A denied stream of one query ends; its client comes back to a 403.
+		if s.single && sub.refused.Code == abi.Denied {
+			t.last, t.reason = true, abi.Denied
+		}
+	case sub.live != nil:
+		s.gatherState(t, sub)
+	}
+}
+
+// gatherState tells the newest state of a publication to all subscriptions that
+// watch it: first their own events, then the one frame.
+func (s *session) gatherState(t *turn, sub *subscription) {
+	pub := sub.live.Publication()
+	st := pub.State()
+	if st == nil || sub.told && sub.number >= st.Number {
+		return
+	}
+	s.at = st.At.Later(s.at)
+	any := false
+	for _, other := range s.subs {
+		if other.live == nil || other.over != nil || other.live.Publication() != pub {
+			continue
+		}
+		var lacks bool
+		t.small, lacks = other.appendState(t.small, st, s.at)
+		any = any || lacks
+	}
+	if any {
+		t.pub, t.frame = pub, st.Frame
+		if s.single {
+			t.small = appendEventID(t.small, st.Frame.Version, s.at)
+		}
+	}
+}
+
+// deadline is when the writer must look again even if nobody wakes it.
+func (s *session) deadline(ping time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := ping
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	if expires := s.caller.Expires; !expires.IsZero() {
+		earlier(expires)
+		if !s.warned {
+			earlier(expires.Add(-expiringLead))
+		}
+	}
+	for _, sub := range s.subs {
+		earlier(sub.retryAt)
+	}
+	return at
+}
+
+// nextPing is an interval from now, a fifth more or less, so that the pings of
+// many streams do not come in step.
+func nextPing(now time.Time, interval time.Duration) time.Time {
+	return now.Add(interval*4/5 + rand.N(interval*2/5+1))
+}

@@ -1,0 +1,191 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"weir/abi"
+)
+
+// handleOpen answers POST /v1/stream and GET /v1/stream: a session stream.
+func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
+	q := requestOf(r)
+	if err := onlyParameters(r, "ticket", "delta", "as"); err != nil {
+		s.refuseStream(w, r, err)
+		return
+	}
+	var body streamBody
+	if r.Method == http.MethodPost {
+		text, err := readBody(w, r, streamBodyLimit(q.tenant.Limits))
+		if err == nil {
+			body, err = parseStreamBody(text, rulesOf(q.tenant.Limits, true))
+		}
+		if err != nil {
+			s.refuseStream(w, r, err)
+			return
+		}
+	}
+	session := newSession(s, q, false)
+	session.at = body.At
+	if err := s.admit(session, len(body.Add)); err != nil {
+		s.refuseStream(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	session.ctx = ctx
+	defer session.shut()
+	session.add(body.subscriptions(q.tenant.Name))
+	s.serveStream(w, session)
+}
+
+// subscriptions makes subscriptions of what a client asks for.
+func (b *streamBody) subscriptions(tenant string) []*subscription {
+	list := make([]*subscription, 0, len(b.Add))
+	for _, a := range b.Add {
+		list = append(list, &subscription{
+			id:    a.ID,
+			query: Query{Tenant: tenant, Name: a.Name, Args: Arguments{JSON: a.Args}, At: b.At},
+			has:   a.Has, version: a.Have,
+		})
+	}
+	return list
+}
+
+// streamQuery serves a stream of one query, for a plain EventSource. What is
+// final is refused with a status, since it closes the EventSource for good; what
+// may pass is not (D4).
+func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
+	session := newSession(s, requestOf(r), true)
+	sub := &subscription{id: "0", query: q}
+	lastID := r.Header.Get("Last-Event-ID")
+	sub.version, sub.has, sub.query.At = parseEventID(lastID)
+	session.at = sub.query.At
+	if err := s.admit(session, 1); err != nil {
+		s.refuseStream(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	session.ctx = ctx
+	defer session.shut()
+	session.subs = []*subscription{sub}
+	session.subscribe(sub)
+	if err := sub.attempt.err; err != nil {
+		// Not counted while the refusal is written: it may be the one too many.
+		if p := problemOf(err); p.Code == abi.UnknownFunction && lastID != "" {
+			w.WriteHeader(http.StatusNoContent) // it was there once: stop for good
+			return
+		}
+		s.refuseStream(w, r, err)
+		return
+	}
+	s.serveStream(w, session)
+}
+
+// admit opens a session unless the server is draining.
+func (s *Server) admit(session *session, subs int) error {
+	if s.draining.Load() {
+		return refusal(drainCode)
+	}
+	return s.sessions.open(session, subs)
+}
+
+// serveStream writes a session's stream until it ends.
+func (s *Server) serveStream(w http.ResponseWriter, session *session) {
+	s.stats.streams.Add(1)
+	limits := session.tenant.Limits.WithDefaults()
+	hello := helloEvent{
+		PingMS: limits.PingInterval.Milliseconds(), MaxSubs: limits.MaxSessionSubscriptions,
+		Server: s.cfg.Version, Schema: s.cfg.Schema(session.tenant.Name).Digest,
+	}
+	if !session.single {
+		hello.SID = session.id
+	} else {
+		hello.MaxSubs = 1
+	}
+	begin := appendRetry(nil, retryMS(2*time.Second, 3*time.Second))
+	begin = appendEvent(begin, "hello", hello)
+	reason := session.write(newWriter(w, limits), begin)
+	s.stats.closed(reason)
+	if reason == slowCode {
+		s.log.Info("slow client closed", "session", session.request)
+	}
+	if reason == leftCode || reason == slowCode {
+		// The last frame may be half written: a clean end would make it whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// refuseStream answers a stream's request that cannot be served. A plain
+// EventSource gives up for good at anything but 200, so that what may pass is
+// told by a stream that closes at once.
+func (s *Server) refuseStream(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return
+	}
+	plain := r.Method == http.MethodGet && wantsStream(r)
+	if !p.Retryable || !plain && p.Code != drainCode {
+		s.fail(w, r, err)
+		return
+	}
+	s.note(r, p, err)
+	s.stats.problem(p.Code)
+	s.closeAtOnce(w, closeReason(p.Code), retryMS(2*time.Second, s.cfg.DrainWindow+3*time.Second))
+}
+
+// closeReason is the reason of a close event for a refusal that may pass.
+func closeReason(code abi.Code) abi.Code {
+	switch code {
+	case abi.LimitReached, abi.Draining:
+		return code
+	}
+	return abi.Overload
+}
+
+// closeAtOnce answers with a stream that only says when to come back.
+func (s *Server) closeAtOnce(w http.ResponseWriter, reason abi.Code, retry int64) {
+	streamHeaders(w.Header())
+	s.stats.closed(reason)
+	b := appendRetry(nil, retry)
+	_, _ = w.Write(appendEvent(b, "close", closeEvent{reason, retry}))
+}
+
+// handleChange answers POST /v1/stream/{sid}: it adds, drops, and renews. It
+// answers when the changes are taken in; what comes of them is told by the
+// stream.
+func (s *Server) handleChange(w http.ResponseWriter, r *http.Request) {
+	q := requestOf(r)
+	err := onlyParameters(r, "as")
+	var text []byte
+	if err == nil {
+		text, err = readBody(w, r, streamBodyLimit(q.tenant.Limits))
+	}
+	var body streamBody
+	if err == nil {
+		body, err = parseStreamBody(text, rulesOf(q.tenant.Limits, false))
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	session := s.sessions.find(chi.URLParam(r, "sid"), q.caller.Principal)
+	if session == nil {
+		s.fail(w, r, refusal(sessionGone))
+		return
+	}
+	if err := s.sessions.reserve(session, len(body.Add)); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	session.renew(q.caller)
+	session.drop(body.Drop)
+	session.add(body.subscriptions(q.tenant.Name))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+}

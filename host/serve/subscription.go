@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"time"
+
+	"weir/abi"
+	"weir/reactor"
+)
+
+// The words of a sub event that no reactor.Status has.
+const (
+	statusUnchanged = "unchanged"
+	statusDenied    = "denied"
+)
+
+// subscription is one query in one session. All fields are protected by the
+// session's mutex.
+type subscription struct {
+	id    string // the client's id, as JSON
+	query Query
+
+	live    *Live    // what is shown; nil before the first one and while refused
+	attempt *attempt // the newest call of Subscribe; nil when it was adopted
+	todo    bool     // waits for a call of Subscribe
+
+	// What the client has been told.
+	told    bool   // the first sub event for this publication, or the refusal
+	number  uint64 // of the newest state that was told
+	status  string
+	reason  string
+	has     bool // the client has version
+	version reactor.Version
+	at      reactor.Stamp
+	begun   bool // it ever had a sub event with a query
+
+	refused *problem // why there is no live result: a denial, or a passing refusal of a move
+	over    *ending  // what is told last
+	retryAt time.Time
+	delay   time.Duration
+}
+
+// ending is how a subscription ends. Zero for silently.
+type ending struct {
+	problem *problem
+	reason  abi.Code
+	message string
+}
+
+// again makes a subscription wait for another call of Subscribe. The result that
+// it has stays until the new one is there, so that nothing is lost by a move.
+func (sub *subscription) again() bool {
+	if sub.over != nil || sub.todo {
+		return false
+	}
+	sub.todo, sub.retryAt = true, time.Time{}
+	return true
+}
+
+// Back-off of a refused move.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// install takes the outcome of an attempt and returns the subscription that is to
+// be left, nil if none.
+func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
+	if sub.over != nil {
+		return a.live
+	}
+	left = sub.live
+	if a.err == nil {
+		if left == nil || left.Publication() != a.live.Publication() {
+			sub.told, sub.number = false, 0
+		}
+		sub.live, sub.refused, sub.delay = a.live, nil, 0
+		return left
+	}
+	p := problemOf(a.err)
+	sub.live = nil
+	switch {
+	case p.Code == abi.Denied:
+		// Deny is a state: the subscription stays, and a renewed token or another
+		// plugin may bring it back.
+		sub.refused, sub.told, sub.has = &p, false, false
+	case !sub.begun:
+		sub.over = &ending{problem: &p}
+	case p.Code == abi.UnknownFunction || p.Code == abi.PluginRemoved:
+		sub.over = &ending{reason: abi.PluginRemoved, message: problems[abi.PluginRemoved].message}
+	case p.Retryable:
+		sub.refused, sub.told = &p, false
+		sub.delay = min(lastRetry, max(firstRetry, 2*sub.delay))
+		sub.retryAt = now.Add(sub.delay/2 + rand.N(sub.delay))
+	default:
+		sub.over = &ending{problem: &p}
+	}
+	return left
+}
+
+// appendOver appends what is told last.
+func (sub *subscription) appendOver(dst []byte) []byte {
+	switch {
+	case sub.over.problem != nil:
+		return appendEvent(dst, "problem", sub.problemEvent(*sub.over.problem))
+	case sub.over.reason != "":
+		return appendEvent(dst, "end", endEvent{json.RawMessage(sub.id), sub.over.reason, sub.over.message})
+	}
+	return dst
+}
+
+func (sub *subscription) problemEvent(p problem) problemEvent {
+	return problemEvent{json.RawMessage(sub.id), p.Code, p.Message, p.Retryable}
+}
+
+// appendRefused appends the state of a subscription that has no live result.
+func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
+	sub.told = true
+	status, reason := reactor.Stale.String(), string(sub.refused.Code)
+	if sub.refused.Code == abi.Denied {
+		status = statusDenied
+		if sub.refused.Reason != "" {
+			reason = sub.refused.Reason
+		}
+	}
+	return appendEvent(dst, "sub", subEvent{ID: json.RawMessage(sub.id), Status: status, Reason: reason, At: at.String()})
+}
+
+// appendState appends the sub event for a state, if it says anything new, and
+// reports whether the client lacks the state's frame. at is the session's stamp
+// with this state.
+func (sub *subscription) appendState(dst []byte, st *reactor.State, at reactor.Stamp) (_ []byte, lacks bool) {
+	first, status, reason := !sub.told, st.Status.String(), ""
+	var p problem
+	if st.Err != nil {
+		p = problemOf(st.Err)
+		reason = string(p.Code)
+	}
+	lacks = st.Frame != nil && !(sub.has && sub.version == st.Frame.Version)
+	news := first || lacks || status != sub.status || reason != sub.reason
+	sub.told, sub.begun = true, true
+	sub.number, sub.status, sub.reason, sub.at = st.Number, status, reason, st.At.Later(sub.at)
+	if !news {
+		return dst, false // only `at` moved: the next ping or result carries it (F10)
+	}
+	e := subEvent{ID: json.RawMessage(sub.id), Query: sub.live.Publication().Query, Status: status, Reason: reason, At: at.String()}
+	if st.Frame != nil {
+		e.V = st.Frame.Version.String()
+		sub.has, sub.version = true, st.Frame.Version
+		if first && !lacks && st.Status == reactor.Live {
+			e.Status = statusUnchanged
+		}
+	}
+	dst = appendEvent(dst, "sub", e)
+	if st.Status == reactor.Failed {
+		if st.Err == nil {
+			p = problemOfCode(abi.Internal, "")
+		}
+		dst = appendEvent(dst, "problem", sub.problemEvent(p))
+	}
+	return dst, lacks
+}

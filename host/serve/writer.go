@@ -1,0 +1,229 @@
+package serve
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"weir/abi"
+	"weir/host/tenant"
+)
+
+// pieceSize is how much is written at a time, so that an abort acts between the
+// pieces of a large frame (D2).
+const pieceSize = 16 << 10
+
+// writer is the one place that sends bytes to a stream. It is a goroutine's: the
+// handler's, on any version of HTTP. Its methods but abort belong to that
+// goroutine.
+type writer struct {
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	limits tenant.Limits
+
+	mu      sync.Mutex // protects the fields below
+	aborted bool
+	done    bool
+}
+
+var (
+	errAborted = errors.New("stream was aborted")
+	// errSlow: the client did not take a frame in its time.
+	errSlow = errors.New("the client took bytes too slowly")
+)
+
+func newWriter(w http.ResponseWriter, l tenant.Limits) *writer {
+	return &writer{w: w, rc: http.NewResponseController(w), limits: l}
+}
+
+// streamHeaders are those of every stream. no-transform keeps proxies from
+// compressing, which would hold events back (D5).
+func streamHeaders(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+}
+
+// start sends the headers.
+func (o *writer) start() error {
+	streamHeaders(o.w.Header())
+	o.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// send writes chunks in pieces. Together they must be accepted within the time of
+// a frame of their size; one byte now and then is no progress.
+func (o *writer) send(chunks ...[]byte) error {
+	size := 0
+	for _, c := range chunks {
+		size += len(c)
+	}
+	if err := o.deadline(time.Now().Add(o.limits.FrameTimeout(size))); err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		for len(c) > 0 {
+			n := min(len(c), pieceSize)
+			if _, err := o.w.Write(c[:n]); err != nil {
+				return o.reason(err)
+			}
+			c = c[n:]
+			if len(c) == 0 {
+				break
+			}
+			// What is not flushed may lie in a buffer: only what the socket took
+			// counts as progress.
+			if err := o.rc.Flush(); err != nil {
+				return o.reason(err)
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush hands everything to the socket, and takes the deadline away: on HTTP/2 it
+// would end an idle stream.
+func (o *writer) flush() error {
+	if err := o.rc.Flush(); err != nil {
+		return o.reason(err)
+	}
+	return o.deadline(time.Time{})
+}
+
+func (o *writer) deadline(t time.Time) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.aborted {
+		return errAborted
+	}
+	if err := o.rc.SetWriteDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return o.reason(err)
+	}
+	return nil
+}
+
+func (o *writer) check() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.aborted {
+		return errAborted
+	}
+	return nil
+}
+
+func (o *writer) reason(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errSlow
+	}
+	return err
+}
+
+// abort makes a write that waits fail, and all later ones. It may be called from
+// any goroutine, also after the stream has ended.
+func (o *writer) abort() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done || o.aborted {
+		return
+	}
+	o.aborted = true
+	_ = o.rc.SetWriteDeadline(time.Unix(1, 0))
+}
+
+// finish must be called before the handler returns: after it the response is not
+// touched any more.
+func (o *writer) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.done = true
+}
+
+// write is the life of a stream, from hello to its end. It returns why it ended.
+func (s *session) write(out *writer, begin []byte) abi.Code {
+	s.mu.Lock()
+	s.out = out
+	s.mu.Unlock()
+	defer out.finish()
+	if err := out.start(); err != nil {
+		return leftCode
+	}
+	if err := out.send(begin); err != nil {
+		return s.cause(err)
+	}
+	interval := s.tenant.Limits.WithDefaults().PingInterval
+	ping := nextPing(time.Now(), interval)
+	timer := time.NewTimer(time.Until(ping))
+	defer timer.Stop()
+	var buf []byte
+	for {
+		s.adopt()
+		now := time.Now()
+		t := s.gather(buf, now, !now.Before(ping))
+		buf = t.small
+		if err := s.send(out, &t); err != nil {
+			return s.cause(err)
+		}
+		if t.last {
+			if err := out.flush(); err != nil {
+				return s.cause(err)
+			}
+			return t.reason
+		}
+		if !t.empty() {
+			ping = nextPing(now, interval)
+			continue
+		}
+		if err := out.flush(); err != nil {
+			return s.cause(err)
+		}
+		timer.Reset(time.Until(s.deadline(ping)))
+		select {
+		case <-s.woken:
+		case <-timer.C:
+		case <-s.ctx.Done():
+			return leftCode
+		}
+	}
+}
+
+// send writes a turn and does what it asks for beside.
+func (s *session) send(out *writer, t *turn) error {
+	if t.work {
+		s.server.subscriber.serve(s)
+	}
+	if t.gone > 0 {
+		s.server.sessions.release(s, t.gone)
+	}
+	if t.frame == nil {
+		if len(t.small) == 0 {
+			return nil
+		}
+		return out.send(t.small)
+	}
+	s.writing.Store(&pin{t.pub, t.frame})
+	err := out.send(t.small, t.frame.Event())
+	s.writing.Store(nil)
+	s.server.stats.frames.Add(1)
+	s.server.stats.frameBytes.Add(uint64(t.frame.Size()))
+	return err
+}
+
+// cause says why a write failed.
+func (s *session) cause(err error) abi.Code {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing != nil && errors.Is(err, errAborted):
+		return s.closing.Reason
+	case errors.Is(err, errSlow):
+		return slowCode
+	case s.closing != nil:
+		return s.closing.Reason
+	}
+	return leftCode
+}
