@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -338,6 +339,9 @@ func TestServerEndsWithItsKilledOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = owner.Wait() // killed: always an error
+	if runtime.GOOS != "linux" {
+		_ = syscall.Kill(pid, syscall.SIGINT) // only Linux's kernel does it for us
+	}
 	gone(t, pid)
 
 	// Run of the attached one takes over.

@@ -63,6 +63,13 @@ func (c *Cluster) find(ctx context.Context, want int) (programs, error) {
 	if best.dir != "" {
 		return best, nil
 	}
+	// An earlier download never wins over what the machine has: a package brings
+	// its extensions, and its updates.
+	if cache, err := c.cacheDir(); err == nil {
+		if p, err := c.findIn(ctx, filepath.Join(cache, "native", "bin"), want); err == nil {
+			return p, nil
+		}
+	}
 	if c.cfg.Download && (want == 0 || want == pinned.major) {
 		return c.download(ctx)
 	}
@@ -93,8 +100,7 @@ func (c *Cluster) findIn(ctx context.Context, dir string, want int) (programs, e
 	return p, nil
 }
 
-// candidates lists directories to look into, the user's own wish first and the
-// download cache last.
+// candidates lists directories to look into, the user's own wish first.
 func (c *Cluster) candidates() []string {
 	var dirs []string
 	if dir := os.Getenv("WEIR_PG_BIN"); dir != "" {
@@ -104,9 +110,6 @@ func (c *Cluster) candidates() []string {
 	for _, pattern := range wellKnown {
 		found, _ := filepath.Glob(pattern)
 		dirs = append(dirs, found...)
-	}
-	if cache, err := c.cacheDir(); err == nil {
-		dirs = append(dirs, filepath.Join(cache, "native", "bin"))
 	}
 	var list []string
 	for _, dir := range dirs {
