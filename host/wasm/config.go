@@ -1,0 +1,65 @@
+package wasm
+
+import (
+	"cmp"
+	"runtime"
+	"time"
+
+	"weir/host/tenant"
+)
+
+// Config is what a Runtime is made from. The zero value works.
+type Config struct {
+	// CacheDir is where compiled code is kept between starts. It is made with
+	// mode 0700 and refused when others may write to it, because what lies in it
+	// is run as native code (G8). Empty keeps compiled code in memory only.
+	CacheDir string
+	// MaxRunning bounds the guests that run at the same moment; others wait for
+	// their turn until their context ends (G9). Default cores - 1, at least 1.
+	MaxRunning int
+	// MaxModuleBytes bounds a module; a larger one is refused. Default 24 MiB.
+	MaxModuleBytes int64
+	// CompileTimeout bounds how long Compile waits. A compilation that takes
+	// longer is abandoned: it goes on in the background, because the compiler
+	// cannot be stopped, and its code is freed when it ends. Default 10 s.
+	CompileTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	l := tenant.Limits{}.WithDefaults()
+	c.MaxRunning = cmp.Or(c.MaxRunning, max(1, runtime.GOMAXPROCS(0)-1))
+	c.MaxModuleBytes = cmp.Or(c.MaxModuleBytes, l.MaxModuleBytes)
+	c.CompileTimeout = cmp.Or(c.CompileTimeout, l.CompileTimeout)
+	return c
+}
+
+// PoolConfig is what a Pool is made from. The zero value works.
+type PoolConfig struct {
+	// Plugin names the plugin in errors.
+	Plugin string
+	// Limits bounds its calls. Zero fields mean the defaults.
+	Limits tenant.Limits
+	// MaxInstances bounds the instances, which is also how many calls run or wait
+	// for SQL at once; more calls wait. Default Limits.MaxExecutions.
+	MaxInstances int
+	// InitSeed seeds what a guest draws before its first call, such as the hash
+	// seeds of Go's maps. It should be a secret's HMAC of the module's digest
+	// (G11).
+	InitSeed [32]byte
+	// LoadedAt is the time that a guest sees before its first call. All instances
+	// of a pool must see the same. Default: the time of NewPool.
+	LoadedAt time.Time
+	// Dynamic grants query_sql.
+	Dynamic bool
+	// Log takes lines that a guest writes before its first call. Nil drops them.
+	Log func(level int, line string)
+}
+
+func (c PoolConfig) withDefaults() PoolConfig {
+	c.Limits = c.Limits.WithDefaults()
+	c.MaxInstances = cmp.Or(c.MaxInstances, c.Limits.MaxExecutions)
+	if c.LoadedAt.IsZero() {
+		c.LoadedAt = time.Now()
+	}
+	return c
+}

@@ -1,0 +1,258 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"weir/abi"
+)
+
+// startTimeout is the time that a guest may compute before its first call.
+const startTimeout = 2 * time.Second
+
+// instance is one running copy of a module. It runs one call at a time, on the
+// goroutine of whoever took it from the pool (G15).
+type instance struct {
+	pool     *Pool
+	mod      api.Module
+	memory   memory
+	describe api.Function
+	buf      api.Function
+	run      api.Function
+	stack    [2]uint64 // parameters and result of a call
+
+	// The guest's input buffer (G6). It is checked against memory at every call.
+	input     uint32
+	inputSize uint32
+
+	seed   [32]byte  // of randomness before the first call
+	bornAt time.Time // the time it sees before the first call
+	ticks  uint64    // the monotonic clock, in nanoseconds
+	frame  frame
+	busy   atomic.Bool
+	sick   bool // it must not be used again
+}
+
+// start makes an instance and returns it with its manifest. The caller holds a
+// token to run.
+func (p *Pool) start(ctx context.Context, seed [32]byte, bornAt time.Time) (*instance, []byte, error) {
+	i := &instance{
+		pool: p, ticks: firstTick, seed: seed, bornAt: bornAt,
+		memory: memory{limit: uint64(min(p.config.Limits.MaxMemoryBytes, maxMemory))},
+	}
+	i.frame.inst = i
+	var manifest []byte
+	err := i.guard(ctx, nil, startTimeout, func(w *watch) (err error) {
+		if err = i.instantiate(w); err != nil {
+			return err
+		}
+		if manifest, err = i.manifest(w); err != nil {
+			return err
+		}
+		return i.offer(w, abi.InputBuffer)
+	})
+	if err != nil {
+		i.close(ctx)
+		return nil, nil, err
+	}
+	return i, manifest, nil
+}
+
+// guard runs guest code under a watch and decides whether the instance is still
+// good after it.
+func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, run func(w *watch) error) error {
+	if !i.busy.CompareAndSwap(false, true) {
+		panic("BUG: an instance is used by two goroutines") // G15: it would crash the process later
+	}
+	f := &i.frame
+	f.reset(call)
+	f.watch = newWatch(ctx, f, budget)
+	err := run(f.watch)
+	// A watch that fired may close the instance at any later moment.
+	quiet := f.watch.stop()
+	f.logs.flush()
+	i.sick = i.sick || err != nil || !quiet
+	i.busy.Store(false)
+	return err
+}
+
+func (i *instance) instantiate(w *watch) error {
+	r := i.pool.runtime
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
+	mod, err := r.wazero.InstantiateModule(experimental.WithMemoryAllocator(w, &i.memory), i.pool.module.compiled, config)
+	switch {
+	case err == nil:
+	case i.frame.stopped != nil || i.frame.hosting != "" || w.Err() != nil || strings.Contains(err.Error(), "wasm error: "):
+		return i.frame.fault(err)
+	default:
+		return refuse("the module cannot be linked: %v", err)
+	}
+	i.mod = mod
+	i.describe = mod.ExportedFunction(abi.ExportDescribe)
+	i.buf = mod.ExportedFunction(abi.ExportBuf)
+	i.run = mod.ExportedFunction(abi.ExportCall)
+	if initialize := mod.ExportedFunction(abi.ExportInitialize); initialize != nil {
+		return i.enter(w, initialize)
+	}
+	return nil
+}
+
+// enter calls a guest function with what is in i.stack.
+func (i *instance) enter(w *watch, fn api.Function) error {
+	if err := fn.CallWithStack(w, i.stack[:]); err != nil {
+		return i.frame.fault(err)
+	}
+	return nil
+}
+
+// manifest asks the guest to describe itself.
+func (i *instance) manifest(w *watch) ([]byte, error) {
+	if err := i.enter(w, i.describe); err != nil {
+		return nil, err
+	}
+	p := abi.Packed(i.stack[0])
+	switch {
+	case !p.Valid():
+		return nil, i.broke("weir_describe returned the packed value %#x", uint64(p))
+	case p.Tag() == abi.TagError:
+		e, err := i.guestError(p)
+		if err != nil {
+			return nil, err
+		}
+		return nil, refuse("the plugin cannot describe itself: %s", e.Message)
+	case p.Tag() != abi.TagValue:
+		return nil, i.broke("weir_describe returned no value, but tag %d", p.Tag())
+	case p.Len() > abi.MaxManifest:
+		return nil, i.broke("the manifest has %d bytes, more than the %d allowed", p.Len(), abi.MaxManifest)
+	}
+	data, ok := i.mod.Memory().Read(p.At(), p.Len())
+	if !ok {
+		return nil, i.broke("the manifest lies outside the guest's memory")
+	}
+	return bytes.Clone(data), nil
+}
+
+// offer asks the guest for an input buffer of at least size bytes.
+func (i *instance) offer(w *watch, size uint32) error {
+	i.stack[0] = uint64(size)
+	if err := i.enter(w, i.buf); err != nil {
+		return err
+	}
+	at := uint32(i.stack[0])
+	if _, ok := i.mod.Memory().Read(at, size); !ok {
+		return i.broke("weir_buf offered %d bytes at %d, outside the guest's memory", size, at)
+	}
+	i.input, i.inputSize = at, size
+	return nil
+}
+
+// call runs one call. The caller holds a token to run, which may be gone after
+// an error.
+func (i *instance) call(ctx context.Context, c *Call) (*Output, error) {
+	f := &i.frame
+	var out *Output
+	err := i.guard(ctx, c, i.pool.config.Limits.GuestTimeout, func(w *watch) (err error) {
+		out, err = i.exchange(w, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Queries, out.Looked, out.WakeAt = f.queries, f.looked, f.wakeAt
+	out.Cost, out.HostCalls, out.Dropped = f.watch.cost(), f.hostCalls, f.logs.dropped
+	return out, nil
+}
+
+// exchange hands in the input, runs the function and copies its result out.
+func (i *instance) exchange(w *watch, c *Call) (*Output, error) {
+	if n := len(c.Input); n > int(i.inputSize) {
+		if n > maxMemory {
+			return nil, fmt.Errorf("%s: BUG: an input of %d bytes", i.frame.where(), n)
+		}
+		// Whole powers of two, so that growing inputs ask seldom.
+		if err := i.offer(w, uint32(1)<<bits.Len32(uint32(n-1))); err != nil {
+			return nil, err
+		}
+	}
+	if !i.mod.Memory().Write(i.input, c.Input) {
+		return nil, i.broke("the input buffer lies outside the guest's memory")
+	}
+	i.stack[0], i.stack[1] = uint64(uint32(c.Function)), uint64(len(c.Input))
+	if err := i.enter(w, i.run); err != nil {
+		return nil, err
+	}
+	return i.output(abi.Packed(i.stack[0]))
+}
+
+// output copies the result out before the next guest instruction (A2).
+func (i *instance) output(p abi.Packed) (*Output, error) {
+	if !p.Valid() {
+		return nil, i.broke("the function returned the packed value %#x", uint64(p))
+	}
+	switch p.Tag() {
+	case abi.TagHandle:
+		at := p.At()
+		if at == 0 || int64(at) > int64(len(i.frame.handles)) || i.frame.handles[at-1] == nil {
+			return nil, i.broke("the function returned result %d, which it does not hold", at)
+		}
+		return &Output{Kind: OutputRows, View: i.frame.handles[at-1]}, nil
+	case abi.TagError:
+		e, err := i.guestError(p)
+		if err != nil {
+			return nil, err
+		}
+		return &Output{Kind: OutputError, Err: e}, nil
+	case abi.TagNone:
+		return &Output{Kind: OutputNone}, nil
+	}
+	if limit := i.pool.config.Limits.MaxResultBytes; int64(p.Len()) > limit {
+		return nil, tooLarge(i.frame.where(), fmt.Sprintf("the result has %d bytes, more than the %d allowed", p.Len(), limit))
+	}
+	data, ok := i.mod.Memory().Read(p.At(), p.Len())
+	if !ok {
+		return nil, i.broke("the result lies outside the guest's memory")
+	}
+	value := bytes.Clone(data)
+	d := abi.NewDecoder(value)
+	if err := errors.Join(d.Skip(), d.Done()); err != nil {
+		return nil, i.broke("the result: %v", err)
+	}
+	return &Output{Kind: OutputValue, Value: value}, nil
+}
+
+// guestError copies out an error of the guest's own.
+func (i *instance) guestError(p abi.Packed) (*abi.Error, error) {
+	if p.Len() > abi.MaxError {
+		return nil, i.broke("the error has %d bytes, more than the %d allowed", p.Len(), abi.MaxError)
+	}
+	data, ok := i.mod.Memory().Read(p.At(), p.Len())
+	if !ok {
+		return nil, i.broke("the error lies outside the guest's memory")
+	}
+	e, err := abi.DecodeError(bytes.Clone(data))
+	if err != nil {
+		return nil, i.broke("the error: %v", err)
+	}
+	return e, nil
+}
+
+func (i *instance) broke(format string, args ...any) error {
+	return &ContractError{Where: i.frame.where(), What: fmt.Sprintf(format, args...)}
+}
+
+// close frees the instance.
+func (i *instance) close(ctx context.Context) {
+	if i.mod != nil {
+		_ = i.mod.Close(ctx) // closing runs no guest code and cannot fail
+	}
+}

@@ -1,0 +1,179 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// Runtime compiles modules and owns what all guests share. It is safe for
+// concurrent use.
+type Runtime struct {
+	config  Config
+	wazero  wazero.Runtime
+	cache   wazero.CompilationCache
+	running chan struct{} // a token for each guest that runs (G9)
+	late    sync.WaitGroup
+
+	mu     sync.Mutex // protects the fields below
+	closed bool
+}
+
+// NewRuntime makes a Runtime. Close frees it.
+func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
+	config = config.withDefaults()
+	cache, err := openCache(config.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	// The feature set is named, not left to a default: exceptions let a guest
+	// write into the host's heap, and each other proposal is one more risk.
+	// Memory is bounded by each instance's allocator, so that it knows what it
+	// refused.
+	rc := interruptible(wazero.NewRuntimeConfigCompiler()).
+		WithCoreFeatures(api.CoreFeaturesV2).
+		WithCompilationCache(cache).
+		WithDebugInfoEnabled(false).
+		WithCustomSections(false)
+	r := &Runtime{
+		config:  config,
+		wazero:  wazero.NewRuntimeWithConfig(ctx, rc),
+		cache:   cache,
+		running: make(chan struct{}, max(1, config.MaxRunning)),
+	}
+	if err := r.link(ctx); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	return r, nil
+}
+
+// openCache returns the compile cache. What lies in its directory is native
+// code that will be run, so nobody else may be able to write there (G8).
+func openCache(dir string) (wazero.CompilationCache, error) {
+	if dir == "" {
+		return wazero.NewCompilationCache(), nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("compile cache: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("compile cache: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 || !owned(info) {
+		return nil, fmt.Errorf("compile cache %s is open to other users (%v): run chmod 700 on it, or name another directory", dir, info.Mode().Perm())
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("compile cache: %w", err)
+	}
+	return cache, nil
+}
+
+// Compile checks and compiles a module, which must be closed. A module that does
+// not fit the contract is a RefusedError.
+func (r *Runtime) Compile(ctx context.Context, code []byte) (*Module, error) {
+	if int64(len(code)) > r.config.MaxModuleBytes {
+		return nil, refuse("the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
+	}
+	if err := checkPreamble(code); err != nil {
+		return nil, err
+	}
+	compiled, err := r.compile(ctx, bytes.Clone(code))
+	if err != nil {
+		return nil, err
+	}
+	m := &Module{compiled: compiled, digest: sha256.Sum256(code)}
+	if err := m.check(); err != nil {
+		return nil, errors.Join(err, m.Close(ctx))
+	}
+	return m, nil
+}
+
+// compile waits for the compiler, at most CompileTimeout. wazero's compiler
+// ignores its context (G1), so one that takes longer is left to end by itself.
+func (r *Runtime) compile(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil, ErrClosed
+	}
+	r.late.Add(1)
+	r.mu.Unlock()
+
+	type outcome struct {
+		compiled wazero.CompiledModule
+		err      error
+	}
+	done := make(chan outcome) // unbuffered: who is late finds nobody
+	abandoned := make(chan struct{})
+	background := experimental.WithCompilationWorkers(context.WithoutCancel(ctx), min(4, runtime.GOMAXPROCS(0)))
+	go func() {
+		defer r.late.Done()
+		compiled, err := r.wazero.CompileModule(background, code)
+		select {
+		case done <- outcome{compiled, err}:
+		case <-abandoned:
+			if err == nil {
+				_ = compiled.Close(background)
+			}
+		}
+	}()
+	timeout := time.NewTimer(r.config.CompileTimeout)
+	defer timeout.Stop()
+	select {
+	case o := <-done:
+		if o.err != nil {
+			return nil, refuse("the module is not valid: %v", o.err)
+		}
+		return o.compiled, nil
+	case <-timeout.C:
+		close(abandoned)
+		return nil, refuse("the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
+	case <-ctx.Done():
+		close(abandoned)
+		return nil, fmt.Errorf("compile: %w", ctx.Err())
+	}
+}
+
+// Close frees everything, also instances that still run; close pools first. It
+// waits for compilations in flight and may be called twice.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	r.mu.Unlock()
+	r.late.Wait()
+	return errors.Join(r.wazero.Close(ctx), r.cache.Close(ctx))
+}
+
+// enter takes a token to run, waiting for one until ctx ends.
+func (r *Runtime) enter(ctx context.Context) error {
+	select {
+	case r.running <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case r.running <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leave gives the token back.
+func (r *Runtime) leave() { <-r.running }
