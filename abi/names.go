@@ -57,6 +57,8 @@ const (
 	MaxStatements = 1000
 	// MaxFunctions is how many functions a manifest may have.
 	MaxFunctions = 1000
+	// MaxNest is how deep statements may nest (Statement.Nest).
+	MaxNest = 8
 	// MaxManifest is the largest manifest in bytes.
 	MaxManifest = 1 << 20
 )

@@ -10,6 +10,10 @@ import (
 // CapabilityDynamicSQL lets a plugin run SQL that its manifest does not declare.
 const CapabilityDynamicSQL = "sql.dynamic"
 
+// maxListed bounds lists whose items are compared with each other: the columns
+// of a key, the policies of a function.
+const maxListed = 32
+
 // capabilities are all that a manifest may ask for.
 var capabilities = []string{CapabilityDynamicSQL}
 
@@ -60,6 +64,10 @@ func (v *validator) whole() {
 	if n := len(m.Functions); n > MaxFunctions {
 		v.fault("functions", strconv.Itoa(n)+" are more than "+strconv.Itoa(MaxFunctions)+": split the plugin")
 	}
+	if len(m.Capabilities) > maxListed {
+		v.fault("capabilities", "more than "+strconv.Itoa(maxListed)+": list each once")
+		return
+	}
 	for i, c := range m.Capabilities {
 		switch {
 		case !slices.Contains(capabilities, c):
@@ -82,13 +90,21 @@ func (v *validator) statements() {
 		v.templates[i] = t
 		v.columns(path+".key", s.Key)
 	}
+	depths := make([]int, len(v.m.Statements))
 	for i := range v.m.Statements {
 		v.nests(i)
+		if v.nestDepth(i, depths) == MaxNest+1 {
+			v.fault(at("statements", i)+".nest", "nested more than "+strconv.Itoa(MaxNest)+" deep: make it flatter")
+		}
 	}
 }
 
 // columns checks a list of column names.
 func (v *validator) columns(path string, names []string) {
+	if len(names) > maxListed {
+		v.fault(path, "more than "+strconv.Itoa(maxListed)+" columns: name fewer")
+		return
+	}
 	for i, name := range names {
 		switch {
 		case name == "":
@@ -109,11 +125,9 @@ func (v *validator) nests(i int) {
 		case n.Name == "" || n.On == "" || n.Column == "":
 			v.fault(path, "name, on and column must not be empty")
 		case seen[n.Name]:
-			v.fault(path, "the name "+strconv.Quote(n.Name)+" is used twice: rename one")
+			v.fault(path, "the name "+strconv.Quote(cut(n.Name, maxName))+" is used twice: rename one")
 		case !v.isStatement(n.Statement):
 			v.fault(path+".statement", v.noStatement(n.Statement))
-		case v.reaches(n.Statement, i, 0):
-			v.fault(path+".statement", "statement "+strconv.Itoa(n.Statement)+" nests its own parent: break the circle")
 		default:
 			v.child(path, n.Statement)
 		}
@@ -137,21 +151,26 @@ func (v *validator) child(path string, i int) {
 	}
 }
 
-// reaches reports whether statement target is from, or nested below it. Paths
-// longer than MaxDepth count as circles, which bounds the walk.
-func (v *validator) reaches(from, target, depth int) bool {
-	if from == target || depth > MaxDepth {
-		return true
+// nestDepth returns how many levels of statements nest below statement i, and
+// reports circles. depths remembers: 0 is not yet seen, -1 is being looked at,
+// else the depth plus one. So each statement is walked once.
+func (v *validator) nestDepth(i int, depths []int) int {
+	if depths[i] > 0 {
+		return depths[i] - 1
 	}
-	if !v.isStatement(from) {
-		return false
-	}
-	for _, n := range v.m.Statements[from].Nest {
-		if v.reaches(n.Statement, target, depth+1) {
-			return true
+	depths[i] = -1
+	deepest := 0
+	for _, n := range v.m.Statements[i].Nest {
+		switch {
+		case !v.isStatement(n.Statement): // nests has said so
+		case depths[n.Statement] < 0:
+			v.fault(at("statements", i)+".nest", "statement "+strconv.Itoa(n.Statement)+" ends up nested in itself: break the circle")
+		default:
+			deepest = max(deepest, v.nestDepth(n.Statement, depths)+1)
 		}
 	}
-	return false
+	depths[i] = deepest + 1
+	return deepest
 }
 
 func (v *validator) isStatement(i int) bool { return i >= 0 && i < len(v.m.Statements) }
@@ -185,6 +204,10 @@ func (v *validator) function(i int, f *Function) {
 	if f.Result != nil {
 		v.schema(path+": result", f.Result, 0)
 	}
+	if len(f.Uses) > MaxStatements {
+		v.fault(path+": uses", "more than there can be statements: list each once")
+		return
+	}
 	for j, s := range f.Uses {
 		switch {
 		case !v.isStatement(s):
@@ -212,7 +235,7 @@ func (v *validator) oneStatement(path string, f *Function) {
 		v.fault(path, "a field cannot be called now, because $now is the time of the execution: rename it")
 	}
 	t := v.templates[*f.Statement]
-	if t == nil {
+	if t == nil || len(v.errs) >= maxFaults {
 		return
 	}
 	for _, name := range t.Names() {
@@ -373,6 +396,13 @@ func (v *validator) guards(index map[string]int) {
 	}
 	for i := range v.m.Functions {
 		f := &v.m.Functions[i]
+		if len(f.Access.Policies) > maxListed {
+			v.fault(f.Name, "more than "+strconv.Itoa(maxListed)+" policies: join some of them")
+			continue
+		}
+		if len(v.errs) >= maxFaults { // looking for near names costs time
+			return
+		}
 		for j, name := range f.Access.Policies {
 			at, ok := index[name]
 			switch {

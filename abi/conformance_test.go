@@ -1,0 +1,40 @@
+package abi_test
+
+import (
+	"testing"
+
+	"weir/abi"
+	"weir/abi/abitest"
+)
+
+func TestCodecPassesTheConformanceKit(t *testing.T) {
+	t.Parallel()
+	abitest.Codec(t, func(v abi.Value) ([]byte, error) { return v.AppendCBOR(nil), nil }, abi.DecodeCBOR)
+}
+
+func TestDeterministicIsWhatTheKitSays(t *testing.T) {
+	t.Parallel()
+	for _, v := range abitest.Vectors(t) {
+		if got, want := abi.IsDeterministic(v.Bytes), v.Kind == "value"; got != want {
+			t.Errorf("codec.txt:%d: IsDeterministic(%x) = %v, want %v", v.Line, v.Bytes, got, want)
+		}
+	}
+}
+
+func TestPackedPassesTheConformanceKit(t *testing.T) {
+	t.Parallel()
+	abitest.Packed(t,
+		func(tag uint8, at, n uint32) uint64 { return uint64(abi.Pack(abi.Tag(tag), at, n)) },
+		func(p uint64) bool { return abi.Packed(p).Valid() })
+}
+
+func TestManifestsPassTheConformanceKit(t *testing.T) {
+	t.Parallel()
+	abitest.Manifests(t, func(cbor []byte) error {
+		m, err := abi.DecodeManifest(cbor)
+		if err != nil {
+			return err
+		}
+		return m.Validate()
+	})
+}
