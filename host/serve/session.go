@@ -320,6 +320,7 @@ type turn struct {
 	last   bool           // the stream ends after this
 	reason abi.Code       // why
 	gone   int            // subscriptions to give back
+	late   []*attempt     // theirs, to be abandoned
 	work   bool           // a subscription waits for the subscriber
 }
 
@@ -367,6 +368,7 @@ func (s *session) gatherSubs(t *turn, now time.Time) {
 		if sub.over != nil {
 			t.small = sub.appendOver(t.small)
 			t.gone++
+			t.late, sub.attempt = append(t.late, sub.attempt), nil
 			s.subs = slices.Delete(s.subs, s.next, s.next+1)
 			t.last, t.reason = s.single, abi.Dropped
 			continue

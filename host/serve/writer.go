@@ -196,6 +196,9 @@ func (s *session) send(out *writer, t *turn) error {
 	if t.work {
 		s.server.subscriber.serve(s)
 	}
+	for _, a := range t.late {
+		s.abandon(a)
+	}
 	if t.gone > 0 {
 		s.server.sessions.release(s, t.gone)
 	}
