@@ -29,9 +29,9 @@ type frame struct {
 
 	hostCalls int
 	queries   []*Query
-	ran       int // queries before this one have an outcome
+	ran       int     // queries before this one have an outcome
 	handles   []*View // nil after close
-	open      int // handles that are not closed
+	open      int     // handles that are not closed
 	looked    bool
 	wakeAt    time.Time
 	errno     abi.Errno // of the last refusal, with its text

@@ -24,7 +24,7 @@ type guestLog struct {
 	lines    int // that may still be written
 	bytes    int
 	dropped  int
-	seen     int // bytes written to file descriptors
+	seen     int       // bytes written to file descriptors
 	partial  [2][]byte // of fd 1 and 2
 	deadlock bool      // deadlockLine was seen
 }

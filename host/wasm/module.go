@@ -27,7 +27,9 @@ type RefusedError struct{ What string }
 // Error returns the sentence.
 func (e *RefusedError) Error() string { return e.What }
 
-func refuse(format string, args ...any) error { return &RefusedError{What: fmt.Sprintf(format, args...)} }
+func refuse(format string, args ...any) error {
+	return &RefusedError{What: fmt.Sprintf(format, args...)}
+}
 
 // Digest returns the SHA-256 of the module's bytes.
 func (m *Module) Digest() [32]byte { return m.digest }

@@ -1,0 +1,181 @@
+package plugin
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"weir/abi"
+	"weir/host/tenant"
+	"weir/host/wasm"
+)
+
+// Checker checks a plugin's statements against the database. The host hands it
+// in.
+type Checker interface {
+	// Check prepares all statements of a valid manifest and returns what
+	// executions need of them, or an error that says what to write instead.
+	Check(ctx context.Context, m *abi.Manifest) (prepared any, err error)
+}
+
+// Config is what a Set is made from. Runtime, Tenant and Checker are required.
+type Config struct {
+	Runtime *wasm.Runtime
+	Tenant  *tenant.Tenant
+	Checker Checker
+	// Secret seeds what guests draw before their first call (G11). It should be
+	// kept with the tenant's data, so that all nodes agree.
+	Secret []byte
+	// Log takes lines that a plugin writes while it loads. Nil drops them.
+	Log func(path string, level int, line string)
+	// OnChange is called after each change of the set, one call at a time, on the
+	// goroutine that made the change. It must not call Load, Remove or Close. Nil
+	// is allowed.
+	OnChange func(Change)
+}
+
+// read returns the bytes of a plugin's file (P1).
+func (s *Set) read(path string) ([]byte, error) {
+	limit := s.config.Tenant.Limits.WithDefaults().MaxModuleBytes
+	f, err := openPlain(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, refuse("it is no ordinary file: put the module itself there")
+	case info.Size() > limit:
+		return nil, refuse("it has %d bytes, more than the %d allowed: build it with -ldflags=-s -w or raise the limit", info.Size(), limit)
+	}
+	// The size may have changed since: the limit is what counts.
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = refuse("it has more than the %d bytes allowed", limit)
+	}
+	return data, err
+}
+
+// load makes a plugin of a module's bytes. What it made is freed on an error.
+func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, err error) {
+	module, err := s.config.Runtime.Compile(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	digest := module.Digest()
+	p := &Plugin{Path: path, Digest: digest, module: module}
+	defer func() {
+		if err != nil {
+			if p.pool != nil {
+				p.pool.Close(ctx)
+			}
+			err = errors.Join(err, module.Close(ctx))
+		}
+	}()
+	p.pool, err = wasm.NewPool(s.config.Runtime, module, s.poolConfig(path, digest))
+	if err != nil {
+		return nil, err
+	}
+	described, err := p.pool.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p.Manifest, err = abi.DecodeManifest(described); err != nil {
+		return nil, fmt.Errorf("its manifest: %w", err)
+	}
+	if err := p.Manifest.Validate(); err != nil {
+		return nil, fmt.Errorf("its manifest: %w", err)
+	}
+	if err := s.granted(p); err != nil {
+		return nil, err
+	}
+	if p.functions, err = functions(p); err != nil {
+		return nil, err
+	}
+	if p.Prepared, err = s.config.Checker.Check(ctx, p.Manifest); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s *Set) poolConfig(path string, digest [32]byte) wasm.PoolConfig {
+	mac := hmac.New(sha256.New, s.config.Secret)
+	mac.Write([]byte("weir init seed\x00"))
+	mac.Write(digest[:])
+	config := wasm.PoolConfig{
+		Plugin: pluginName(path), Limits: s.config.Tenant.Limits,
+		InitSeed: [32]byte(mac.Sum(nil)),
+		Dynamic:  s.config.Tenant.Has(tenant.DynamicSQL),
+	}
+	if s.config.Log != nil {
+		config.Log = func(level int, line string) { s.config.Log(path, level, line) }
+	}
+	return config
+}
+
+// granted refuses what the tenant's plugins may not claim for themselves (G16).
+// The effective capability is the manifest's and the tenant's, so an import
+// needs both.
+func (s *Set) granted(p *Plugin) error {
+	t, m := s.config.Tenant, p.Manifest
+	var errs []error
+	dynamic := slices.Contains(m.Capabilities, string(tenant.DynamicSQL))
+	if p.module.Imports(abi.ImportQuerySQL) && !dynamic {
+		errs = append(errs, refuse("it imports %s without asking for the capability: add %q to its capabilities", abi.ImportQuerySQL, tenant.DynamicSQL))
+	}
+	for _, c := range m.Capabilities {
+		if !t.Has(tenant.Capability(c)) {
+			errs = append(errs, refuse("it asks for the capability %q: add it to grant of tenant %s if it may have that", c, t.Name))
+		}
+	}
+	for i := range m.Functions {
+		f := &m.Functions[i]
+		if f.Access.Public && !t.MayBePublic() {
+			errs = append(errs, refuse(`%s is public: add "public" to grant of tenant %s if callers without a token may use it`, f.Name, t.Name))
+		}
+		for _, c := range f.Claims {
+			if !t.MayClaim(c.Claim) {
+				errs = append(errs, refuse(`%s reads the claim %s: add "claim:%s" to grant of tenant %s if it may see that`, f.Name, c.Claim, c.Claim, t.Name))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// functions makes the table of a plugin's functions.
+func functions(p *Plugin) (map[string]*Function, error) {
+	m := p.Manifest
+	params := make([]int, len(m.Statements))
+	for i := range m.Statements {
+		t, err := abi.ParseStatement(m.Statements[i].SQL)
+		if err != nil {
+			return nil, fmt.Errorf("statements[%d]: %w", i, err)
+		}
+		for _, name := range t.Names() {
+			if name != abi.ParamNow { // the host fills that in
+				params[i]++
+			}
+		}
+	}
+	table := make(map[string]*Function, len(m.Functions))
+	for i := range m.Functions {
+		f := &Function{Function: &m.Functions[i], Plugin: p, Index: i}
+		f.Statements = make(wasm.Statements, len(f.Uses))
+		for _, s := range f.Uses {
+			f.Statements[s] = params[s]
+		}
+		table[f.Name] = f
+	}
+	return table, nil
+}
+
+func refuse(format string, args ...any) error {
+	return &wasm.RefusedError{What: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,164 @@
+package plugin
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"weir/abi"
+	"weir/host/wasm"
+)
+
+// ErrRetired is returned for a call on a plugin that was replaced or removed and
+// has been closed. Looking the function up again finds the new one.
+var ErrRetired = errors.New("the plugin was replaced")
+
+// Plugin is one loaded plugin. It is safe for concurrent use.
+type Plugin struct {
+	// Path is the file that it came from.
+	Path string
+	// Digest is the SHA-256 of the file.
+	Digest [32]byte
+	// Manifest is what it says of itself; not to be changed.
+	Manifest *abi.Manifest
+	// Prepared is what the Checker made of its statements.
+	Prepared any
+
+	functions map[string]*Function
+	module    *wasm.Module
+	pool      *wasm.Pool
+
+	mu      sync.Mutex // protects the fields below
+	users   int
+	retired bool
+	closed  bool
+}
+
+// Function is one function of a plugin. It is immutable.
+type Function struct {
+	*abi.Function
+	Plugin *Plugin
+	// Index is its place in the manifest.
+	Index int
+	// Statements are those it may run, with the number of their parameters.
+	Statements wasm.Statements
+}
+
+// Name returns the plugin's name.
+func (p *Plugin) Name() string { return p.Manifest.Name }
+
+// Version returns the first digits of the digest, for people.
+func (p *Plugin) Version() string { return hex.EncodeToString(p.Digest[:6]) }
+
+// Functions returns its functions in the manifest's order.
+func (p *Plugin) Functions() []*Function {
+	all := make([]*Function, 0, len(p.functions))
+	for i := range p.Manifest.Functions {
+		all = append(all, p.functions[p.Manifest.Functions[i].Name])
+	}
+	return all
+}
+
+// Function returns the function of that name, or an UnknownError that names the
+// nearest one.
+func (p *Plugin) Function(name string) (*Function, error) {
+	if f := p.functions[name]; f != nil {
+		return f, nil
+	}
+	return nil, unknown(name, p.functions)
+}
+
+// Signatures returns the module's imports and exports in words.
+func (p *Plugin) Signatures() []string { return p.module.Signatures() }
+
+// Stats returns the counters of the instances.
+func (p *Plugin) Stats() wasm.PoolStats { return p.pool.Stats() }
+
+// Call runs a call of the function on an instance. Function, Name, Kind and
+// Statements of c are filled in. A plugin that is being replaced still takes
+// calls until the last one ends; then the error is ErrRetired.
+func (f *Function) Call(ctx context.Context, c *wasm.Call) (*wasm.Output, error) {
+	release, ok := f.Plugin.Hold(ctx)
+	if !ok {
+		return nil, fmt.Errorf("plugin %s, %s: %w", f.Plugin.Name(), f.Name, ErrRetired)
+	}
+	defer release()
+	c.Function, c.Name, c.Kind, c.Statements = f.Index, f.Name, f.Kind, f.Statements
+	return f.Plugin.pool.Call(ctx, c)
+}
+
+// Hold keeps a replaced plugin open until release, and reports whether it still
+// was. Release may be called once.
+func (p *Plugin) Hold(ctx context.Context) (release func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, false
+	}
+	p.users++
+	return func() { p.release(ctx) }, true
+}
+
+func (p *Plugin) release(ctx context.Context) {
+	p.mu.Lock()
+	p.users--
+	last := p.last()
+	p.mu.Unlock()
+	if last {
+		p.free(ctx)
+	}
+}
+
+// retire closes the plugin as soon as nobody uses it (P4). It may be called
+// twice.
+func (p *Plugin) retire(ctx context.Context) {
+	p.mu.Lock()
+	p.retired = true
+	last := p.last()
+	p.mu.Unlock()
+	if last {
+		p.free(ctx)
+	}
+}
+
+// last decides, with the lock held, whether the plugin must be freed now.
+func (p *Plugin) last() bool {
+	if !p.retired || p.users > 0 || p.closed {
+		return false
+	}
+	p.closed = true
+	return true
+}
+
+func (p *Plugin) free(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	p.pool.Close(ctx)
+	_ = p.module.Close(ctx) // it frees memory and cannot fail
+}
+
+// UnknownError says that there is no function of a name.
+type UnknownError struct {
+	Name    string
+	Nearest string // "" when none is near
+}
+
+// Error returns a sentence.
+func (e *UnknownError) Error() string {
+	if e.Nearest == "" {
+		return fmt.Sprintf("there is no function %q", e.Name)
+	}
+	return fmt.Sprintf("there is no function %q: did you mean %q?", e.Name, e.Nearest)
+}
+
+// Code returns abi.UnknownFunction.
+func (e *UnknownError) Code() abi.Code { return abi.UnknownFunction }
+
+func unknown(name string, among map[string]*Function) error {
+	names := make([]string, 0, len(among))
+	for n := range among {
+		names = append(names, n)
+	}
+	return &UnknownError{Name: name, Nearest: abi.Nearest(name, sorted(names))}
+}
