@@ -70,7 +70,7 @@ func (s *Statement[A, R]) Each(c *Call, args A, f func(R) error) error {
 
 // All runs the command and returns the rows of RETURNING.
 func (s *Command[A, R]) All(c *Call, args A) ([]R, error) {
-	rows, err := start[R](c, s.s, unsafe.Pointer(&args))
+	rows, err := startCommand[R](c, s.s, unsafe.Pointer(&args))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s *Command[A, R]) All(c *Call, args A) ([]R, error) {
 // One runs the command and returns the only row of RETURNING; else ErrNoRow or
 // ErrManyRows. What was written stays written unless the mutation fails.
 func (s *Command[A, R]) One(c *Call, args A) (row R, err error) {
-	rows, err := start[R](c, s.s, unsafe.Pointer(&args))
+	rows, err := startCommand[R](c, s.s, unsafe.Pointer(&args))
 	if err != nil {
 		return row, err
 	}
@@ -89,7 +89,7 @@ func (s *Command[A, R]) One(c *Call, args A) (row R, err error) {
 
 // Run runs the command and returns how many rows it touched.
 func (s *Command[A, R]) Run(c *Call, args A) (int64, error) {
-	rows, err := start[R](c, s.s, unsafe.Pointer(&args))
+	rows, err := startCommand[R](c, s.s, unsafe.Pointer(&args))
 	if err != nil {
 		return 0, err
 	}
@@ -100,19 +100,26 @@ func (s *Command[A, R]) Run(c *Call, args A) (int64, error) {
 	return n, nil
 }
 
-// start hands the statement to the host. A SELECT does not run yet.
+// start hands a SELECT to the host, which does not run it yet.
 func start[R any](c *Call, s *statement, args unsafe.Pointer) (Rows[R], error) {
 	if s.problem != nil {
 		return Rows[R]{}, s.problem
 	}
-	buf := c.takeArgs()
-	buf = s.appendArgs(buf[:0], c, args)
-	var handle int32
-	if s.writes {
-		handle = c.exec(s.index, buf)
-	} else {
-		handle = c.query(s.index, buf)
+	buf := s.appendArgs(c.takeArgs()[:0], args)
+	return opened[R](c, s, buf, c.query(s.index, buf))
+}
+
+// startCommand hands a command to the host, which runs it. It is apart from
+// start, so that a plugin without commands does not import exec.
+func startCommand[R any](c *Call, s *statement, args unsafe.Pointer) (Rows[R], error) {
+	if s.problem != nil {
+		return Rows[R]{}, s.problem
 	}
+	buf := s.appendArgs(c.takeArgs()[:0], args)
+	return opened[R](c, s, buf, c.exec(s.index, buf))
+}
+
+func opened[R any](c *Call, s *statement, buf []byte, handle int32) (Rows[R], error) {
 	c.giveArgs(buf)
 	if handle < 0 {
 		return Rows[R]{}, c.refused(handle, s)

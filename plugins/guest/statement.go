@@ -110,7 +110,7 @@ type statement struct {
 	nests   []nest
 	argType reflect.Type
 	args    []field // what the arguments' struct has
-	params  []param // what the text wants, in order
+	params  []field // what the text wants, in order
 	row     []field // the columns, then the nests, that the row type has
 	columns int     // how many of row are columns
 	problem error   // found when it was declared, told when it is described or run
@@ -122,13 +122,6 @@ type nest struct {
 	on     string
 	child  *statement
 	column string
-}
-
-// param is one parameter. field is nil for $now without a field: the time of
-// the call.
-type param struct {
-	name  string
-	field *field
 }
 
 // newStatement plans a statement. Its problem, if any, is kept, because a
@@ -153,11 +146,14 @@ func (s *statement) planArgs() (err error) {
 		return err
 	}
 	for _, name := range template.Names() {
+		if name == abi.ParamNow {
+			continue // the host fills it in
+		}
 		f := findField(s.args, name)
-		if f == nil && name != abi.ParamNow {
+		if f == nil {
 			return errors.New("uses $" + name + ", but " + s.argType.String() + " has no field of that name" + listFields(s.args))
 		}
-		s.params = append(s.params, param{name, f})
+		s.params = append(s.params, *f)
 	}
 	return nil
 }
@@ -201,25 +197,18 @@ func (s *statement) nestNamed(name string) *nest {
 }
 
 // appendArgs encodes the arguments at p in the order of the parameters.
-func (s *statement) appendArgs(dst []byte, c *Call, p unsafe.Pointer) []byte {
+func (s *statement) appendArgs(dst []byte, p unsafe.Pointer) []byte {
 	dst = abi.AppendArray(dst, len(s.params))
 	for i := range s.params {
-		f := s.params[i].field
-		if f == nil {
-			now := c.Now()
-			dst = timePlan.append(dst, unsafe.Pointer(&now))
-			continue
-		}
-		at := len(dst)
+		f := &s.params[i]
+		start := len(dst)
 		dst = f.codec.append(dst, unsafe.Add(p, f.offset))
-		if f.fill != nil && isZero(dst[at:]) {
-			dst = append(dst[:at], f.fill...)
+		if f.fill != nil && isZero(dst[start:]) {
+			dst = append(dst[:start], f.fill...)
 		}
 	}
 	return dst
 }
-
-var timePlan = timeCodec()
 
 // isZero reports whether an encoded number or string is Go's zero value: 0, an
 // empty text, or 0.0, which is encoded as a half.
@@ -261,13 +250,7 @@ func (s *statement) readArgs(args []byte, p unsafe.Pointer) error {
 		return err
 	}
 	for i := range s.params {
-		f := s.params[i].field
-		if f == nil {
-			if err := d.Skip(); err != nil {
-				return err
-			}
-			continue
-		}
+		f := &s.params[i]
 		if err := f.codec.read(&d, unsafe.Add(p, f.offset)); err != nil {
 			return err
 		}

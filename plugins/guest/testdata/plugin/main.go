@@ -1,0 +1,48 @@
+// Command plugin is built by the tests and run on a host of a hundred lines.
+package main
+
+import weir "weir/plugins/guest"
+
+type roomArgs struct {
+	Room int64
+	Me   string `claim:"sub"`
+}
+
+type message struct {
+	ID   int64
+	Body string
+}
+
+type total struct {
+	Count int
+	Bytes int
+	Me    string
+}
+
+var messages = weir.Select[roomArgs, message](`select id, body from messages where room = $room`)
+
+func sum(c *weir.Call, a roomArgs) (total, error) {
+	t := total{Me: a.Me}
+	if a.Room < 0 {
+		panic("a room below zero")
+	}
+	if a.Room == 0 {
+		return t, weir.Fail("no_room", "there is no room 0")
+	}
+	c.Info("summing", "room", a.Room)
+	err := messages.Each(c, a, func(m message) error {
+		t.Count++
+		t.Bytes += len(m.Body)
+		return nil
+	})
+	return t, err
+}
+
+func init() {
+	weir.Plugin("wasm", "0.0.1")
+	weir.Query("sum", weir.Func(sum), weir.Public())
+	weir.Query("pass", weir.Func(messages.Rows), weir.Public())
+	weir.Query("direct", messages, weir.Public())
+}
+
+func main() {}
