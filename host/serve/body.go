@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 
+	"weir/abi"
 	"weir/host/tenant"
 	"weir/reactor"
 )
@@ -30,12 +31,11 @@ type addition struct {
 
 // bodyRules bounds a stream body.
 type bodyRules struct {
-	add      string // the name of the list of additions
-	drop     bool
-	maxSubs  int
-	maxArgs  int
-	maxID    int
-	maxDrops int
+	add     string // the name of the list of additions
+	drop    bool
+	maxSubs int
+	maxArgs int
+	maxID   int
 }
 
 func rulesOf(l tenant.Limits, opening bool) bodyRules {
@@ -51,12 +51,16 @@ func rulesOf(l tenant.Limits, opening bool) bodyRules {
 // arguments of many subscriptions beside one with the largest.
 func streamBodyLimit(l tenant.Limits) int { return 4 * max(16<<10, l.WithDefaults().MaxArgumentBytes) }
 
-// parseStreamBody parses strictly: unknown and duplicate members are refused, so
-// that a misspelt one is not silently nothing. It walks the tokens itself because
-// decoding into a struct folds case and takes the last of two equal members.
+// argumentDepth is how deep a subscription's arguments lie in the body.
+const argumentDepth = 3
+
+// parseStreamBody parses strictly: unknown members are refused, so that a misspelt
+// one is not silently nothing. It walks the tokens itself because decoding into a
+// struct folds case.
 func parseStreamBody(text []byte, rules bodyRules) (streamBody, error) {
 	var b streamBody
-	if err := checkJSON(text); err != nil {
+	// Duplicate members, depth and text are checked here, for all levels.
+	if _, err := abi.ParseJSON(text, abi.MaxDepth+argumentDepth); err != nil {
 		return b, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -178,17 +182,12 @@ func object(dec *json.Decoder, what string, value func(name string) error) error
 	if err := open(dec, '{', what+" must be an object"); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
 	for dec.More() {
 		token, err := dec.Token()
 		if err != nil {
 			return malformed(err)
 		}
 		name, _ := token.(string)
-		if seen[name] {
-			return badRequest(fmt.Sprintf("member %q is given twice", short(name)))
-		}
-		seen[name] = true
 		if err := value(name); err != nil {
 			return malformed(err)
 		}

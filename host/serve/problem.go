@@ -113,6 +113,10 @@ func problemOf(err error) problem {
 	if errors.As(err, &argument) {
 		return problemOfCode(abi.BadRequest, argument.Error())
 	}
+	var text *abi.JSONError
+	if errors.As(err, &text) {
+		return problemOfCode(abi.BadRequest, text.Error())
+	}
 	var guest *abi.Error
 	if errors.As(err, &guest) {
 		return problemOfGuest(guest)
