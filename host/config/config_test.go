@@ -209,6 +209,21 @@ func TestVariablesCannotAddKeys(t *testing.T) {
 	}
 }
 
+// K4: a secret in the wrong place is not repeated by the error about it.
+func TestErrorsDoNotRepeatVariables(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"server.listen = \"${DATABASE_URL}\"", "admin.listen = \"${DATABASE_URL}\"", "server.hosts = [\"${DATABASE_URL}\"]", "server.origins = [\"${DATABASE_URL}\"]",
+		"server.trusted_proxies = [\"${DATABASE_URL}\"]", "limits.result_bytes = \"${DATABASE_URL}\"", "limits.linger = \"${DATABASE_URL}\"", "trust = \"${DATABASE_URL}\"",
+		"grant = [\"${DATABASE_URL}\"]", "require.x = [\"${DATABASE_URL} \"]", "sql.functions = [\"${DATABASE_URL}\"]", "[tenant.a]\nplugins = \"p\"\nschema = \"pg_${DATABASE_URL}\"",
+		"[[auth.keys]]\nissuer = \"i\"\naudience = \"a\"\njwks = \"${DATABASE_URL}\"\nalgorithm = \"${DATABASE_URL}\"",
+	} {
+		if _, err := Parse("weir.toml", []byte(text), getenv); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // K2, K6: Load reads the files beside it and reports all that is wrong.
 func TestLoadReadsSecretsBesideTheFile(t *testing.T) {
 	t.Parallel()
@@ -274,6 +289,9 @@ hs256_file = "empty"
 	var lines []int
 	for _, one := range all {
 		lines = append(lines, one.Line)
+	}
+	if !strings.Contains(all[1].Text, "not a regular file") {
+		t.Errorf("a device or a pipe would be opened: %v", all[1])
 	}
 	if want := []int{3, 4, 8, 12}; !reflect.DeepEqual(lines, want) {
 		t.Errorf("lines %v, want %v:\n%v", lines, want, err)

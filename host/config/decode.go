@@ -219,6 +219,8 @@ func (d *decoder) expand(s, key string) (string, bool) {
 		if value == "" {
 			d.at(key, "%s uses ${%s}, which is not set: set the environment variable %s", key, name, name)
 			ok = false
+		} else {
+			d.used[key] = append(d.used[key], variableUse{name, value})
 		}
 		b.WriteString(value)
 		s = after

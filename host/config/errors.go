@@ -59,13 +59,23 @@ func (e Errors) Unwrap() []error {
 type faults struct {
 	file  string
 	lines map[string]int
+	used  map[string][]variableUse // by key
 	list  Errors
 }
+
+// variableUse is what a variable in a value stood for.
+type variableUse struct{ name, value string }
 
 // at records an error at the line of key, or of the nearest table around it that
 // has one.
 func (f *faults) at(key, format string, args ...any) {
-	f.list = append(f.list, &Error{File: f.file, Line: f.line(key), Text: fmt.Sprintf(format, args...)})
+	text := fmt.Sprintf(format, args...)
+	// K4: a secret that a variable put into the wrong key must not be repeated.
+	for _, use := range f.used[key] {
+		text = strings.ReplaceAll(text, use.value, "${"+use.name+"}")
+		text = strings.ReplaceAll(text, strings.Trim(fmt.Sprintf("%q", use.value), `"`), "${"+use.name+"}")
+	}
+	f.list = append(f.list, &Error{File: f.file, Line: f.line(key), Text: text})
 }
 
 func (f *faults) line(key string) int {

@@ -67,7 +67,7 @@ func newConfig(name string) *Config {
 // parse returns a nil Config when the text is not TOML; nothing more can be said
 // of such a file.
 func parse(name string, data []byte, getenv func(string) string) (*Config, *faults) {
-	f := &faults{file: name}
+	f := &faults{file: name, used: map[string][]variableUse{}}
 	var raw map[string]any
 	if len(data) > maxFile {
 		f.at("", "the file is larger than %d KiB: is it a configuration?", maxFile>>10)

@@ -114,9 +114,9 @@ func validatePlugins(f *faults, prefix, trust string, grant []string, require ma
 		if len(policies) == 0 {
 			f.at(key, "%s: %q requires no policy: name at least one, or remove it", at("require"), pattern)
 		}
-		for _, p := range policies {
+		for i, p := range policies {
 			if !policyName.MatchString(p) {
-				f.at(key, `%s: %q is not the name of a policy: write "name" or "plugin/name"`, at("require"), p)
+				f.at(item(key, i), `%s: %q is not the name of a policy: write "name" or "plugin/name"`, at("require"), p)
 			}
 		}
 	}
