@@ -1,0 +1,157 @@
+package abi_test
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"weir/abi"
+	"weir/abi/abitest"
+)
+
+func TestManifestComesBackAsItWas(t *testing.T) {
+	t.Parallel()
+	s := &abi.Schema{
+		Type: "array", Format: "x", Optional: true, Default: ptr(abi.Array(abi.Null())), Min: ptr(1.5), Max: ptr(2.0), MinLen: ptr(0), MaxLen: ptr(3),
+		Enum: []string{"a"}, Items: &abi.Schema{Type: "integer"}, Fields: []abi.Field{{Name: "f", Schema: abi.Schema{Doc: "d"}}}, Doc: "doc",
+	}
+	m := &abi.Manifest{
+		ABI: 1, Name: "n", Version: "v", Capabilities: []string{abi.CapabilityDynamicSQL},
+		Statements: []abi.Statement{{SQL: "select 1", Key: []string{"id"}, Nest: []abi.Nest{{Name: "n", On: "o", Statement: 3, Column: "c"}}}},
+		Functions: []abi.Function{
+			{Name: "f", Kind: abi.Query, Fields: []abi.Field{{Name: "a", Schema: *s}}, Claims: []abi.Claim{{Name: "b", Claim: "c", Schema: *s}},
+				Scope: []abi.Field{{Name: "s"}}, Statement: ptr(0), Uses: []int{1, 2}, Access: abi.Access{Policies: []string{"p"}},
+				Result: s, Action: true, Call: true, Doc: "d"},
+			{Name: "g", Fields: []abi.Field{}, Access: abi.Access{SignedIn: true}},
+			{Name: "h", Fields: []abi.Field{}, Access: abi.Access{Public: true}},
+		},
+	}
+	data := abi.AppendManifest(nil, m)
+	got, err := abi.DecodeManifest(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, m) {
+		t.Errorf("got  %+v\nwant %+v", got, m)
+	}
+	if !abi.IsDeterministic(data) {
+		t.Error("not deterministic")
+	}
+}
+
+// FuzzManifest: a manifest comes from a module that nobody trusts (W8). What is
+// decoded must survive Validate, and encode to what it was.
+func FuzzManifest(f *testing.F) {
+	for _, c := range abitest.ManifestCases(f) {
+		f.Add(c.CBOR)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := abi.DecodeManifest(data)
+		if err != nil {
+			return
+		}
+		_ = m.Validate()
+		again, err := abi.DecodeManifest(abi.AppendManifest(nil, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := abi.AppendManifest(nil, again), abi.AppendManifest(nil, m); !bytes.Equal(got, want) {
+			t.Fatalf("got %x, want %x", got, want)
+		}
+	})
+}
+
+// W8: a manifest of the largest size is judged in bounded time, however its
+// lists are arranged.
+func TestHostileManifestsAreJudgedInBoundedTime(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	check := func(m *abi.Manifest) {
+		t.Helper()
+		m.ABI, m.Name = 1, "n"
+		if err := m.Validate(); err == nil || len(err.Error()) > 64<<10 {
+			t.Errorf("got %.200v", err)
+		}
+	}
+	// Each statement nests the next one twice: 2^n paths.
+	var nested []abi.Statement
+	for i := range 500 {
+		next := abi.Nest{Name: "a", On: "x", Column: "y", Statement: i + 1}
+		other := next
+		other.Name = "b"
+		nested = append(nested, abi.Statement{SQL: "select $k", Nest: []abi.Nest{next, other}})
+	}
+	check(&abi.Manifest{Statements: append(nested, abi.Statement{SQL: "select $k"})})
+	policies := make([]string, 200_000)
+	check(&abi.Manifest{Functions: []abi.Function{{Name: "f", Kind: abi.Query, Access: abi.Access{Policies: policies}}}})
+	check(&abi.Manifest{Functions: []abi.Function{{Name: "f", Kind: abi.Query, Uses: make([]int, 200_000)}}})
+	check(&abi.Manifest{Capabilities: policies, Statements: []abi.Statement{{SQL: "select 1", Key: policies}}})
+	var many []abi.Function
+	for range abi.MaxFunctions {
+		name := strings.Repeat("a", 100)
+		many = append(many, abi.Function{Name: name, Kind: abi.Query, Access: abi.Access{Policies: []string{name + "b", name + "c", "x" + name}}})
+	}
+	check(&abi.Manifest{Functions: many})
+	check(&abi.Manifest{Functions: make([]abi.Function, 100_000)})
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestErrorComesBackAndIsBounded(t *testing.T) {
+	t.Parallel()
+	e := &abi.Error{Code: "empty", Message: "write something first", Retryable: true, Public: true}
+	got, err := abi.DecodeError(abi.AppendError(nil, e))
+	if err != nil || *got != *e {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, unit := range []string{"a", "ü", "\U0001f600", "\xff"} {
+		data := abi.AppendError(nil, &abi.Error{Code: abi.Code(strings.Repeat("c", 1000)), Message: "x" + strings.Repeat(unit, 9<<10)})
+		got, err := abi.DecodeError(data)
+		if err != nil || len(data) > abi.MaxError || len(data) < abi.MaxError-128 || !utf8.ValidString(got.Message) || !abi.IsDeterministic(data) {
+			t.Errorf("%q: %d bytes, %v", unit, len(data), err)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"code":"a"}`:                            "error.message: missing",
+		`{"code":"","message":""}`:                "error.code: want 1 to 128 bytes",
+		`{"code":"a","message":"b","retry":true}`: "error.retry: unknown key",
+		`[1]`:                                   "error: want a map, found an array",
+		`{"code":"a","message":"b","public":1}`: "error.public: want a boolean, found an integer",
+	} {
+		if got, err := abi.DecodeError(mustJSON(t, text).AppendCBOR(nil)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, %v, want %s", text, got, err, want)
+		}
+	}
+	if _, err := abi.DecodeError(make([]byte, abi.MaxError+1)); err == nil {
+		t.Error("a value over the bound is accepted")
+	}
+}
+
+// W5: an answer that is not understood never allows.
+func TestDecisionAllowsOnlyWhenItSaysSo(t *testing.T) {
+	t.Parallel()
+	d := &abi.Decision{Allow: true, Reason: "r", Scope: abi.Map([]string{"org"}, []abi.Value{abi.Int(3)}), WakeAt: 5}
+	got, err := abi.DecodeDecision(abi.AppendDecision(nil, d))
+	if err != nil || !reflect.DeepEqual(got, d) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		`{}`:                              "decision.allow: missing: a policy must say whether it allows",
+		`{"allow":null}`:                  "decision.allow: want a boolean, found null",
+		`{"allow":1}`:                     "decision.allow: want a boolean, found an integer",
+		`true`:                            "decision: want a map, found a boolean",
+		`{"allow":true,"reasn":"x"}`:      "decision.reasn: unknown key, did you mean reason?",
+		`{"allow":true,"scope":[1]}`:      "decision.scope: want a map, found an array",
+		`{"allow":true,"scope":{"a":[]}}`: "decision.scope.a: want a scalar, found an array",
+		`{"allow":true,"wake_at":1.5}`:    "decision.wake_at: want an integer, found 1.5",
+	} {
+		got, err := abi.DecodeDecision(mustJSON(t, text).AppendCBOR(nil))
+		if err == nil || got != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %+v, %v, want %s", text, got, err, want)
+		}
+	}
+}
