@@ -1,0 +1,258 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"weir/reactor"
+)
+
+// Config says where a tenant's SQL runs and within which bounds.
+type Config struct {
+	// URL of the primary, with the LOGIN role of the tenant. A pooler that gives
+	// a transaction's statements to different servers must not be in between.
+	URL string
+	// Connections bounds the connections of this tenant. More work waits.
+	// Default 16.
+	Connections int
+	// EpochExpr is a scalar SQL expression that names the server's history (C4).
+	// It is read in every transaction. Empty means the system identifier alone
+	// is not known: Epoch is then empty and equals nothing.
+	EpochExpr string
+	// SearchPath is the fixed search_path of every connection. Empty leaves the
+	// role's own.
+	SearchPath string
+	// StatementTimeout stops a statement on the server, behind the deadline of
+	// the caller's context. Default 10 s.
+	StatementTimeout time.Duration
+	// LockTimeout bounds the wait for one lock. Default 2 s.
+	LockTimeout time.Duration
+	// IdleTimeout ends a transaction whose owner does nothing. Default twice the
+	// StatementTimeout.
+	IdleTimeout time.Duration
+	// ConnectTimeout bounds making one connection. Default 5 s.
+	ConnectTimeout time.Duration
+	// MaxRows bounds the rows of one result; one more is an error. Default
+	// 10 000.
+	MaxRows int
+	// MaxResultBytes bounds the values of one result. Default 4 MiB.
+	MaxResultBytes int
+	// MaxStatements bounds prepared statements per connection; the one not used
+	// for longest is closed. Default 512, at least 16.
+	MaxStatements int
+	// MaxAnalyses bounds analysed texts that are kept. Default 4096; above it
+	// one that was not used for long is derived again on next use.
+	MaxAnalyses int
+	// Logger gets one line per life event; nil discards.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Connections = cmp.Or(max(c.Connections, 0), 16)
+	c.StatementTimeout = cmp.Or(max(c.StatementTimeout, 0), 10*time.Second)
+	c.LockTimeout = cmp.Or(max(c.LockTimeout, 0), 2*time.Second)
+	c.IdleTimeout = cmp.Or(max(c.IdleTimeout, 0), 2*c.StatementTimeout)
+	c.ConnectTimeout = cmp.Or(max(c.ConnectTimeout, 0), 5*time.Second)
+	c.MaxRows = cmp.Or(max(c.MaxRows, 0), 10_000)
+	c.MaxResultBytes = cmp.Or(max(c.MaxResultBytes, 0), 4<<20)
+	c.MaxStatements = max(cmp.Or(max(c.MaxStatements, 0), 512), 16)
+	c.MaxAnalyses = cmp.Or(max(c.MaxAnalyses, 0), 4096)
+	c.EpochExpr = cmp.Or(c.EpochExpr, "null")
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// DB runs the SQL of one tenant as one role. It is safe for concurrent use.
+type DB struct {
+	config   Config
+	pool     *pool
+	snapshot *command // reads snapshot, epoch and whether it is a standby
+	nextID   atomic.Uint64
+
+	waves, retries, failures atomic.Int64
+
+	mu       sync.Mutex // protects the fields below
+	analyses map[analysisKey]*cached
+	clock    uint64
+}
+
+// analysisKey is what an analysis depends on besides role and search path.
+type analysisKey struct {
+	text string
+	kind Kind
+	now  int
+}
+
+type cached struct {
+	analysis *analysis
+	used     uint64
+}
+
+// Stats counts what a DB did. It is a snapshot, not a view.
+type Stats struct {
+	Waves    int64 // read transactions of Wave
+	Retries  int64 // transactions that were run again
+	Failures int64 // statements that PostgreSQL refused
+	Dials    int64 // connections made
+	Cancels  int64 // statements cancelled on the server
+	InUse    int   // connections
+	Idle     int   // connections
+	Analyses int   // texts whose read set is known
+}
+
+// Open returns a DB. It checks the URL and dials nothing, so that a server that
+// is down at start is not an error; Ping dials.
+func Open(_ context.Context, config Config) (*DB, error) {
+	config = config.withDefaults()
+	server, err := pgconn.ParseConfig(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database url: %w", err)
+	}
+	server.ConnectTimeout = config.ConnectTimeout
+	millis := func(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
+	for name, value := range map[string]string{
+		"application_name":                    "weir",
+		"client_encoding":                     "UTF8",
+		"TimeZone":                            "UTC",
+		"DateStyle":                           "ISO, YMD",
+		"IntervalStyle":                       "postgres",
+		"bytea_output":                        "hex",
+		"extra_float_digits":                  "1",
+		"standard_conforming_strings":         "on",
+		"synchronize_seqscans":                "off", // R8
+		"max_parallel_workers_per_gather":     "0",   // R8
+		"jit":                                 "off",
+		"statement_timeout":                   millis(config.StatementTimeout),
+		"lock_timeout":                        millis(config.LockTimeout),
+		"idle_in_transaction_session_timeout": millis(config.IdleTimeout),
+	} {
+		server.RuntimeParams[name] = value
+	}
+	if config.SearchPath != "" {
+		server.RuntimeParams["search_path"] = config.SearchPath
+	}
+	d := &DB{
+		config: config, analyses: map[analysisKey]*cached{},
+		pool: &pool{
+			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
+			slots: make(chan struct{}, config.Connections),
+		},
+		snapshot: &command{id: snapshotID, text: "select pg_current_snapshot()::text, (" + config.EpochExpr +
+			")::text, pg_is_in_recovery()::text"},
+	}
+	d.nextID.Store(firstID)
+	return d, nil
+}
+
+// Role returns the role that the SQL runs as.
+func (d *DB) Role() string { return d.pool.config.User }
+
+// Ping reports whether a read transaction on the primary works.
+func (d *DB) Ping(ctx context.Context) error {
+	tx, err := d.Read(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Close()
+	return tx.Finish(ctx)
+}
+
+// Forget drops what was derived from the schema before the DDL change xid was
+// visible (R4). It is derived again when it is used next; Statement.Refresh does
+// it now and says what no longer works.
+func (d *DB) Forget(ddlXID uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, c := range d.analyses {
+		if !c.analysis.derived.Visible(ddlXID) {
+			c.analysis.void.Store(true)
+			delete(d.analyses, key)
+		}
+	}
+}
+
+// Close closes idle connections and waits for statements that are being
+// cancelled. Connections in use are closed when they are given back. It may be
+// called twice.
+func (d *DB) Close() { d.pool.close() }
+
+// Stats returns counters and gauges.
+func (d *DB) Stats() Stats {
+	d.mu.Lock()
+	analyses := len(d.analyses)
+	d.mu.Unlock()
+	s := d.pool.stats()
+	s.Waves, s.Retries, s.Failures = d.waves.Load(), d.retries.Load(), d.failures.Load()
+	s.Analyses = analyses
+	return s
+}
+
+// analysis returns what is known of a text, deriving it if need be.
+func (d *DB) analysis(ctx context.Context, key analysisKey) (*analysis, error) {
+	d.mu.Lock()
+	if c := d.analyses[key]; c != nil {
+		d.clock++
+		c.used = d.clock
+		d.mu.Unlock()
+		return c.analysis, nil
+	}
+	d.mu.Unlock()
+	a, err := d.analyse(ctx, key.text, key.kind, key.now)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.analyses) >= d.config.MaxAnalyses {
+		var oldest analysisKey
+		least := d.clock + 1
+		for k, c := range d.analyses {
+			if c.used < least {
+				oldest, least = k, c.used
+			}
+		}
+		delete(d.analyses, oldest)
+	}
+	d.clock++
+	d.analyses[key] = &cached{analysis: a, used: d.clock}
+	return a, nil
+}
+
+// drop forgets one analysis, because the server said that it no longer fits.
+func (d *DB) drop(a *analysis) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a.void.Store(true)
+	for key, c := range d.analyses {
+		if c.analysis == a {
+			delete(d.analyses, key)
+		}
+	}
+}
+
+// ReadSet joins the read sets of a call's answers. It is void as soon as the
+// oldest of them is.
+func ReadSet(answers []Answer) reactor.ReadSet {
+	var set reactor.ReadSet
+	for i := range answers {
+		a := &answers[i]
+		if a.Derived.IsZero() {
+			continue // failed before anything was read
+		}
+		set.Atoms = append(set.Atoms, a.Reads...)
+		if set.Derived.IsZero() || set.Derived.Compare(a.Derived) > 0 {
+			set.Derived = a.Derived
+		}
+	}
+	return set
+}

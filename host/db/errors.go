@@ -1,0 +1,127 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"weir/abi"
+	"weir/host/tenant"
+)
+
+// What a caller branches on. The errors of this package wrap one of them and
+// carry a code.
+var (
+	// ErrClosed: the DB was closed.
+	ErrClosed = errors.New("database closed")
+	// ErrConflict: the transaction lost against another one; the same work may
+	// succeed in a new transaction.
+	ErrConflict = errors.New("serialization conflict")
+	// ErrUnavailable: PostgreSQL cannot be reached, is a standby (R10) or is
+	// starting up.
+	ErrUnavailable = errors.New("database unavailable")
+	// ErrUnknownOutcome: the connection was lost in COMMIT and the server could
+	// not say whether the transaction committed.
+	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
+	// ErrType: an argument does not fit its parameter.
+	ErrType = errors.New("argument does not fit the parameter")
+	// ErrRefused: a statement cannot be served or cannot be kept live (W10).
+	ErrRefused = errors.New("statement refused")
+	// ErrUnstable: relations were truncated or rewritten under a read
+	// transaction, in every try (R9). What was read is not a state of the
+	// database.
+	ErrUnstable = errors.New("tables were rewritten while they were read")
+)
+
+// Error is every error of this package that concerns one statement or one
+// transaction. Its text may hold PostgreSQL's message and values of rows, so it
+// is for logs; clients get the code (F4).
+type Error struct {
+	code abi.Code
+	what string // what was being done, or the whole sentence
+	is   error  // one of the sentinels, or nil
+	err  error  // the cause, or nil
+}
+
+// Error returns what was done and the cause.
+func (e *Error) Error() string {
+	if e.err == nil {
+		return e.what
+	}
+	return e.what + ": " + e.err.Error()
+}
+
+// Code returns the code for clients and guests.
+func (e *Error) Code() abi.Code { return e.code }
+
+// Unwrap returns the sentinel and the cause.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, 0, 2)
+	if e.is != nil {
+		errs = append(errs, e.is)
+	}
+	if e.err != nil {
+		errs = append(errs, e.err)
+	}
+	return errs
+}
+
+// State returns the SQLSTATE when PostgreSQL refused, else "".
+func (e *Error) State() string { return sqlState(e.err) }
+
+// Retryable reports whether the same work may succeed a little later.
+func Retryable(err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnstable)
+}
+
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// fault gives an error of the driver or the server its code and sentinel. An
+// error that has one already is returned as it is.
+func fault(what string, err error) error {
+	var own *Error
+	if err == nil || errors.As(err, &own) {
+		return err
+	}
+	e := &Error{code: abi.SQLError, what: what, err: err}
+	state := sqlState(err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		e.code = abi.Deadline
+	case state == "40001" || state == "40P01":
+		e.code, e.is = abi.Conflict, ErrConflict
+	case state == "57014" || state == "55P03" || state == "25P03" || state == "57P05":
+		// query_canceled, lock_not_available, idle timeouts
+		e.code = abi.Deadline
+	case strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "53"):
+		e.code, e.is = abi.Unavailable, ErrUnavailable
+	case errors.Is(err, tenant.ErrResultTooLarge):
+		e.code = abi.ResultTooLarge
+	case errors.Is(err, ErrClosed):
+		e.code = abi.Shutdown
+	case state == "" || isNetwork(err):
+		e.code, e.is = abi.Unavailable, ErrUnavailable
+	}
+	return e
+}
+
+// isNetwork reports whether the connection itself failed.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network)
+}
+
+// refused returns a refusal: one sentence that says what to write instead.
+func refused(format string, args ...any) error {
+	return &Error{code: abi.NotLive, what: fmt.Sprintf(format, args...), is: ErrRefused}
+}
