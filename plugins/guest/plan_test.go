@@ -100,6 +100,9 @@ func TestManifestComesFromTypesAndTags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := m.Validate(); err != nil {
+		t.Error(err)
+	}
 	if again := abi.AppendManifest(nil, m); !bytes.Equal(again, encoded) {
 		t.Error("the manifest does not survive decoding")
 	}
@@ -242,4 +245,33 @@ func TestNowIsNoArgument(t *testing.T) {
 	if s.problem != nil || len(s.params) != 1 {
 		t.Errorf("%d parameters, %v", len(s.params), s.problem)
 	}
+}
+
+// A page must have the columns that the Go type has, or values land in the wrong
+// fields.
+func TestRowsThatDoNotFitTheTypeAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newStatement[None, struct {
+		ID   int16
+		Name string
+		Size float64
+	}](`select id, name, size from files`, false, nil)
+	f := func(want string, row ...abi.Value) {
+		t.Helper()
+		var got struct {
+			ID   int16
+			Name string
+			Size float64
+		}
+		d := abi.NewDecoder(abi.Array(row...).AppendCBOR(nil))
+		if err := s.readRow(&d, unsafe.Pointer(&got)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	one := abi.Int(1)
+	f("a row has 2 columns, the Go type has 3 (id, name, size): name the columns in that order", one, abi.Text(""))
+	f("a row has 4 columns", one, abi.Text(""), one, one)
+	f("column id: the number does not fit the Go type", abi.Int(1<<15), abi.Text(""), one)
+	f("column name: ", one, abi.Null(), one)
+	f("column size: is text, not a number: numeric columns are exact text", one, abi.Text(""), abi.Text("1.50"))
 }

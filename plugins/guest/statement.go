@@ -70,8 +70,9 @@ func Key(columns ...string) StatementOption {
 //	var rooms = weir.Select[MineArgs, Room](`select id, name from rooms`,
 //		weir.Nest("members", "id", members, "room_id"))
 //
-// A handler that reads the rows finds the child's in the field of that name, a
-// slice, if the row type has one.
+// Clients and callers of the query get the child's rows under name. A handler
+// that reads rows gets the columns only: a field of that name stays empty, and
+// the handler runs child itself if it wants them.
 func Nest(name, on string, child AnyStatement, column string) StatementOption {
 	return func(s *statement) {
 		s.nests = append(s.nests, nest{name, on, child.core(), column})
@@ -111,8 +112,7 @@ type statement struct {
 	argType reflect.Type
 	args    []field // what the arguments' struct has
 	params  []field // what the text wants, in order
-	row     []field // the columns, then the nests, that the row type has
-	columns int     // how many of row are columns
+	row     []field // the columns
 	problem error   // found when it was declared, told when it is described or run
 }
 
@@ -158,8 +158,7 @@ func (s *statement) planArgs() (err error) {
 	return nil
 }
 
-// planRow plans the columns in field order, and after them the nests in theirs,
-// which is how a page has them.
+// planRow plans the columns in field order. Nested rows are not in a page.
 func (s *statement) planRow(t reflect.Type) error {
 	fields, err := fieldsOf(t, asArray, 0)
 	if err != nil {
@@ -170,21 +169,7 @@ func (s *statement) planRow(t reflect.Type) error {
 			s.row = append(s.row, f)
 		}
 	}
-	s.columns = len(s.row)
-	for _, n := range s.nests {
-		if f := findField(fields, n.name); f != nil {
-			s.row = append(s.row, *f)
-		} else {
-			s.row = append(s.row, field{name: n.name, codec: skipCodec})
-		}
-	}
 	return nil
-}
-
-// skipCodec passes a nest that the row type has no field for.
-var skipCodec = codec{
-	append: func(dst []byte, _ unsafe.Pointer) []byte { return abi.AppendArray(dst, 0) },
-	read:   func(d *abi.Decoder, _ unsafe.Pointer) error { return d.Skip() },
 }
 
 func (s *statement) nestNamed(name string) *nest {
@@ -222,11 +207,11 @@ func (s *statement) readRow(d *abi.Decoder, p unsafe.Pointer) error {
 	if err != nil {
 		return err
 	}
-	if n != len(s.row) && n != s.columns {
-		return errors.New("a row has " + strconv.Itoa(n) + " columns, the Go type has " + strconv.Itoa(s.columns) +
-			listFields(s.row[:s.columns]) + ": name the columns in that order")
+	if n != len(s.row) {
+		return errors.New("a row has " + strconv.Itoa(n) + " columns, the Go type has " + strconv.Itoa(len(s.row)) +
+			listFields(s.row) + ": name the columns in that order")
 	}
-	for i := range n {
+	for i := range s.row {
 		if err := s.row[i].codec.read(d, unsafe.Add(p, s.row[i].offset)); err != nil {
 			return errors.New("column " + s.row[i].name + ": " + err.Error())
 		}
