@@ -30,6 +30,7 @@ type Server struct {
 	subscriber *subscriber
 	web        *web
 	handler    http.Handler
+	router     chi.Routes
 	clientTags map[string]string
 	stats      counters
 	draining   atomic.Bool
@@ -82,8 +83,6 @@ func (s *Server) routes(g *guards) http.Handler {
 		r.Post("/stream", s.handleOpen)
 		r.Post("/stream/{sid}", s.handleChange)
 		r.Get("/schema", s.handleSchema)
-		// A preflight is answered by the guard; it must reach it on every path.
-		r.Options("/*", s.handleMethod)
 	}
 	r.Route("/v1", api)
 	r.Route("/t/{tenant}/v1", api)
@@ -93,10 +92,16 @@ func (s *Server) routes(g *guards) http.Handler {
 	}
 	r.NotFound(s.handleStatic)
 	r.MethodNotAllowed(s.handleMethod)
+	s.router = r
 	return r
 }
 
 func (s *Server) handleMethod(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if s.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			w.Header().Add("Allow", method)
+		}
+	}
 	s.fail(w, r, refusal(abi.MethodNotUsed))
 }
 
