@@ -176,16 +176,13 @@ func (f *frame) refused(err error) int64 {
 	if errors.As(err, &errno) {
 		return f.fail(errno, cut(err.Error()))
 	}
-	var coded interface{ Code() abi.Code }
-	if errors.As(err, &coded) {
-		switch coded.Code() {
-		case abi.SQLError, abi.Conflict:
-			return f.fail(abi.ErrnoSQL, cut(err.Error()))
-		case abi.BadRequest:
-			return f.fail(abi.ErrnoType, cut(err.Error()))
-		case abi.ResultTooLarge:
-			return f.fail(abi.ErrnoLimit, cut(err.Error()))
-		}
+	switch codeOf(err) {
+	case abi.SQLError, abi.Conflict:
+		return f.fail(abi.ErrnoSQL, cut(err.Error()))
+	case abi.BadRequest:
+		return f.fail(abi.ErrnoType, cut(err.Error()))
+	case abi.ResultTooLarge:
+		return f.fail(abi.ErrnoLimit, cut(err.Error()))
 	}
 	return f.fail(abi.ErrnoHost, "")
 }

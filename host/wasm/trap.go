@@ -131,10 +131,17 @@ type HostError struct {
 // Error returns a sentence without the trace.
 func (e *HostError) Error() string { return e.Where.String() + ": " + e.Func + ": " + e.Err.Error() }
 
-// Code returns the code of what it wraps if that has one, else abi.Internal.
-func (e *HostError) Code() abi.Code {
+// Code returns the code of what it wraps, abi.Internal if that has none.
+func (e *HostError) Code() abi.Code { return codeOf(e.Err) }
+
+// codeOf returns the code that an error carries, or abi.Internal.
+func codeOf(err error) abi.Code {
+	var own *abi.Error
 	var coded interface{ Code() abi.Code }
-	if errors.As(e.Err, &coded) {
+	switch {
+	case errors.As(err, &own):
+		return own.Code
+	case errors.As(err, &coded):
 		return coded.Code()
 	}
 	return abi.Internal
