@@ -21,10 +21,28 @@
 //     allocated or freed across the boundary.
 //   - A3: everything encoded is CBOR (RFC 8949), core deterministic. The host
 //     encodes deterministically and accepts any well-formed, definite-length
-//     CBOR without duplicate keys, at most MaxDepth deep.
+//     CBOR without duplicate keys, at most MaxDepth deep. Decoding allocates in
+//     proportion to the data, whatever the counts in it claim.
 //   - A4: the input array of a function is all that it sees of its caller, and
-//     it is exactly the content of the group key.
+//     it is exactly the content of the group key. Checked values that are equal
+//     encode to equal bytes, and others never do.
 //   - A5: the version is the import module's name. A host may serve several.
+//   - A6: a statement's text is rewritten by PostgreSQL's lexical rules: nothing
+//     inside a literal, a quoted name or a comment is taken for a parameter.
+//   - A7: what a module, a client or an operator got wrong comes back as a typed
+//     error whose text is a sentence with its place; judging it takes time and
+//     memory in proportion to what was sent.
+//
+// # Where things are
+//
+// Value is a decoded value; Append… functions and Decoder are its encoding
+// without Values, for hot paths. ParseJSON and Schema.Check turn a client's
+// arguments into values, Function.Input those and the caller into an Input.
+// DecodeManifest and Manifest.Validate judge a module before its first call.
+// Package abitest holds golden vectors for other implementations.
+//
+// Everything is safe for concurrent use except Decoder, which belongs to its
+// caller.
 //
 // # What it does not do
 //
