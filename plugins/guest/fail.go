@@ -23,15 +23,19 @@ func Fail(code, message string) error {
 	return &Error{Code: abi.Code(code), Message: message, Public: true}
 }
 
-// Errors of reading rows. Test with errors.Is.
+// Errors of statements. Test with errors.Is.
 var (
+	// ErrSQL says that PostgreSQL refused the statement: a constraint, a
+	// privilege, a division by zero. The error's text says which, for the log.
+	ErrSQL error = abi.ErrnoSQL
 	// ErrNoRow says that One found no row.
 	ErrNoRow = errors.New("no row")
 	// ErrManyRows says that One found more than one row.
 	ErrManyRows = errors.New("more than one row")
 )
 
-// HostError is a refusal by the host. errors.Is(err, abi.ErrnoSQL) tells which.
+// HostError is a refusal by the host. errors.Is(err, ErrSQL), or another
+// abi.Errno, tells which.
 type HostError struct {
 	Errno abi.Errno
 	Text  string // what the host said, for the log
@@ -50,7 +54,7 @@ func publicError(err error) *Error {
 		return known
 	}
 	code := abi.Internal
-	if errors.Is(err, abi.ErrnoSQL) {
+	if errors.Is(err, ErrSQL) {
 		code = abi.SQLError
 	}
 	return &Error{Code: code, Message: err.Error()}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -274,4 +275,29 @@ func TestRowsThatDoNotFitTheTypeAreRefused(t *testing.T) {
 	f("column id: the number does not fit the Go type", abi.Int(1<<15), abi.Text(""), one)
 	f("column name: ", one, abi.Null(), one)
 	f("column size: is text, not a number: numeric columns are exact text", one, abi.Text(""), abi.Text("1.50"))
+}
+
+// Fields of an embedded struct are the struct's own, wherever it stands.
+func TestEmbeddedFieldsKeepTheirPlace(t *testing.T) {
+	t.Parallel()
+	type paging struct {
+		Before *int64
+		Limit  int
+	}
+	type args struct {
+		Room int64
+		paging
+		Author string
+	}
+	before := int64(3)
+	a := args{1, paging{&before, 2}, "ann"}
+	fields, err := inputFields(reflect.TypeFor[args]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got args
+	input := abi.Array(abi.Int(1), abi.Int(3), abi.Int(2), abi.Text("ann")).AppendCBOR(nil)
+	if err := readInput(input, fields, unsafe.Pointer(&got)); err != nil || !reflect.DeepEqual(got, a) {
+		t.Errorf("got %+v %v, want %+v", got, err, a)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/abi"
 	weir "weir/plugins/guest"
 	"weir/plugins/guest/weirtest"
 )
@@ -43,7 +42,7 @@ func TestPostRefusesNothing(t *testing.T) {
 func TestPostPassesTheDatabasesRefusalOn(t *testing.T) {
 	t.Parallel()
 	c := weirtest.Call(weirtest.FakeError(insert, "violates foreign key"))
-	if _, err := post(c, PostArgs{Me: "ann", Room: 7, Body: "hi"}); !errors.Is(err, abi.ErrnoSQL) {
+	if _, err := post(c, PostArgs{Me: "ann", Room: 7, Body: "hi"}); !errors.Is(err, weir.ErrSQL) {
 		t.Errorf("got %v, want a refused statement", err)
 	}
 }
@@ -78,7 +77,7 @@ func TestManifestIsAccepted(t *testing.T) {
 		t.Errorf("got %s with %d statements and %d functions", m.Name, len(m.Statements), len(m.Functions))
 	}
 	for _, f := range m.Functions {
-		if f.Kind != abi.Policy && !f.Access.Stated() {
+		if f.Kind != "policy" && !f.Access.Stated() {
 			t.Errorf("%s says nothing about access", f.Name)
 		}
 	}

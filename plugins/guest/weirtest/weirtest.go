@@ -55,7 +55,7 @@ func FakeFunc[A, R any](statement interface {
 }
 
 // FakeError makes a statement fail as if PostgreSQL had refused it: the handler
-// sees abi.ErrnoSQL with this text.
+// sees weir.ErrSQL with this text.
 func FakeError(statement weir.AnyStatement, text string) Option {
 	return fakeWith(door.Of(statement), func([]byte) ([][]byte, error) { return nil, errors.New(text) })
 }

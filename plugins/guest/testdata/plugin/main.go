@@ -38,10 +38,26 @@ func sum(c *weir.Call, a roomArgs) (total, error) {
 	return t, err
 }
 
+// cross reads all rows inside the reading of the first.
+func cross(c *weir.Call, a roomArgs) (ids int64, err error) {
+	err = messages.Each(c, a, func(m message) error {
+		ids += m.ID
+		if m.ID > 0 {
+			return nil
+		}
+		return messages.Each(c, a, func(m message) error {
+			ids += m.ID
+			return nil
+		})
+	})
+	return ids, err
+}
+
 func init() {
 	weir.Plugin("wasm", "0.0.1")
 	weir.Query("sum", weir.Func(sum), weir.Public())
 	weir.Query("pass", weir.Func(messages.Rows), weir.Public())
+	weir.Query("cross", weir.Func(cross), weir.Public())
 	weir.Query("direct", messages, weir.Public())
 }
 
