@@ -1,0 +1,79 @@
+package policy
+
+import (
+	"fmt"
+
+	"weir/abi"
+	"weir/reactor"
+)
+
+// read turns what a policy returned into an answer.
+func read(out Outcome) (reactor.Decision, error) {
+	if out.Rows != nil {
+		return readRows(out.Rows)
+	}
+	d, err := abi.DecodeDecision(out.Value)
+	if err != nil {
+		return reactor.Decision{}, fmt.Errorf("its answer: %w", err)
+	}
+	answer := reactor.Decision{Answer: reactor.Deny, Reason: d.Reason}
+	if d.Allow {
+		answer.Answer = reactor.Allow
+	}
+	answer.Scope, err = scope(d.Scope)
+	return answer, err
+}
+
+// readRows reads the answer of a statement: a row allows. Columns with meaning:
+// allow (so that a row can deny), reason, scope; wake_at is the reactor's.
+func readRows(rows Rows) (reactor.Decision, error) {
+	if rows.Len() == 0 {
+		return reactor.Decision{Answer: reactor.Deny}, nil
+	}
+	d := reactor.Decision{Answer: reactor.Allow}
+	if c := rows.Column("allow"); c >= 0 {
+		allow, ok := rows.Value(0, c).AsBool()
+		if !ok {
+			return reactor.Decision{}, fmt.Errorf("its column allow is not a boolean")
+		}
+		if !allow {
+			d.Answer = reactor.Deny
+		}
+	}
+	if c := rows.Column("reason"); c >= 0 {
+		d.Reason, _ = rows.Value(0, c).AsText()
+	}
+	c := rows.Column("scope")
+	if c < 0 {
+		return d, nil
+	}
+	value := rows.Value(0, c)
+	if text, ok := value.AsText(); ok { // jsonb comes as its text
+		parsed, err := abi.ParseJSON([]byte(text), abi.MaxDepth)
+		if err != nil {
+			return reactor.Decision{}, fmt.Errorf("its column scope: %w", err)
+		}
+		value = parsed
+	}
+	var err error
+	d.Scope, err = scope(value)
+	return d, err
+}
+
+// scope checks and encodes scope values: a map of scalars.
+func scope(v abi.Value) (reactor.Scope, error) {
+	if v.IsNull() {
+		return nil, nil
+	}
+	if v.Type() != abi.TypeMap {
+		return nil, fmt.Errorf("its scope is %s, not a map", v.Type())
+	}
+	s := make(reactor.Scope, v.Len())
+	for i := range v.Len() {
+		if t := v.At(i).Type(); t == abi.TypeArray || t == abi.TypeMap {
+			return nil, fmt.Errorf("its scope value %q is %s, not a scalar", v.Key(i), t)
+		}
+		s[v.Key(i)] = string(v.At(i).AppendCBOR(nil))
+	}
+	return s, nil
+}
