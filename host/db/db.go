@@ -78,6 +78,7 @@ type DB struct {
 	pool     *pool
 	snapshot *command // reads snapshot, epoch and whether it is a standby
 	nextID   atomic.Uint64
+	settings string // of the session in which plans are explained
 
 	waves, retries, failures atomic.Int64
 
@@ -142,7 +143,7 @@ func Open(_ context.Context, config Config) (*DB, error) {
 		server.RuntimeParams["search_path"] = config.SearchPath
 	}
 	d := &DB{
-		config: config, analyses: map[analysisKey]*cached{},
+		config: config, settings: explainSettings, analyses: map[analysisKey]*cached{},
 		pool: &pool{
 			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
 			slots: make(chan struct{}, config.Connections),

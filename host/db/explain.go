@@ -140,7 +140,7 @@ func (z *analyser) parse(ctx context.Context, now int) error {
 	defer stop()
 	z.c.run(beginRead, nil, 0)
 	z.c.once("select pg_current_snapshot()::text", nil)
-	for setting := range strings.FieldsSeq(explainSettings) {
+	for setting := range strings.FieldsSeq(z.db.settings) {
 		z.c.once("set local "+strings.Replace(setting, "=", " to ", 1), nil)
 	}
 	var oids []uint32
@@ -182,7 +182,7 @@ func (z *analyser) parsedAnswer() error {
 	if z.a.derived, err = reactor.ParseSnapshot(rows[0][0]); err != nil {
 		return err
 	}
-	for range strings.Fields(explainSettings) {
+	for range strings.Fields(z.db.settings) {
 		if _, err := z.c.read(nil); err != nil {
 			return err
 		}
@@ -448,6 +448,11 @@ func (r *reader) atom(n *planNode) atomPlan {
 // a subquery. Nil means all.
 func (m *mentions) of(table *relation, own []string, scans map[string]*relation, known map[string]bool) reactor.Columns {
 	set := reactor.NewColumns()
+	for name := range m.bare {
+		if col := table.columns[name]; col != nil {
+			set = set.With(col.attr)
+		}
+	}
 	for alias := range m.whole {
 		if slices.Contains(own, alias) || scans[alias] == nil && !known[alias] {
 			return nil

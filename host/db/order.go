@@ -1,6 +1,7 @@
 package db
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,7 @@ func limits(root *planNode, tables map[string]*relation, text string) []ordered 
 	var out []ordered
 	root.walk(func(n *planNode) {
 		kind := n.str("Node Type")
-		if kind != "Limit" && kind != "Unique" || constant(n.list("Output")) {
+		if kind != "Limit" && (kind != "Unique" || !saysDistinctOn(text)) || constant(n.list("Output")) {
 			return
 		}
 		o := ordered{node: n, top: n == root}
@@ -32,13 +33,30 @@ func limits(root *planNode, tables map[string]*relation, text string) []ordered 
 		if one || kind == "Unique" && sortsAll(n.list("Output"), o.keys) {
 			return
 		}
-		o.none = len(o.keys) == 0 || kind == "Limit" && incidental && !saysOrder(text)
-		if !o.none {
-			o.prove(tables)
+		if o.none = len(o.keys) == 0 || kind == "Limit" && incidental && !saysOrder(text); o.none {
+			o.keys = nil
 		}
+		o.prove(tables)
 		out = append(out, o)
 	})
 	return out
+}
+
+// sameTable reports whether an Append joins parts of one table. UNION ALL of
+// several has rows that no key tells apart.
+func (n *planNode) sameTable() bool {
+	base := ""
+	for _, kid := range n.kids {
+		alias := kid.str("Alias")
+		i := strings.LastIndexByte(alias, '_')
+		if !kid.isScan() && kid.str("Node Type") != "Append" || i <= 0 && kid.isScan() || kid.isScan() && base != "" && alias[:i] != base {
+			return false
+		}
+		if kid.isScan() {
+			base = alias[:i]
+		}
+	}
+	return true
 }
 
 // constant reports whether all rows are the same, so that any of them will do.
@@ -46,7 +64,7 @@ func constant(outputs []string) bool {
 	for _, e := range outputs {
 		m := newMentions()
 		m.add(tokenize(e))
-		if len(m.columns)+len(m.whole)+len(m.functions) > 0 || strings.Contains(e, "SubPlan") {
+		if len(m.columns)+len(m.bare)+len(m.whole)+len(m.functions) > 0 || strings.Contains(e, "SubPlan") {
 			return false
 		}
 	}
@@ -114,7 +132,11 @@ func normal(e string) string { return render(unwrap(tokenize(e))) }
 
 func sortsAll(outputs, keys []string) bool {
 	for _, e := range outputs {
-		if !slices.ContainsFunc(keys, func(k string) bool { return sortExpression(k) == normal(e) }) && !constant([]string{e}) {
+		sorted := slices.ContainsFunc(keys, func(k string) bool {
+			k = sortExpression(k)
+			return k == normal(e) || strings.HasSuffix(k, "."+normal(e))
+		})
+		if !sorted && !constant([]string{e}) {
 			return false
 		}
 	}
@@ -143,7 +165,9 @@ func (o *ordered) prove(tables map[string]*relation) {
 			simple = false
 		}
 		switch n.str("Node Type") {
-		case "Append", "SetOp", "Recursive Union", "ProjectSet":
+		case "Append", "Merge Append":
+			simple = simple && n.sameTable()
+		case "SetOp", "Recursive Union", "ProjectSet":
 			simple = false
 		}
 		for i, kid := range n.kids {
@@ -156,6 +180,7 @@ func (o *ordered) prove(tables map[string]*relation) {
 		}
 	}
 	visit(o.base)
+	scans = o.merge(scans, pairs)
 	whole := o.close(scans, pairs)
 	if group := o.base.list("Group Key"); len(group) > 0 {
 		o.total = !slices.ContainsFunc(group, func(k string) bool { return !o.determined(normal(k), whole) })
@@ -172,6 +197,31 @@ func (o *ordered) prove(tables map[string]*relation) {
 			o.missing = table.unique[0]
 		}
 	}
+}
+
+// merge gives the parts of a partitioned table, "m_1" and "m_2", the name "m"
+// under which the nodes above them print its columns.
+func (o *ordered) merge(scans map[string]*relation, pairs [][2]string) map[string]*relation {
+	whole := func(e string) string {
+		alias, column, ok := strings.Cut(e, ".")
+		i := strings.LastIndexByte(alias, '_')
+		if !ok || i <= 0 || strings.Trim(alias[i+1:], "0123456789") != "" || scans[alias] == nil || scans[alias[:i]] != nil {
+			return e
+		}
+		return alias[:i] + "." + column
+	}
+	for e := range maps.Clone(o.fixed) {
+		o.fixed[whole(e)] = true
+	}
+	for i := range pairs {
+		pairs[i] = [2]string{whole(pairs[i][0]), whole(pairs[i][1])}
+	}
+	out := map[string]*relation{}
+	for alias, table := range scans {
+		alias, _, _ = strings.Cut(whole(alias+"."), ".")
+		out[alias] = table
+	}
+	return out
 }
 
 // close adds what follows from what is fixed, and returns the tables whose rows
@@ -203,6 +253,13 @@ func (o *ordered) close(scans map[string]*relation, pairs [][2]string) map[strin
 
 func (o *ordered) determined(expr string, whole map[string]bool) bool {
 	alias, _, ok := strings.Cut(expr, ".")
+	if !ok { // plans of one table print columns without it
+		for e := range o.fixed {
+			if strings.HasSuffix(e, "."+expr) {
+				return true
+			}
+		}
+	}
 	return o.fixed[expr] || ok && whole[alias]
 }
 
@@ -236,11 +293,8 @@ func (o *ordered) refuse(columns []Column, key []string) error {
 	if o.node.str("Node Type") == "Unique" {
 		what = "DISTINCT ON"
 	}
-	if o.none {
-		return refused("has %s without ORDER BY, so that any rows may come: order by columns that tell the rows apart, such as the key", what)
-	}
 	if o.total {
-		return nil
+		return nil // also without ORDER BY, when conditions leave one row
 	}
 	missing := o.missing
 	if o.top && len(key) > 0 {
@@ -248,6 +302,9 @@ func (o *ordered) refuse(columns []Column, key []string) error {
 		if len(missing) == 0 {
 			return nil
 		}
+	}
+	if o.none {
+		return refused("has %s without ORDER BY, so that any rows may come: order by columns that tell the rows apart, such as the key", what)
 	}
 	if len(missing) == 0 {
 		return refused("orders rows under %s by columns that do not tell them apart: add the columns of a unique key to order by, and declare it as the statement's key", what)
@@ -292,6 +349,23 @@ func (o *ordered) advice(missing []string) string {
 		parts = append(parts, name+direction)
 	}
 	return "order by " + strings.Join(parts, ", ")
+}
+
+// saysDistinctOn reports whether a Unique node may be a DISTINCT ON: of the text,
+// or of a view when the text has nothing that removes duplicates.
+func saysDistinctOn(text string) bool {
+	plain := false
+	ts := tokenize(text)
+	for i, t := range ts {
+		switch word := strings.ToLower(t.text); {
+		case t.kind != tokenWord || t.quoted:
+		case word == "distinct" && i+1 < len(ts) && strings.EqualFold(ts[i+1].text, "on"):
+			return true
+		case word == "distinct", word == "union", word == "in":
+			plain = true
+		}
+	}
+	return !plain
 }
 
 // saysOrder reports whether some level of the text has both LIMIT (or OFFSET,

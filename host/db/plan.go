@@ -139,6 +139,7 @@ func (n *planNode) hidden() map[int]bool {
 // mentions is everything that a plan names.
 type mentions struct {
 	columns   map[string]map[string]bool // alias → column
+	bare      map[string]bool            // column without alias, as plans of one table print it
 	whole     map[string]bool            // alias.*
 	functions map[called]bool
 	operators map[string]bool
@@ -153,7 +154,7 @@ type called struct {
 
 func newMentions() *mentions {
 	return &mentions{
-		columns: map[string]map[string]bool{}, whole: map[string]bool{},
+		columns: map[string]map[string]bool{}, bare: map[string]bool{}, whole: map[string]bool{},
 		functions: map[called]bool{}, operators: map[string]bool{}, texts: map[string]int{},
 	}
 }
@@ -215,6 +216,10 @@ func (m *mentions) word(ts []token, i int) int {
 		return i
 	}
 	if !next(1).is(".") {
+		// Keywords print in upper case, names that have any are quoted.
+		if first.quoted || strings.ToLower(first.text) == first.text && first.text != "true" && first.text != "false" {
+			m.bare[first.text] = true
+		}
 		return i
 	}
 	switch second := next(2); {

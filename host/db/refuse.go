@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -85,7 +86,7 @@ func refuseRelation(r *relation) error {
 // refuseWords refuses what a plan names: clocks, system columns, and literals
 // that were read from the clock when the statement was parsed.
 func refuseWords(root *planNode, m *mentions, text string) error {
-	for _, cols := range m.columns {
+	for _, cols := range append(slices.Collect(maps.Values(m.columns)), m.bare) {
 		for _, name := range systemColumns {
 			if cols[name] {
 				return refused("reads the system column %s, which changes without the row: use a column of your own", name)
