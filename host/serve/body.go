@@ -73,7 +73,7 @@ func parseStreamBody(text []byte, rules bodyRules) (streamBody, error) {
 		case name == rules.add:
 			return array(dec, name, func() error {
 				if rules.maxSubs >= 0 && len(b.Add) >= rules.maxSubs {
-					return fmt.Errorf("%w: a session may have %d", tenant.ErrTooManySubscriptions, rules.maxSubs)
+					return limitError(tenant.ErrTooManySubscriptions, "a session may have %d", rules.maxSubs)
 				}
 				a, err := parseAddition(dec, rules)
 				if err == nil && ids[a.ID] {
@@ -121,7 +121,7 @@ func parseAddition(dec *json.Decoder, rules bodyRules) (addition, error) {
 		case "args":
 			err = dec.Decode(&a.Args)
 			if err == nil && len(a.Args) > rules.maxArgs {
-				err = fmt.Errorf("%w: %d bytes are the most", tenant.ErrArgumentsTooLarge, rules.maxArgs)
+				err = limitError(tenant.ErrArgumentsTooLarge, "%d bytes are the most", rules.maxArgs)
 			}
 		case "have":
 			var text string

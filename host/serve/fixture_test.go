@@ -82,10 +82,13 @@ func (b *backend) start(s *Server) {
 	}})
 	b.done.Go(func() { _ = b.reactor.Run(ctx) })
 	b.done.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
 		for {
 			b.apply(ctx)
 			select {
 			case <-b.poke:
+			case <-tick.C:
 			case <-ctx.Done():
 				return
 			}
@@ -115,7 +118,7 @@ func (b *backend) apply(ctx context.Context, changes ...reactor.Change) {
 // set commits another result of a function.
 func (b *backend) set(name, content string) { b.commit(name, value{content: content}) }
 
-// break_ makes the function fail from now on.
+// fail makes the function fail from now on.
 func (b *backend) fail(name string, err error) { b.commit(name, value{err: err}) }
 
 func (b *backend) commit(name string, v value) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"weir/reactor"
 )
@@ -128,9 +129,12 @@ type pin struct {
 	frame *reactor.Frame
 }
 
-// pinCheckShare is the part of the cap that may be superseded anew between two
-// looks at what is pinned.
-const pinCheckShare = 16
+// A look at what is pinned visits every session, so that it is not taken for each
+// publication.
+const (
+	pinCheckShare = 16                     // the part of the cap that may be superseded between two looks
+	pinCheckEvery = 100 * time.Millisecond // while anything is pinned
+)
 
 // checkPins looks at the superseded frames that sessions still write, once enough
 // was published since the last look, and closes those that pin most while there
@@ -138,10 +142,12 @@ const pinCheckShare = 16
 func (s *Server) checkPins(fresh int) {
 	s.unlooked += int64(fresh)
 	limit := s.cfg.Limits.MaxPinnedBytes
-	if s.unlooked < limit/pinCheckShare && s.stats.pinned.Load() == 0 {
+	now := time.Now()
+	again := s.stats.pinned.Load() > 0 && now.Sub(s.looked) >= pinCheckEvery
+	if s.unlooked < limit/pinCheckShare && !again {
 		return
 	}
-	s.unlooked = 0
+	s.unlooked, s.looked = 0, now
 	type held struct {
 		frame *reactor.Frame
 		by    []*session

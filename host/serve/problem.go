@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -254,6 +255,20 @@ func retryMS(least, window time.Duration) int64 {
 }
 
 // Errors of requests, written for the client.
+
+// told is an error whose whole text may be shown.
+type told struct{ error }
+
+// Public returns the text.
+func (t told) Public() string { return t.Error() }
+
+// Unwrap returns the error, so that its sentinel is found.
+func (t told) Unwrap() error { return t.error }
+
+// limitError wraps a sentinel of a limit with the number that was reached.
+func limitError(sentinel error, format string, args ...any) error {
+	return told{fmt.Errorf("%w: "+format, append([]any{sentinel}, args...)...)}
+}
 
 func badRequest(message string) error { return &Refusal{Kind: abi.BadRequest, Message: message} }
 

@@ -3,7 +3,6 @@ package serve
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"fmt"
 	"net/netip"
 	"sync"
 
@@ -62,13 +61,13 @@ func (r *registry) open(s *session, subs int) error {
 	}
 	switch {
 	case over(t.sessions, l.MaxSessions):
-		return fmt.Errorf("%w: the tenant has %d", tenant.ErrTooManySessions, t.sessions)
+		return limitError(tenant.ErrTooManySessions, "the tenant has %d", t.sessions)
 	case who.Anonymous() && over(t.anonymous, l.MaxAnonymousSessions):
-		return fmt.Errorf("%w: the tenant has %d without a token", tenant.ErrTooManySessions, t.anonymous)
+		return limitError(tenant.ErrTooManySessions, "the tenant has %d without a token", t.anonymous)
 	case !who.Anonymous() && over(p.sessions, l.MaxPrincipalSessions):
-		return fmt.Errorf("%w: the principal has %d", tenant.ErrTooManySessions, p.sessions)
+		return limitError(tenant.ErrTooManySessions, "the principal has %d", p.sessions)
 	case s.address.IsValid() && l.MaxAddressSessions > 0 && r.addresses[s.address] >= l.MaxAddressSessions:
-		return fmt.Errorf("%w: the address has %d", tenant.ErrTooManySessions, r.addresses[s.address])
+		return limitError(tenant.ErrTooManySessions, "the address has %d", r.addresses[s.address])
 	}
 	if err := checkSubs(l, who, p, 0, subs); err != nil {
 		return err
@@ -96,10 +95,10 @@ func over(have, limit int) bool { return limit >= 0 && have >= limit }
 
 func checkSubs(l tenant.Limits, who auth.Principal, p *principalCount, have, more int) error {
 	if l.MaxSessionSubscriptions >= 0 && have+more > l.MaxSessionSubscriptions {
-		return fmt.Errorf("%w: a session may have %d", tenant.ErrTooManySubscriptions, l.MaxSessionSubscriptions)
+		return limitError(tenant.ErrTooManySubscriptions, "a session may have %d", l.MaxSessionSubscriptions)
 	}
 	if !who.Anonymous() && l.MaxPrincipalSubscriptions >= 0 && p.subs+more > l.MaxPrincipalSubscriptions {
-		return fmt.Errorf("%w: a principal may have %d", tenant.ErrTooManySubscriptions, l.MaxPrincipalSubscriptions)
+		return limitError(tenant.ErrTooManySubscriptions, "a principal may have %d", l.MaxPrincipalSubscriptions)
 	}
 	return nil
 }

@@ -37,7 +37,9 @@ type Server struct {
 	proxyWarn  sync.Once
 	closeOnce  sync.Once
 
-	unlooked int64 // bytes published since checkPins last looked; owned by the fan-out
+	// Owned by the fan-out, for checkPins.
+	unlooked int64 // bytes published since the last look
+	looked   time.Time
 }
 
 // New returns a Server. The error is one sentence that names the setting.

@@ -140,8 +140,12 @@ func (s *session) renew(caller *auth.Caller) bool {
 	if newer {
 		s.caller, s.warned = caller, false
 	}
+	out := s.out
 	s.mu.Unlock()
 	if newer {
+		if out != nil {
+			out.expire(caller.Expires)
+		}
 		s.renewAll(func(*subscription) bool { return true })
 		s.wake()
 	}

@@ -110,12 +110,12 @@ func (s *Server) serveStream(w http.ResponseWriter, session *session) {
 	}
 	begin := appendRetry(nil, retryMS(2*time.Second, 3*time.Second))
 	begin = appendEvent(begin, "hello", hello)
-	reason := session.write(newWriter(w, limits), begin)
+	reason, err := session.write(newWriter(w, limits), begin)
 	s.stats.closed(reason)
 	if reason == slowCode {
 		s.log.Info("slow client closed", "session", session.request)
 	}
-	if reason == leftCode || reason == slowCode {
+	if err != nil {
 		// The last frame may be half written: a clean end would make it whole.
 		panic(http.ErrAbortHandler)
 	}

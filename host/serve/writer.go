@@ -24,6 +24,8 @@ type writer struct {
 	limits tenant.Limits
 
 	mu      sync.Mutex // protects the fields below
+	by      time.Time  // when what is being written must be accepted; zero while idle
+	expires time.Time  // when the token ends; zero when it does not
 	aborted bool
 	done    bool
 }
@@ -47,10 +49,9 @@ func streamHeaders(h http.Header) {
 }
 
 // start sends the headers.
-func (o *writer) start() error {
+func (o *writer) start() {
 	streamHeaders(o.w.Header())
 	o.w.WriteHeader(http.StatusOK)
-	return nil
 }
 
 // send writes chunks in pieces. Together they must be accepted within the time of
@@ -95,16 +96,41 @@ func (o *writer) flush() error {
 	return o.deadline(time.Time{})
 }
 
+// expiryGrace is how long after its token's end a write that waits is cut off. A
+// stream that is not in the middle of a write ends at the end itself.
+const expiryGrace = 100 * time.Millisecond
+
+// expire tells the writer when the token ends. It may be called from any
+// goroutine: a renewal may come while a write waits.
+func (o *writer) expire(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.expires = at
+	if !o.done && !o.aborted && !o.by.IsZero() {
+		_ = o.setDeadline()
+	}
+}
+
 func (o *writer) deadline(t time.Time) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.aborted {
 		return errAborted
 	}
-	if err := o.rc.SetWriteDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	o.by = t
+	if err := o.setDeadline(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return o.reason(err)
 	}
 	return nil
+}
+
+// setDeadline sets the earlier of the two ends. The caller holds the lock.
+func (o *writer) setDeadline() error {
+	t := o.by
+	if end := o.expires.Add(expiryGrace); !t.IsZero() && !o.expires.IsZero() && end.Before(t) {
+		t = end
+	}
+	return o.rc.SetWriteDeadline(t)
 }
 
 func (o *writer) check() error {
@@ -143,17 +169,17 @@ func (o *writer) finish() {
 	o.done = true
 }
 
-// write is the life of a stream, from hello to its end. It returns why it ended.
-func (s *session) write(out *writer, begin []byte) abi.Code {
+// write is the life of a stream, from hello to its end. It returns why it ended,
+// and an error if that was in the middle of a write.
+func (s *session) write(out *writer, begin []byte) (abi.Code, error) {
 	s.mu.Lock()
 	s.out = out
+	out.expires = s.caller.Expires
 	s.mu.Unlock()
 	defer out.finish()
-	if err := out.start(); err != nil {
-		return leftCode
-	}
+	out.start()
 	if err := out.send(begin); err != nil {
-		return s.cause(err)
+		return s.cause(err), err
 	}
 	interval := s.tenant.Limits.WithDefaults().PingInterval
 	ping := nextPing(time.Now(), interval)
@@ -166,27 +192,27 @@ func (s *session) write(out *writer, begin []byte) abi.Code {
 		t := s.gather(buf, now, !now.Before(ping))
 		buf = t.small
 		if err := s.send(out, &t); err != nil {
-			return s.cause(err)
+			return s.cause(err), err
 		}
 		if t.last {
 			if err := out.flush(); err != nil {
-				return s.cause(err)
+				return s.cause(err), err
 			}
-			return t.reason
+			return t.reason, nil
 		}
 		if !t.empty() {
 			ping = nextPing(now, interval)
 			continue
 		}
 		if err := out.flush(); err != nil {
-			return s.cause(err)
+			return s.cause(err), err
 		}
 		timer.Reset(time.Until(s.deadline(ping)))
 		select {
 		case <-s.woken:
 		case <-timer.C:
 		case <-s.ctx.Done():
-			return leftCode
+			return leftCode, nil
 		}
 	}
 }
@@ -223,6 +249,8 @@ func (s *session) cause(err error) abi.Code {
 	switch {
 	case s.closing != nil && errors.Is(err, errAborted):
 		return s.closing.Reason
+	case errors.Is(err, errSlow) && !s.caller.Expires.IsZero() && !time.Now().Before(s.caller.Expires):
+		return abi.Expired
 	case errors.Is(err, errSlow):
 		return slowCode
 	case s.closing != nil:
