@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -54,6 +55,7 @@ type conn struct {
 
 	prepared map[uint64]*prepared
 	parsing  []*prepared // sent, ParseComplete not seen, oldest first
+	snapshot *command // reads snapshot, epoch and whether it is a standby
 	names    uint64
 	clock    uint64 // of the prepared statements' use
 	limit    int    // most prepared statements kept
@@ -70,6 +72,18 @@ type prepared struct {
 	id, used uint64
 	name     string
 	segment  int // the sync that ends its parse
+}
+
+// version returns the server's version in the form of server_version_num, as far
+// as the major number goes: 180000 for "18beta1".
+func (c *conn) version() int {
+	text := c.server.ParameterStatuses["server_version"]
+	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(text)
+	}
+	major, _ := strconv.Atoi(text[:end]) // 0 if there is none: older than all we know
+	return major * 10000
 }
 
 // run queues one execution. At most maxRows rows are sent back; 0 means all.

@@ -23,10 +23,10 @@ type Config struct {
 	// Connections bounds the connections of this tenant. More work waits.
 	// Default 16.
 	Connections int
-	// EpochExpr is a scalar SQL expression that names the server's history (C4).
-	// It is read in every transaction. Empty means the system identifier alone
-	// is not known: Epoch is then empty and equals nothing.
-	EpochExpr string
+	// EpochExpr returns a scalar SQL expression that names the server's history
+	// (C4), for a server version in the form of server_version_num. It is read in
+	// every transaction. Nil: the epoch is empty and equals nothing.
+	EpochExpr func(serverVersion int) string
 	// SearchPath is the fixed search_path of every connection. Empty leaves the
 	// role's own.
 	SearchPath string
@@ -65,7 +65,9 @@ func (c Config) withDefaults() Config {
 	c.MaxResultBytes = cmp.Or(max(c.MaxResultBytes, 0), 4<<20)
 	c.MaxStatements = max(cmp.Or(max(c.MaxStatements, 0), 512), 16)
 	c.MaxAnalyses = cmp.Or(max(c.MaxAnalyses, 0), 4096)
-	c.EpochExpr = cmp.Or(c.EpochExpr, "null")
+	if c.EpochExpr == nil {
+		c.EpochExpr = func(int) string { return "null" }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -74,10 +76,9 @@ func (c Config) withDefaults() Config {
 
 // DB runs the SQL of one tenant as one role. It is safe for concurrent use.
 type DB struct {
-	config   Config
-	pool     *pool
-	snapshot *command // reads snapshot, epoch and whether it is a standby
-	nextID   atomic.Uint64
+	config Config
+	pool   *pool
+	nextID atomic.Uint64
 	settings string // of the session in which plans are explained
 
 	waves, retries, failures atomic.Int64
@@ -148,8 +149,6 @@ func Open(_ context.Context, config Config) (*DB, error) {
 			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
 			slots: make(chan struct{}, config.Connections),
 		},
-		snapshot: &command{id: snapshotID, text: "select pg_current_snapshot()::text, (" + config.EpochExpr +
-			")::text, pg_is_in_recovery()::text"},
 	}
 	d.nextID.Store(firstID)
 	return d, nil

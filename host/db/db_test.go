@@ -54,7 +54,7 @@ func start(t testing.TB, extra ...string) (*DB, devdbtest.DB) {
 
 func open(t testing.TB, server devdbtest.DB, config Config) *DB {
 	t.Helper()
-	config.URL, config.EpochExpr = server.As("weir_test", ""), testEpoch
+	config.URL, config.EpochExpr = server.As("weir_test", ""), func(int) string { return testEpoch }
 	d, err := Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

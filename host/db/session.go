@@ -163,6 +163,15 @@ func cmpErr(err error) error {
 	return err
 }
 
+// head is the command that says what a transaction sees, of which history.
+func (d *DB) head(c *conn) *command {
+	if c.snapshot == nil {
+		c.snapshot = &command{id: snapshotID, text: "select pg_current_snapshot()::text, (" +
+			d.config.EpochExpr(c.version()) + ")::text, pg_is_in_recovery()::text"}
+	}
+	return c.snapshot
+}
+
 func (s *session) send(r round) {
 	if r.head {
 		begin := beginRead
@@ -170,7 +179,7 @@ func (s *session) send(r round) {
 			begin = beginWrite
 		}
 		s.c.run(begin, nil, 0)
-		s.c.run(s.db.snapshot, nil, 0)
+		s.c.run(s.db.head(s.c), nil, 0)
 		if r.careful {
 			s.c.sync()
 		}
