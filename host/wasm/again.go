@@ -31,3 +31,6 @@ func (v *View) Again() (*View, []*Query) {
 	}
 	return again(v), queries
 }
+
+// Projected reports whether the view leaves out columns of its query.
+func (v *View) Projected() bool { return v.columns != nil }

@@ -82,6 +82,15 @@ type Rows interface {
 	AppendValueCBOR(dst []byte, row, column int) []byte
 }
 
+// NestedRows is implemented by Rows whose last columns hold the rows of nested
+// statements. Those are rendered as JSON, but are not in the pages that a guest
+// reads.
+type NestedRows interface {
+	Rows
+	// Nested returns how many columns these are, at the end of Columns.
+	Nested() int
+}
+
 // OutputKind says what a function returned.
 type OutputKind uint8
 

@@ -74,6 +74,12 @@ func (f *frame) where() Where {
 // begin marks the start of a host function.
 func (f *frame) begin(name string, mem api.Memory) {
 	f.hosting, f.mem = name, mem
+}
+
+// count counts a host function of the contract. WASI's are not counted: the Go
+// runtime reads the clock dozens of times in each collection of garbage, each
+// is cheap, and the guest's budget of time bounds them.
+func (f *frame) count() {
 	f.hostCalls++
 	if limit := f.inst.pool.config.Limits.MaxHostCalls; f.hostCalls > limit {
 		f.stop(&LimitError{Where: f.where(), What: fmt.Sprintf("more than %d host calls in one call", limit), code: abi.HostCalls})

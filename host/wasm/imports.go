@@ -61,6 +61,7 @@ func ints(n int) []api.ValueType {
 func (h *hostFunc) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	f := frameOf(ctx)
 	f.begin(h.name, mod.Memory())
+	f.count()
 	var result int64
 	if f.call == nil && !h.early {
 		result = f.fail(abi.ErrnoState, h.name+" works only while a function runs")

@@ -158,10 +158,23 @@ func (v *View) width() int {
 
 // appendRowCBOR appends one row as an array of its columns, without nested rows.
 func (v *View) appendRowCBOR(dst []byte, row int) []byte {
+	rows := v.query.Rows
+	flat, width := rows.Columns(), v.width()
+	if n, ok := rows.(NestedRows); ok {
+		flat -= n.Nested()
+	}
+	count := width
+	for i := range width {
+		if v.column(i) >= flat {
+			count--
+		}
+	}
+	dst = abi.AppendArray(dst, count)
 	row = v.row(row)
-	dst = abi.AppendArray(dst, v.width())
-	for i := range v.width() {
-		dst = v.query.Rows.AppendValueCBOR(dst, row, v.column(i))
+	for i := range width {
+		if column := v.column(i); column < flat {
+			dst = rows.AppendValueCBOR(dst, row, column)
+		}
 	}
 	return dst
 }

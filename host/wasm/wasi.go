@@ -213,6 +213,7 @@ func (f *frame) pollOneoff(p []uint64) uint32 {
 	if !ok || !ok2 {
 		return wasiFault
 	}
+	began := f.inst.ticks
 	earliest, files := uint64(math.MaxUint64), false
 	for i := range count {
 		s := subs[i*subscriptionSize:]
@@ -220,17 +221,17 @@ func (f *frame) pollOneoff(p []uint64) uint32 {
 			files = true
 			continue
 		}
-		earliest = min(earliest, f.due(s))
+		earliest = min(earliest, f.due(s, began))
 	}
 	if !files {
-		f.inst.ticks = max(f.inst.ticks, earliest)
+		f.inst.ticks = max(began, earliest)
 	}
 	// The events may lie over the subscriptions: build them apart.
 	var events []byte
 	for i := range count {
 		s := subs[i*subscriptionSize:]
 		clock := s[8] == eventClock
-		if clock && (files || f.due(s) > f.inst.ticks) {
+		if clock && (files || f.due(s, began) > f.inst.ticks) {
 			continue
 		}
 		var event [eventSize]byte
@@ -248,19 +249,20 @@ func (f *frame) pollOneoff(p []uint64) uint32 {
 	return wasiOK
 }
 
-// due returns when a clock subscription ends, in ticks. An absolute time on
-// another clock than the monotonic one is as far away as it is from now.
-func (f *frame) due(s []byte) uint64 {
+// due returns when a clock subscription that began then ends, in ticks. An
+// absolute time on another clock than the monotonic one is as far away as it is
+// from now. The Go runtime reads the clock as a signed number, so it stays far
+// below its end.
+func (f *frame) due(s []byte, began uint64) uint64 {
 	const absolute = 1
 	timeout := binary.LittleEndian.Uint64(s[24:])
 	if s[40]&absolute != 0 {
 		if binary.LittleEndian.Uint32(s[16:]) == clockMonotonic {
-			return max(timeout, f.inst.ticks)
+			return max(min(timeout, math.MaxInt64/2), began)
 		}
 		timeout -= min(timeout, uint64(f.now().UnixMicro())*1000)
 	}
-	// The Go runtime reads the clock as a signed number: stay far below its end.
-	return min(f.inst.ticks+min(timeout, math.MaxInt64/4), math.MaxInt64/2)
+	return min(began+min(timeout, math.MaxInt64/4), math.MaxInt64/2)
 }
 
 func (f *frame) put32(ptr uint64, v uint32) bool { return f.mem.WriteUint32Le(uint32(ptr), v) }

@@ -1,0 +1,150 @@
+// Command goguest is a plugin whose functions do what Go's runtime finds hard in
+// a cage: sleep, start goroutines, collect garbage, block, panic, exit and use
+// up memory.
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	weir "weir/plugins/guest"
+)
+
+type none struct{}
+
+type answer struct {
+	Number int64
+	Text   string
+}
+
+type item struct {
+	ID   int64
+	Name string
+}
+
+var items = weir.Select[none, item](`select id, name from items order by id`)
+
+func sleep(*weir.Call, none) (answer, error) {
+	began := time.Now()
+	time.Sleep(3 * time.Hour)
+	done := make(chan bool)
+	go func() {
+		select {
+		case <-time.After(time.Hour):
+		case <-time.After(48 * time.Hour):
+		}
+		close(done)
+	}()
+	<-done
+	return answer{int64(time.Since(began)), time.Now().UTC().Format(time.RFC3339Nano)}, nil
+}
+
+func goroutines(*weir.Call, none) (answer, error) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	sum := int64(0)
+	for i := range int64(100) {
+		wg.Go(func() {
+			runtime.Gosched()
+			mu.Lock()
+			defer mu.Unlock()
+			sum += i
+		})
+	}
+	wg.Wait()
+	return answer{Number: sum}, nil
+}
+
+var kept [][]byte
+
+func collect(*weir.Call, none) (answer, error) {
+	for range 200 {
+		kept = append(kept[:min(len(kept), 3)], make([]byte, 100_000))
+		runtime.GC()
+	}
+	return answer{Number: int64(len(kept))}, nil
+}
+
+func shuffle(*weir.Call, none) (answer, error) {
+	m := map[int]bool{}
+	for i := range 50 {
+		m[i] = true
+	}
+	b := make([]byte, 8)
+	_, _ = rand.Read(b)
+	text := fmt.Sprintf("%x", b)
+	return answer{int64(len(m)), text}, nil
+}
+
+func files(*weir.Call, none) (answer, error) {
+	_, err := os.ReadFile("/etc/passwd")
+	return answer{int64(len(os.Args) + len(os.Environ())), fmt.Sprint(err)}, nil
+}
+
+func block(*weir.Call, none) (answer, error) {
+	<-make(chan bool)
+	return answer{}, nil
+}
+
+func crash(*weir.Call, none) (answer, error) {
+	var m map[string]int
+	m["x"] = 1
+	return answer{}, nil
+}
+
+func exit(*weir.Call, none) (answer, error) {
+	os.Exit(3)
+	return answer{}, nil
+}
+
+func memory(*weir.Call, none) (answer, error) {
+	for {
+		kept = append(kept, make([]byte, 1<<20))
+	}
+}
+
+func deep(n int64) int64 {
+	if n == 0 {
+		return 0
+	}
+	return deep(n+1) + n
+}
+
+func recurse(*weir.Call, none) (answer, error) { return answer{Number: deep(1)}, nil }
+
+func spin(*weir.Call, none) (answer, error) {
+	for {
+	}
+}
+
+func read(c *weir.Call, _ none) (answer, error) {
+	all, err := items.All(c, none{})
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{int64(len(all)), all[len(all)-1].Name}, nil
+}
+
+func pass(c *weir.Call, _ none) (weir.Rows[item], error) { return items.Rows(c, none{}) }
+
+func empty(*weir.Call, none) (answer, error) { return answer{}, nil }
+
+func init() {
+	weir.Plugin("goguest", "1.0.0")
+	for name, f := range map[string]*weir.Function{
+		"sleep": weir.Func(sleep), "goroutines": weir.Func(goroutines), "collect": weir.Func(collect),
+		"shuffle": weir.Func(shuffle), "files": weir.Func(files), "block": weir.Func(block),
+		"crash": weir.Func(crash), "exit": weir.Func(exit), "memory": weir.Func(memory),
+		"recurse": weir.Func(recurse), "spin": weir.Func(spin), "empty": weir.Func(empty),
+	} {
+		weir.Query("test."+name, f, weir.SignedIn())
+	}
+	weir.Query("test.read", weir.Func(read), weir.SignedIn(), weir.Uses(items))
+	weir.Query("test.pass", weir.Func(pass), weir.SignedIn(), weir.Uses(items))
+}
+
+func main() {}
