@@ -20,12 +20,18 @@ import (
 //     arrives is checked against the recent changes that it did not see (F5), so
 //     a mark is never lost and a needless one is taken back.
 //  4. A group with joiners is dirty, running, or waits for a read of the log.
+//  5. The cursor moves only after every change of the batch is applied and every
+//     group that it concerns is marked.
+//
+// Nothing here depends on the order of a map: equal inputs give equal outputs,
+// or a failing simulation could not be run again.
 type core struct {
 	tenant string
 	cfg    *Config
 	rand   *rand.Rand
 
 	groups map[Key]*group
+	all    []*group // the same groups; each knows its place
 	index  *index
 	recent *recent
 
@@ -38,6 +44,7 @@ type core struct {
 
 	batch *Batch // being applied, nil if none
 	at    int    // how many of its changes are applied
+	hits  hits   // groups of the last of them, still to be marked
 
 	// The schedule.
 	agenda  agenda
@@ -45,12 +52,20 @@ type core struct {
 	ready   []*group // due, waiting for a free slot
 	overdue []deadline
 	emptied []deadline
-	joined  map[*group]struct{} // groups with joiners
+	waiting []*group  // groups whose joiners wait for a read of the log
+	patient time.Time // until when the first of those joiners waits
 
 	subs  int
 	stats coreStats
 	out   outputs
-	hit   []*group // scratch of apply
+}
+
+// hits are the groups that a change concerns. They are marked one by one, so
+// that a change of a whole table does not keep the loop (F8).
+type hits struct {
+	groups []*group
+	next   int
+	cause  Cause
 }
 
 // outputs is what a core wants done. The driver takes it after each slice.
@@ -68,7 +83,7 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 	}
 	return &core{
 		tenant: tenant, cfg: cfg, rand: rand.New(rand.NewPCG(seed, 0)),
-		groups: map[Key]*group{}, index: newIndex(), joined: map[*group]struct{}{},
+		groups: map[Key]*group{}, index: newIndex(),
 		recent: newRecent(cfg.MaxRecent, cfg.RecentAge), began: now, read: now,
 	}
 }
@@ -94,7 +109,6 @@ func (c *core) subscribe(now time.Time, s *Subscription) {
 			return
 		}
 		g = c.newGroup(s)
-		c.groups[g.key] = g
 	}
 	g.subs++
 	c.subs++
@@ -110,7 +124,6 @@ func (c *core) subscribe(now time.Time, s *Subscription) {
 		}
 	}
 	g.joiners = append(g.joiners, s)
-	c.joined[g] = struct{}{}
 	if !g.dirty && !g.running {
 		c.out.poke = true // F3: clean is not enough, it must be clean now
 	}
@@ -127,6 +140,9 @@ func later(a, b time.Time) time.Time {
 func (c *core) newGroup(s *Subscription) *group {
 	g := &group{key: s.req.Key, name: s.req.Name, call: s.req.Call, waves: s.req.Waves}
 	g.pub.Query = base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, c.rand.Uint64()))
+	g.place = len(c.all)
+	c.all = append(c.all, g)
+	c.groups[g.key] = g
 	return g
 }
 
@@ -144,9 +160,6 @@ func (c *core) leave(now time.Time, s *Subscription) {
 			g.joiners = append(g.joiners[:i], g.joiners[i+1:]...)
 			break
 		}
-	}
-	if len(g.joiners) == 0 {
-		delete(c.joined, g)
 	}
 	if g.subs > 0 {
 		return
@@ -168,83 +181,13 @@ func (c *core) remove(g *group) {
 	g.wakeAt = time.Time{}
 	c.rest(g)
 	delete(c.groups, g.key)
-	delete(c.joined, g)
+	last := len(c.all) - 1
+	c.all[g.place] = c.all[last]
+	c.all[g.place].place = g.place
+	c.all[last] = nil
+	c.all = c.all[:last]
 	g.key, g.reads, g.concerned, g.empty = "", ReadSet{}, time.Time{}, time.Time{}
 }
 
 // gone reports whether the group was removed.
 func (g *group) gone() bool { return g.key == "" }
-
-// feed takes a batch. It must be applied with step before the next one.
-func (c *core) feed(now time.Time, b *Batch) {
-	c.batch, c.at = b, 0
-	c.stats.batches++
-	newEpoch := !c.epoch.Same(b.Epoch)
-	if b.Resync || newEpoch || !b.Snapshot.Covers(c.cursor) {
-		c.epoch = b.Epoch
-		c.recent.reset(b.Snapshot)
-		c.recent.begin(now, b.Snapshot, b.Snapshot)
-		c.resync(now)
-		return
-	}
-	c.recent.begin(now, c.cursor, b.Snapshot)
-}
-
-// resync makes every group dirty, spread over up to a second so that they do
-// not all ask the database at once.
-func (c *core) resync(now time.Time) {
-	spread := min(time.Second, time.Duration(len(c.groups))*100*time.Microsecond)
-	for _, g := range c.groups {
-		c.invalidate(now, g, Cause{Reason: Resynced})
-		if spread > 0 && g.heap != 0 && g.failures == 0 {
-			c.schedule(g, now.Add(time.Duration(c.rand.Int64N(int64(spread)))))
-		}
-	}
-}
-
-// step applies up to n changes of the batch and reports whether more remain.
-// After the last one the cursor moves: the order is dirty first, then known.
-func (c *core) step(now time.Time, n int) bool {
-	b := c.batch
-	for ; c.at < len(b.Changes) && n > 0; n-- {
-		c.apply(now, &b.Changes[c.at])
-		c.at++
-	}
-	if c.at < len(b.Changes) {
-		return true
-	}
-	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
-	c.checkBehind(now)
-	for g := range c.joined {
-		c.admit(now, g)
-	}
-	return false
-}
-
-// apply marks the groups that a change concerns: those whose read set it meets
-// and whose result did not see it (W1).
-func (c *core) apply(now time.Time, ch *Change) {
-	c.stats.changes++
-	c.recent.add(ch)
-	if ch.Op == DDL {
-		for _, g := range c.groups {
-			if g.frame != nil && (!g.snapshot.Visible(ch.XID) || !g.reads.Derived.Visible(ch.XID)) {
-				c.invalidate(now, g, Cause{Reason: Defined, Change: ch})
-			}
-		}
-		return
-	}
-	c.index.hits(ch, func(g *group) {
-		if !g.snapshot.Visible(ch.XID) {
-			c.hit = append(c.hit, g)
-		}
-	})
-	// Not inside the walk: an unwatched group is removed from the index here.
-	for _, g := range c.hit {
-		if !g.gone() {
-			c.invalidate(now, g, Cause{Reason: Changed, Change: ch})
-		}
-	}
-	clear(c.hit)
-	c.hit = c.hit[:0]
-}

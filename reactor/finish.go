@@ -28,10 +28,10 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 
 // check refuses a result that cannot be compared with what is known.
 func (c *core) check(g *group, r *Result) {
-	if r.Err != nil || c.epoch == "" {
+	if r.Err != nil {
 		return
 	}
-	if !c.epoch.Same(r.Epoch) {
+	if c.epoch != "" && !c.epoch.Same(r.Epoch) {
 		// C4: the run read another history than the log. What it saw cannot be
 		// compared with changes until the reader of the log arrives there.
 		r.Err = ErrEpoch
@@ -66,11 +66,13 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 	if ch, missed := c.recent.missed(&g.reads, g.snapshot); missed {
 		g.misses++
 		c.invalidate(now, g, Cause{Reason: Late, Change: ch})
-		if marked {
-			g.since = since
-		}
 		if g.gone() {
 			return
+		}
+		if marked {
+			// It has waited since then, and may have waited too long.
+			g.since, g.concerned = since, since
+			g.late = !now.Before(since.Add(c.cfg.MaxStale))
 		}
 	} else {
 		g.misses = 0
@@ -102,8 +104,8 @@ func (c *core) fail(now time.Time, g *group, e *Execution, err error) {
 	g.failures++
 	g.err = err
 	wait := c.backoff(g.failures)
-	if err == ErrEpoch {
-		wait = min(wait, 50*time.Millisecond)
+	if err == ErrEpoch && g.failures == 1 {
+		wait = min(wait, 50*time.Millisecond) // the log is about to arrive there
 	}
 	if g.subs == 0 {
 		c.remove(g)

@@ -21,10 +21,13 @@ type group struct {
 	call  any
 	waves bool
 	pub   Publication
+	place int    // in core.all
+	hit   uint64 // the last change that hit it, see index.hits
 
 	// Who listens.
 	subs    int             // subscriptions, joiners included
 	joiners []*Subscription // not ready yet
+	waiting bool            // is in core.waiting
 	empty   time.Time       // since when nobody listens; zero while somebody does
 
 	// The newest result.
@@ -37,6 +40,7 @@ type group struct {
 	// Coalescing.
 	running   bool
 	dirty     bool
+	ready     bool      // is in core.ready: due, waits for a slot
 	cause     Cause     // of the run to come
 	since     time.Time // when it became dirty
 	concerned time.Time // when a change first concerned it; zero: none waits
@@ -61,14 +65,19 @@ type group struct {
 
 // invalidate marks the group dirty.
 func (c *core) invalidate(now time.Time, g *group, cause Cause) {
-	if g.dirty {
-		g.cause.More++
-	} else {
+	first := !g.dirty
+	if first {
 		g.dirty, g.since, g.cause = true, now, cause
+	} else {
+		g.cause.More++
 	}
 	g.changes++
-	if g.concerned.IsZero() && cause.Reason != Swept && cause.Reason != Woken {
-		g.concerned = now
+	if (first || g.concerned.IsZero()) && cause.Reason != Swept && cause.Reason != Woken {
+		// The first mark of a running group counts from now if the result that
+		// comes did not see it, see accept.
+		if g.concerned.IsZero() {
+			g.concerned = now
+		}
 		c.overdue = append(c.overdue, deadline{g, now})
 	}
 	if g.subs == 0 && !g.running {
@@ -76,7 +85,7 @@ func (c *core) invalidate(now time.Time, g *group, cause Cause) {
 		c.remove(g)
 		return
 	}
-	if !g.running {
+	if !g.running && !g.ready {
 		c.schedule(g, c.dueTime(now, g))
 	}
 }
@@ -131,41 +140,5 @@ func (c *core) publish(g *group) {
 	g.pub.publish(State{Status: status, Frame: g.frame, At: g.finished, Err: err})
 	if last == nil || last.Frame != g.frame || last.Status != status {
 		c.out.published = append(c.out.published, &g.pub)
-	}
-}
-
-// fresh reports whether the group's state may be shown to a joiner: it was read
-// after the joiner came (F3), and is not older than what the client was shown
-// (F6). A failed run is shown too.
-func (c *core) fresh(g *group, s *Subscription) bool {
-	ran := !g.ranAt.Before(s.arrived)
-	if g.err != nil {
-		return ran
-	}
-	clean := g.frame != nil && !g.dirty && !g.running
-	known := clean && !c.began.Before(s.arrived)
-	covers := g.finished.Covers(s.req.At) || clean && c.stamp().Covers(s.req.At)
-	return g.frame != nil && (ran || known) && covers
-}
-
-// admit makes ready the joiners whose wait is over.
-func (c *core) admit(now time.Time, g *group) {
-	waiting := g.joiners[:0]
-	for _, s := range g.joiners {
-		switch {
-		case c.fresh(g, s):
-			c.out.ready = append(c.out.ready, s)
-		case !g.dirty && !g.running && now.Sub(s.arrived) > c.cfg.MaxStale:
-			// Clean for so long, and still not what the client was shown.
-			s.err = ErrAhead
-			c.out.ready = append(c.out.ready, s)
-		default:
-			waiting = append(waiting, s)
-		}
-	}
-	clear(g.joiners[len(waiting):])
-	g.joiners = waiting
-	if len(waiting) == 0 {
-		delete(c.joined, g)
 	}
 }

@@ -1,9 +1,6 @@
 package reactor
 
-import (
-	"hash/maphash"
-	"slices"
-)
+import "hash/maphash"
 
 // index finds the groups that a changed row may concern, without looking at the
 // others: (table, column, value) → postings, and per table a list of the atoms
@@ -21,13 +18,15 @@ type index struct {
 	postings []posting
 	free     uint32
 	count    int
+	round    uint64 // counts the changes looked up
 }
 
 // tableIndex is the part of one table. There are few tables and few indexed
 // columns, so both are searched linearly.
 type tableIndex struct {
 	scan    uint32 // postings of atoms without an equality
-	size    int    // all postings of the table
+	first   uint32 // all postings of the table
+	size    int    // how many they are
 	columns []columnIndex
 }
 
@@ -41,8 +40,9 @@ type posting struct {
 	group      *group // nil: on the free list
 	table      *tableIndex
 	hash       uint64
-	prev, next uint32
-	atom       uint16
+	prev, next uint32 // of its list
+	back, forw uint32 // of its table
+	atom       uint32
 	column     uint16 // 0: the table's scan list
 }
 
@@ -61,11 +61,11 @@ func (x *index) add(g *group) {
 		t := x.table(atom.Table)
 		column, values := atom.anchor()
 		if column == 0 {
-			x.push(g, t, posting{atom: uint16(i)})
+			x.push(g, t, posting{atom: uint32(i)})
 			continue
 		}
 		for _, v := range values {
-			x.push(g, t, posting{atom: uint16(i), column: column, hash: maphash.String(x.seed, string(v))})
+			x.push(g, t, posting{atom: uint32(i), column: column, hash: maphash.String(x.seed, string(v))})
 		}
 	}
 }
@@ -114,6 +114,10 @@ func (x *index) push(g *group, t *tableIndex, p posting) {
 	if head != 0 {
 		x.postings[head].prev = at
 	}
+	if p.forw = t.first; t.first != 0 {
+		x.postings[t.first].back = at
+	}
+	t.first = at
 	x.postings[at] = p
 	x.setHead(&p, at)
 	g.postings = append(g.postings, at)
@@ -162,6 +166,14 @@ func (x *index) remove(g *group) {
 		if p.next != 0 {
 			x.postings[p.next].prev = p.prev
 		}
+		if p.back != 0 {
+			x.postings[p.back].forw = p.forw
+		} else {
+			p.table.first = p.forw
+		}
+		if p.forw != 0 {
+			x.postings[p.forw].back = p.back
+		}
 		p.table.size--
 		if p.table.size == 0 {
 			// The table's watched columns may differ when it is used again.
@@ -174,17 +186,17 @@ func (x *index) remove(g *group) {
 	g.postings = g.postings[:0]
 }
 
-// hits calls visit for every group that the change concerns, as far as the
-// index and the atoms can tell. A group may be visited several times.
+// hits calls visit once for every group that the change concerns, as far as the
+// index and the atoms can tell. visit must not change the index.
 func (x *index) hits(c *Change, visit func(*group)) {
 	t := x.tables[c.Table]
 	if t == nil || t.size == 0 {
 		return
 	}
+	x.round++
 	if c.Keys == nil {
-		x.list(t.scan, c, nil, visit)
-		for i := range t.columns {
-			x.column(&t.columns[i], c, nil, visit)
+		for at := t.first; at != 0; at = x.postings[at].forw {
+			x.visit(at, c, nil, visit)
 		}
 		return
 	}
@@ -195,7 +207,7 @@ func (x *index) hits(c *Change, visit func(*group)) {
 			d, known := row.Find(col.column)
 			switch {
 			case !known: // C7: absent matches every value
-				x.column(col, c, row, visit)
+				x.column(t, col.column, c, row, visit)
 			case !d.Null:
 				x.list(col.values[maphash.String(x.seed, string(d.Value))], c, row, visit)
 			}
@@ -203,40 +215,36 @@ func (x *index) hits(c *Change, visit func(*group)) {
 	}
 }
 
-// column visits every list of a column.
-func (x *index) column(col *columnIndex, c *Change, row Tuple, visit func(*group)) {
-	for _, head := range col.values {
-		x.list(head, c, row, visit)
+// column visits all postings of a column.
+func (x *index) column(t *tableIndex, column uint16, c *Change, row Tuple, visit func(*group)) {
+	for at := t.first; at != 0; at = x.postings[at].forw {
+		if x.postings[at].column == column {
+			x.visit(at, c, row, visit)
+		}
 	}
 }
 
-// list visits the groups of one list whose atom the row meets. A nil row is any
-// row.
+// list visits the postings of one list.
 func (x *index) list(at uint32, c *Change, row Tuple, visit func(*group)) {
-	for at != 0 {
-		p := &x.postings[at]
-		at = p.next
-		atom := &p.group.reads.Atoms[p.atom]
-		if c.Op == Update && !c.Changed.Meets(atom.Columns) {
-			continue
-		}
-		if row == nil || atom.meets(row) {
-			visit(p.group)
-		}
+	for ; at != 0; at = x.postings[at].next {
+		x.visit(at, c, row, visit)
 	}
 }
 
-// anchors returns the columns of a table that atoms are found through, for
-// reports.
-func (x *index) anchors(table uint32) []uint16 {
-	t := x.tables[table]
-	if t == nil {
-		return nil
+// visit visits the group of a posting if its atom is met by the row; a nil row
+// is any row. Many rows of one change may hit one group: it is visited once.
+func (x *index) visit(at uint32, c *Change, row Tuple, visit func(*group)) {
+	p := &x.postings[at]
+	g := p.group
+	if g.hit == x.round {
+		return
 	}
-	var columns []uint16
-	for i := range t.columns {
-		columns = append(columns, t.columns[i].column)
+	atom := &g.reads.Atoms[p.atom]
+	if c.Op == Update && !c.Changed.Meets(atom.Columns) {
+		return
 	}
-	slices.Sort(columns)
-	return columns
+	if row == nil || atom.meets(row) {
+		g.hit = x.round
+		visit(g)
+	}
 }

@@ -65,6 +65,11 @@ func New(cfg Config) *Reactor {
 // ctx's error.
 func (r *Reactor) Apply(ctx context.Context, b Batch) error {
 	select {
+	case <-r.done:
+		return ErrClosed // also if there is room for the batch
+	default:
+	}
+	select {
 	case r.batches <- &b:
 		r.signal()
 		return nil
@@ -103,9 +108,11 @@ func (s *Subscription) refuse(err error) {
 
 func (r *Reactor) leave(s *Subscription) {
 	r.mu.Lock()
-	r.inbox.leaves = append(r.inbox.leaves, s)
-	r.mu.Unlock()
-	r.signal()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.inbox.leaves = append(r.inbox.leaves, s)
+		r.signal()
+	}
 }
 
 // Stats returns figures that are at most a moment old.
@@ -156,7 +163,7 @@ func (r *Reactor) refuse() {
 	r.inbox = inbox{}
 	r.mu.Unlock()
 	for _, c := range r.order {
-		for g := range c.joined {
+		for _, g := range c.all {
 			waiting = append(waiting, g.joiners...)
 		}
 	}

@@ -1,6 +1,10 @@
 package reactor
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // recent remembers which (table, column, value) was touched last, and by what.
 // A result that arrives is looked up by its read set: a change that it did not
@@ -11,11 +15,11 @@ import "time"
 // The core owns it.
 type recent struct {
 	tables map[uint32]*recentTable
-	ddl    touch
+	ddl    definitions
 	mark   *mark // the batch being applied
 
-	// floor is the newest snapshot of which changes were forgotten. A result
-	// that does not cover it may have missed something.
+	// floor is where the log was last taken up. A result that does not cover it
+	// may have missed something.
 	floor Snapshot
 
 	order []touchKey // in the order of touching; the head is forgotten first
@@ -40,7 +44,19 @@ type touch struct {
 // a flood on one table cannot stall the loop.
 const maxTouch = 32
 
+// definitions is the newest batch with DDL: one change of each transaction, in
+// the order of their numbers. All are kept: a read set that saw them must be
+// known to have, or its group would run for ever.
+type definitions struct {
+	mark    *mark
+	changes []*Change
+}
+
+// recentTable is never dropped: there are few tables, and its floor must stay.
 type recentTable struct {
+	// floor is the newest snapshot of which changes of this table were
+	// forgotten. A flood on one table is no concern of those who read another.
+	floor Snapshot
 	any   touch // every change of the table
 	whole touch // changes that may have touched any value of any column
 	// columns are those that recent tuples carry. A tuple that lacks one of
@@ -68,7 +84,7 @@ func newRecent(limit int, age time.Duration) *recent {
 // reset forgets everything; what is older than floor is unknown from now on.
 func (r *recent) reset(floor Snapshot) {
 	r.tables = map[uint32]*recentTable{}
-	r.ddl, r.mark = touch{}, nil
+	r.ddl, r.mark = definitions{}, nil
 	r.order, r.head = nil, 0
 	r.floor = floor
 }
@@ -89,8 +105,10 @@ func (r *recent) add(c *Change) {
 		t = &recentTable{columns: NewColumns(), values: map[columnValue]touch{}}
 		r.tables[c.Table] = t
 	}
+	if t.any.mark != r.mark {
+		r.remember(touchKey{table: c.Table, mark: r.mark})
+	}
 	t.any.add(r.mark, c)
-	r.remember(touchKey{table: c.Table, mark: r.mark})
 	if c.Keys == nil {
 		t.whole.add(r.mark, c)
 		return
@@ -105,7 +123,7 @@ func (r *recent) addRow(t *recentTable, c *Change, row Tuple) {
 		if !t.columns.Has(d.Column) {
 			// A newly watched column: what came before lacks it.
 			t.columns = t.columns.With(d.Column)
-			t.whole = t.any
+			t.whole = touch{t.any.mark, slices.Clip(t.any.changes)} // both grow from here
 		}
 	}
 	if len(row) < t.columns.count() {
@@ -140,18 +158,20 @@ func (r *recent) remember(key touchKey) { r.order = append(r.order, key) }
 // size returns how many touches are kept.
 func (r *recent) size() int { return len(r.order) - r.head }
 
-// forget drops what is over the limit or too old, whole batches at a time, at
-// most n entries a call so that the loop's slice stays short.
+// forget drops what is over the limit, and at most n entries that are too old, so
+// that the loop's slice stays short. What is over the limit was added since the
+// last call: it costs no more than adding it did.
 func (r *recent) forget(now time.Time, n int) {
-	for ; n > 0 && r.head < len(r.order); n-- {
+	for r.head < len(r.order) {
 		key := r.order[r.head]
-		if r.size() <= r.limit && now.Sub(key.mark.at) < r.age {
-			break
+		if r.size() <= r.limit {
+			if n == 0 || now.Sub(key.mark.at) < r.age {
+				break
+			}
+			n--
 		}
+		r.order[r.head] = touchKey{}
 		r.head++
-		if key.mark.snapshot.Covers(r.floor) {
-			r.floor = key.mark.snapshot
-		}
 		r.drop(key)
 	}
 	if r.head > 1024 && r.head*2 > len(r.order) {
@@ -162,14 +182,15 @@ func (r *recent) forget(now time.Time, n int) {
 
 func (r *recent) drop(key touchKey) {
 	t := r.tables[key.table]
-	switch {
-	case t == nil:
-	case key.column != 0:
-		if t.values[key.columnValue].mark == key.mark {
-			delete(t.values, key.columnValue)
-		}
-	case t.any.mark == key.mark && len(t.values) == 0:
-		delete(r.tables, key.table)
+	t.floor = key.mark.snapshot
+	if t.values[key.columnValue].mark == key.mark {
+		delete(t.values, key.columnValue)
+	}
+	if t.any.mark == key.mark {
+		t.any = touch{}
+	}
+	if t.whole.mark == key.mark {
+		t.whole = touch{}
 	}
 }
 
@@ -180,13 +201,11 @@ func (r *recent) missed(reads *ReadSet, s Snapshot) (c *Change, ok bool) {
 	if !s.Covers(r.floor) {
 		return nil, true
 	}
-	if c, ok := r.ddl.missed(s, nil); ok {
+	if c, ok := r.ddl.missed(s); ok {
 		return c, true
 	}
-	if !reads.Derived.IsZero() {
-		if c, ok := r.ddl.missed(reads.Derived, nil); ok {
-			return c, true
-		}
+	if c, ok := r.ddl.missed(reads.Derived); ok && !reads.Derived.IsZero() {
+		return c, true
 	}
 	for i := range reads.Atoms {
 		if c, ok := r.missedAtom(&reads.Atoms[i], s); ok {
@@ -200,6 +219,9 @@ func (r *recent) missedAtom(a *Atom, s Snapshot) (*Change, bool) {
 	t := r.tables[a.Table]
 	if t == nil {
 		return nil, false
+	}
+	if !s.Covers(t.floor) {
+		return nil, true
 	}
 	column, values := a.anchor()
 	if column == 0 || !t.columns.Has(column) {
@@ -217,7 +239,7 @@ func (r *recent) missedAtom(a *Atom, s Snapshot) (*Change, bool) {
 }
 
 // missed tells whether a touch holds a change that s did not see and that
-// concerns the atom (nil: any).
+// concerns the atom.
 func (t touch) missed(s Snapshot, a *Atom) (*Change, bool) {
 	if t.mark == nil || s.Covers(t.mark.snapshot) {
 		return nil, false
@@ -227,8 +249,41 @@ func (t touch) missed(s Snapshot, a *Atom) (*Change, bool) {
 		return t.changes[0], true
 	}
 	for _, c := range t.changes {
-		if !s.Visible(c.XID) && (a == nil || a.Concerns(c)) {
+		if !s.Visible(c.XID) && a.Concerns(c) {
 			return c, true
+		}
+	}
+	return nil, false
+}
+
+func (d *definitions) add(m *mark, c *Change) {
+	if d.mark != m {
+		d.mark, d.changes = m, nil
+	}
+	at, known := slices.BinarySearchFunc(d.changes, c.XID, byXID)
+	if !known {
+		d.changes = slices.Insert(d.changes, at, c)
+	}
+}
+
+func byXID(c *Change, xid uint64) int { return cmp.Compare(c.XID, xid) }
+
+// missed tells whether there is a definition that s did not see. Older batches
+// are seen by whoever saw the newest; who did not see it all may have seen all
+// that is in it.
+func (d *definitions) missed(s Snapshot) (*Change, bool) {
+	if d.mark == nil || s.Covers(d.mark.snapshot) {
+		return nil, false
+	}
+	if !s.Covers(d.mark.prev) {
+		return d.changes[0], true
+	}
+	if last := d.changes[len(d.changes)-1]; last.XID >= s.XMax {
+		return last, true
+	}
+	for _, xid := range s.XIP {
+		if at, known := slices.BinarySearchFunc(d.changes, xid, byXID); known {
+			return d.changes[at], true
 		}
 	}
 	return nil, false

@@ -81,10 +81,12 @@ func (c *core) tick(now time.Time) {
 			}
 			heap.Remove(&c.agenda, g.heap-1)
 		}
+		g.ready = true
 		c.ready = append(c.ready, g)
 	}
 	for len(c.overdue) > 0 && !c.overdue[0].since.Add(c.cfg.MaxStale).After(now) {
 		late := c.overdue[0]
+		c.overdue[0] = deadline{}
 		c.overdue = c.overdue[1:]
 		if g := late.group; g.concerned.Equal(late.since) && !g.late && g.pub.State() != nil {
 			g.late = true
@@ -93,10 +95,14 @@ func (c *core) tick(now time.Time) {
 	}
 	for len(c.emptied) > 0 && !c.emptied[0].since.Add(c.cfg.Linger).After(now) {
 		gone := c.emptied[0]
+		c.emptied[0] = deadline{}
 		c.emptied = c.emptied[1:]
 		if g := gone.group; g.empty.Equal(gone.since) && !g.running {
 			c.remove(g)
 		}
+	}
+	if !c.patient.IsZero() && !c.patient.After(now) {
+		c.admitWaiting(now)
 	}
 	c.recent.forget(now, 4096)
 }
@@ -109,10 +115,13 @@ func (c *core) checkBehind(now time.Time) {
 		return
 	}
 	c.behind = behind
-	for _, g := range c.groups {
+	for _, g := range c.all {
 		if g.pub.State() != nil {
 			c.publish(g)
 		}
+	}
+	if behind {
+		c.admitWaiting(now) // nothing comes that they could wait for
 	}
 }
 
@@ -129,6 +138,9 @@ func (c *core) next() time.Time {
 	}
 	if len(c.agenda) > 0 {
 		earlier(c.agenda[0].due)
+	}
+	if !c.patient.IsZero() {
+		earlier(c.patient)
 	}
 	if len(c.overdue) > 0 {
 		earlier(c.overdue[0].since.Add(c.cfg.MaxStale))

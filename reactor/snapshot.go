@@ -45,6 +45,7 @@ func ParseSnapshot(text string) (Snapshot, error) {
 		s.XIP = append(s.XIP, xid)
 	}
 	slices.Sort(s.XIP)
+	s.XIP = slices.Compact(s.XIP) // Compare counts them
 	return s, nil
 }
 

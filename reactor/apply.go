@@ -1,0 +1,106 @@
+package reactor
+
+import "time"
+
+// feed takes a batch. It must be applied with step before the next one.
+func (c *core) feed(now time.Time, b *Batch) {
+	c.batch, c.at = b, 0
+	c.hits.cause = Cause{}
+	c.stats.batches++
+	if b.Resync || !c.epoch.Same(b.Epoch) || !b.Snapshot.Covers(c.cursor) {
+		// Until the batch is applied nothing is known of its history.
+		c.epoch, c.cursor = b.Epoch, Snapshot{}
+		c.recent.reset(b.Snapshot)
+		c.recent.begin(now, b.Snapshot, b.Snapshot)
+		c.hit(c.all, Cause{Reason: Resynced})
+		return
+	}
+	c.recent.begin(now, c.cursor, b.Snapshot)
+}
+
+// step applies changes of the batch and marks groups, n in all, and reports
+// whether more remain. After the last one the cursor moves: the order is dirty
+// first, then known.
+func (c *core) step(now time.Time, n int) bool {
+	b := c.batch
+	for ; n > 0; n-- {
+		if !c.mark(now) {
+			if c.at == len(b.Changes) {
+				break
+			}
+			c.apply(&b.Changes[c.at])
+			c.at++
+		}
+	}
+	if c.at < len(b.Changes) || c.hits.next < len(c.hits.groups) {
+		return true
+	}
+	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
+	c.checkBehind(now)
+	c.admitWaiting(now)
+	return false
+}
+
+// apply notes a change and finds the groups that it may concern: those whose
+// read set it meets and whose result did not see it (W1).
+func (c *core) apply(ch *Change) {
+	c.stats.changes++
+	c.recent.add(ch)
+	if ch.Op == DDL {
+		// One transaction often holds many of them. What applies after the first
+		// is a result that came since; recent has told it.
+		if cause := &c.hits.cause; cause.Reason != Defined || cause.Change.XID != ch.XID {
+			c.hit(c.all, Cause{Reason: Defined, Change: ch})
+		}
+		return
+	}
+	c.hits.cause = Cause{Reason: Changed, Change: ch}
+	c.index.hits(ch, func(g *group) {
+		if !g.snapshot.Visible(ch.XID) {
+			c.hits.groups = append(c.hits.groups, g)
+		}
+	})
+}
+
+// hit notes groups to be marked.
+func (c *core) hit(groups []*group, cause Cause) {
+	c.hits.groups = append(c.hits.groups, groups...)
+	c.hits.cause = cause
+}
+
+// mark makes one of the groups dirty that were hit, and reports whether there
+// was one. Results may have come since it was hit: they are asked again.
+func (c *core) mark(now time.Time) bool {
+	h := &c.hits
+	if h.next == len(h.groups) {
+		clear(h.groups)
+		h.groups, h.next = h.groups[:0], 0
+		return false
+	}
+	g, cause := h.groups[h.next], h.cause
+	h.next++
+	switch {
+	case g.gone():
+	case cause.Reason == Resynced:
+		c.resync(now, g)
+	case cause.Reason == Defined:
+		if xid := cause.Change.XID; g.frame != nil && (!g.snapshot.Visible(xid) || !g.reads.Derived.Visible(xid)) {
+			c.invalidate(now, g, cause)
+		}
+	case !g.snapshot.Visible(cause.Change.XID):
+		c.invalidate(now, g, cause)
+	}
+	return true
+}
+
+// resync makes a group dirty because changes were lost, at some time in the next
+// second so that not all groups ask the database at once. Whatever made runs
+// fail is likely over too: the back-off starts again.
+func (c *core) resync(now time.Time, g *group) {
+	g.failures = min(g.failures, 1)
+	c.invalidate(now, g, Cause{Reason: Resynced})
+	spread := min(time.Second, time.Duration(len(c.all))*100*time.Microsecond)
+	if g.heap != 0 {
+		c.schedule(g, now.Add(time.Duration(c.rand.Int64N(int64(spread)))))
+	}
+}

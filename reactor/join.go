@@ -1,0 +1,78 @@
+package reactor
+
+import "time"
+
+// clean reports whether the group's result is the newest, as far as the change
+// log is applied.
+func (g *group) clean() bool { return g.frame != nil && !g.dirty && !g.running }
+
+// covers reports whether the group's result is at least as new as what the
+// client of s was shown (F6): it was read later, or nothing has concerned it
+// since.
+func (c *core) covers(g *group, s *Subscription) bool {
+	return g.finished.Covers(s.req.At) || g.clean() && c.stamp().Covers(s.req.At)
+}
+
+// fresh reports whether the group's state may be shown to a joiner: it was read
+// after the joiner came (F3), and is not older than what the client was shown. A
+// failed run is shown too, and so is a result that says that the log cannot be
+// read (W9).
+func (c *core) fresh(g *group, s *Subscription) bool {
+	ran := !g.ranAt.Before(s.arrived)
+	if g.frame == nil {
+		return ran && g.err != nil
+	}
+	known := g.clean() && (c.behind || !c.began.Before(s.arrived))
+	return (ran || known) && c.covers(g, s)
+}
+
+// admit makes ready the joiners whose wait is over.
+func (c *core) admit(now time.Time, g *group) {
+	left := g.joiners[:0]
+	for _, s := range g.joiners {
+		switch {
+		case c.fresh(g, s):
+			c.out.ready = append(c.out.ready, s)
+		case g.resting() && !now.Before(s.arrived.Add(c.cfg.MaxStale)) && !c.covers(g, s):
+			// So long, and still not what the client was shown.
+			s.err = ErrAhead
+			c.out.ready = append(c.out.ready, s)
+		default:
+			left = append(left, s)
+		}
+	}
+	clear(g.joiners[len(left):])
+	g.joiners = left
+	c.await(g)
+}
+
+// resting reports whether nothing but a read of the log, or the end of a
+// back-off, will bring the group another state.
+func (g *group) resting() bool { return !g.running && (!g.dirty || g.err != nil) }
+
+// await lets the joiners of a resting group wait for a read of the log, but not
+// for ever.
+func (c *core) await(g *group) {
+	if len(g.joiners) == 0 || !g.resting() {
+		return
+	}
+	if !g.waiting {
+		g.waiting = true
+		c.waiting = append(c.waiting, g)
+	}
+	if end := g.joiners[0].arrived.Add(c.cfg.MaxStale); c.patient.IsZero() || end.Before(c.patient) {
+		c.patient = end
+	}
+}
+
+// admitWaiting looks at the joiners who wait for a read of the log.
+func (c *core) admitWaiting(now time.Time) {
+	groups := c.waiting
+	c.waiting, c.patient = nil, time.Time{}
+	for _, g := range groups {
+		g.waiting = false
+		if !g.gone() {
+			c.admit(now, g)
+		}
+	}
+}
