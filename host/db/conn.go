@@ -55,7 +55,7 @@ type conn struct {
 
 	prepared map[uint64]*prepared
 	parsing  []*prepared // sent, ParseComplete not seen, oldest first
-	snapshot *command // reads snapshot, epoch and whether it is a standby
+	snapshot *command    // reads snapshot, epoch and whether it is a standby
 	names    uint64
 	clock    uint64 // of the prepared statements' use
 	limit    int    // most prepared statements kept

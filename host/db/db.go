@@ -76,9 +76,9 @@ func (c Config) withDefaults() Config {
 
 // DB runs the SQL of one tenant as one role. It is safe for concurrent use.
 type DB struct {
-	config Config
-	pool   *pool
-	nextID atomic.Uint64
+	config   Config
+	pool     *pool
+	nextID   atomic.Uint64
 	settings string // of the session in which plans are explained
 
 	waves, retries, failures atomic.Int64

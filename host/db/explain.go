@@ -348,11 +348,13 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 	if err := z.gate(covered, pruned); err != nil {
 		return err
 	}
+	opaque, every := z.plan.opaque()
 	for i := range z.a.atoms {
 		p := &z.a.atoms[i]
 		p.columns = m.of(p.table, byRoot[p.table.oid], aliases, known)
-		if z.namesPart(p.table.oid) {
-			p.columns = nil // an update of any column may move a row out of the part
+		own := byRoot[p.table.oid]
+		if every || z.namesPart(p.table.oid) || slices.ContainsFunc(own, func(alias string) bool { return opaque[alias] }) {
+			p.columns = nil // with a part named, any update may move a row out of it
 		}
 		for _, conds := range [][]condition{p.equal, p.where} {
 			for _, c := range conds {

@@ -136,6 +136,36 @@ func (n *planNode) hidden() map[int]bool {
 	return out
 }
 
+// opaque returns the aliases of scans whose use is not all printed: before
+// PostgreSQL 17, "x in (subquery)" prints as "(hashed SubPlan 1)", without x. x
+// is a column of what the node reads. Below the inner side of a nested loop, or
+// inside another subplan, it may come from anywhere: every is then true.
+func (n *planNode) opaque() (aliases map[string]bool, every bool) {
+	aliases = map[string]bool{}
+	var gather func(n *planNode)
+	gather = func(n *planNode) {
+		if n.isScan() {
+			aliases[n.str("Alias")] = true
+		}
+		for _, kid := range n.kids {
+			if rel := kid.str("Parent Relationship"); rel != "SubPlan" && rel != "InitPlan" {
+				gather(kid)
+			}
+		}
+	}
+	n.walk(func(n *planNode) {
+		if !slices.ContainsFunc(n.kids, func(kid *planNode) bool { return kid.str("Parent Relationship") == "SubPlan" }) {
+			return
+		}
+		gather(n)
+		for up := n; up.parent != nil; up = up.parent {
+			rel := up.str("Parent Relationship")
+			every = every || rel == "SubPlan" || rel == "Inner" && up.parent.str("Node Type") == "Nested Loop"
+		}
+	})
+	return aliases, every
+}
+
 // mentions is everything that a plan names.
 type mentions struct {
 	columns   map[string]map[string]bool // alias → column
