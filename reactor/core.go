@@ -55,6 +55,8 @@ type core struct {
 	waiting []*group  // groups whose joiners wait for a read of the log
 	patient time.Time // until when the first of those joiners waits
 
+	uncaptured map[uint32]string // tables whose changes do not reach the log, and why
+
 	subs  int
 	stats coreStats
 	out   outputs

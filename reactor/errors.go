@@ -11,6 +11,8 @@ var (
 	ErrBehind = errors.New("the change log cannot be read")
 	// ErrLate means that a change has waited for MaxStale.
 	ErrLate = errors.New("a change is waiting to be shown")
+	// ErrUncaptured means that changes of a table that was read are not logged.
+	ErrUncaptured = errors.New("a table that was read is not captured")
 	// ErrEpoch means that a run read another history than the change log.
 	ErrEpoch = errors.New("the database has a new history that the change log has not reached")
 	// ErrAhead means that the client says that it was shown a state which this

@@ -51,6 +51,7 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		g.reads.Derived = r.Snapshot
 	}
 	c.index.add(g)
+	g.dark = c.reaches(g)
 	if g.frame == nil || g.frame.Version != r.Frame.Version {
 		g.frame = r.Frame
 	}

@@ -45,6 +45,7 @@ type group struct {
 	since     time.Time // when it became dirty
 	concerned time.Time // when a change first concerned it; zero: none waits
 	late      bool      // concerned for MaxStale, and said so
+	dark      bool      // it read a table that is not captured
 	started   time.Time // dispatch of the last run
 	ranAt     time.Time // dispatch of the last run that has finished
 	finished  Stamp     // of the newest result, at its snapshot
@@ -128,6 +129,8 @@ func (c *core) status(g *group) (Status, error) {
 		return Stale, ErrBehind
 	case g.late:
 		return Stale, ErrLate
+	case g.dark:
+		return Stale, ErrUncaptured
 	}
 	return Live, nil
 }

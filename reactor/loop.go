@@ -21,8 +21,9 @@ type Reactor struct {
 
 	// Owned by the loop.
 	cores   map[string]*core
-	order   []*core // round robin
-	last    *Batch  // the newest batch, for cores made later
+	order   []*core           // round robin
+	dark    map[uint32]string // tables that are not captured
+	last    *Batch            // the newest batch, for cores made later
 	flights map[*core]int
 	waves   int
 	running int
@@ -35,6 +36,9 @@ type inbox struct {
 	subs     []*Subscription
 	leaves   []*Subscription
 	finished []flight
+	// The newest list of dark tables, if captureTold.
+	uncaptured  map[uint32]string
+	captureTold bool
 }
 
 // flight is one wave and what came of it.
@@ -196,6 +200,12 @@ func (r *Reactor) receive() {
 	in := r.inbox
 	r.inbox = inbox{}
 	r.mu.Unlock()
+	if in.captureTold {
+		r.dark = in.uncaptured
+		for _, c := range r.order {
+			c.setUncaptured(r.cfg.Now(), r.dark)
+		}
+	}
 	for _, f := range in.finished {
 		r.waves--
 		r.flights[f.core]--
@@ -243,6 +253,7 @@ func (r *Reactor) core(tenant string) *core {
 		if r.last != nil {
 			c.adopt(r.last)
 		}
+		c.uncaptured = r.dark
 		r.cores[tenant] = c
 		r.order = append(r.order, c)
 	}

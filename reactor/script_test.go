@@ -25,6 +25,7 @@ import (
 //	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan]
 //	fail G TEXT
 //	wait DURATION
+//	uncaptured TABLE
 //	state SUB
 type script struct {
 	t      *testing.T
@@ -86,6 +87,8 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.core.finish(s.now, e, Result{Err: errors.New(strings.Join(args[1:], " "))})
 	case "wait":
 		s.wait(args[0])
+	case "uncaptured":
+		s.core.setUncaptured(s.now, map[uint32]string{s.table(args[0]): "its triggers are gone"})
 	case "state":
 		return s.state(args[0])
 	default:

@@ -87,6 +87,9 @@ func (t *WriteTx) Commit(ctx context.Context) (xid uint64, err error) {
 	return s.xid, nil
 }
 
+// Close gives up the transaction: it rolls back. After Commit it does nothing.
+func (t *WriteTx) Close() { t.s.close() }
+
 func (s *session) commit(ctx context.Context) (string, error) {
 	stop := s.c.watch(ctx)
 	defer stop()

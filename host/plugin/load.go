@@ -2,8 +2,6 @@ package plugin
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -27,9 +25,10 @@ type Config struct {
 	Runtime *wasm.Runtime
 	Tenant  *tenant.Tenant
 	Checker Checker
-	// Secret seeds what guests draw before their first call (G11). It should be
-	// kept with the tenant's data, so that all nodes agree.
-	Secret []byte
+	// InitSeed derives what a guest draws before its first call from its digest
+	// and a secret that is kept with the tenant's data, so that all nodes agree
+	// (G11). Nil: it can be predicted.
+	InitSeed func(digest [32]byte) [32]byte
 	// Log takes lines that a plugin writes while it loads. Nil drops them.
 	Log func(path string, level int, line string)
 	// OnChange is called after each change of the set, one call at a time, on the
@@ -106,13 +105,13 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 }
 
 func (s *Set) poolConfig(path string, digest [32]byte) wasm.PoolConfig {
-	mac := hmac.New(sha256.New, s.config.Secret)
-	mac.Write([]byte("weir init seed\x00"))
-	mac.Write(digest[:])
 	config := wasm.PoolConfig{
 		Plugin: pluginName(path), Limits: s.config.Tenant.Limits,
-		InitSeed: [32]byte(mac.Sum(nil)),
+		InitSeed: digest,
 		Dynamic:  s.config.Tenant.Has(tenant.DynamicSQL),
+	}
+	if s.config.InitSeed != nil {
+		config.InitSeed = s.config.InitSeed(digest)
 	}
 	if s.config.Log != nil {
 		config.Log = func(level int, line string) { s.config.Log(path, level, line) }

@@ -49,6 +49,12 @@ create table if not exists weir.watch (
 	primary key (rel, attnum)
 );
 
+-- What guests' randomness is derived from, by tenant (G11).
+create table if not exists weir.secret (
+	name  text primary key,
+	bytes bytea not null
+);
+
 -- Emptied by crash recovery and on standbys: part of the epoch where the server
 -- has no cheaper sign of a crash (C4).
 create unlogged table if not exists weir.life (id text not null);

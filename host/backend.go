@@ -1,0 +1,206 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"weir/abi"
+	"weir/host/auth"
+	"weir/host/plugin"
+	"weir/host/policy"
+	"weir/host/serve"
+	"weir/host/tenant"
+	"weir/reactor"
+)
+
+// backend turns requests into subscriptions and mutations. It implements
+// serve.Backend and is safe for concurrent use.
+type backend struct {
+	host *Host
+}
+
+var _ serve.Backend = (*backend)(nil)
+
+// Subscribe implements serve.Backend.
+func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q serve.Query, ready func()) (*serve.Live, error) {
+	req, err := b.request(ctx, who, q)
+	if err != nil {
+		return nil, err
+	}
+	req.Ready = func(*reactor.Subscription) { ready() }
+	return &serve.Live{Sub: b.host.reactor.Subscribe(req)}, nil
+}
+
+// Get implements serve.Backend.
+func (b *backend) Get(ctx context.Context, who *auth.Caller, q serve.Query) (*reactor.State, error) {
+	req, err := b.request(ctx, who, q)
+	if err != nil {
+		return nil, err
+	}
+	return b.host.reactor.Get(ctx, req)
+}
+
+// request is the one gate before every subscription: function, arguments,
+// policies, input, key.
+func (b *backend) request(ctx context.Context, who *auth.Caller, q serve.Query) (reactor.Request, error) {
+	s, fn, args, err := b.resolve(q.Tenant, q.Name, q.Args, abi.Query)
+	if err != nil {
+		return reactor.Request{}, err
+	}
+	caller := policyCaller(who)
+	decision, err := s.guard.Decide(ctx, &reader{b.host, s}, fn, args, caller)
+	if err != nil {
+		return reactor.Request{}, refusal(err)
+	}
+	if decision.Answer != reactor.Allow {
+		return reactor.Request{}, denied(decision)
+	}
+	in, err := fn.Input(args, abi.Caller{Claim: caller.Claim, Scope: scopeOf(decision)})
+	if err != nil {
+		return reactor.Request{}, missing(err, caller)
+	}
+	c := newCall(s, fn, in)
+	b.host.watched()
+	return reactor.Request{
+		Tenant: s.tenant.Name, Key: c.key, Name: fn.Name, Call: c, Waves: c.waves(), At: q.At,
+	}, nil
+}
+
+// Mutate implements serve.Backend.
+func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, args serve.Arguments) (serve.Answer, error) {
+	s, fn, values, err := b.resolve(who.Principal.Tenant, name, args, abi.Mutation)
+	if err != nil {
+		return serve.Answer{}, err
+	}
+	caller := policyCaller(who)
+	a, err := b.host.mutate(ctx, s, fn, values, caller)
+	if err != nil {
+		return serve.Answer{}, refusal(missing(err, caller))
+	}
+	return serve.Answer{Result: a.result, Tx: a.tx}, nil
+}
+
+// resolve finds a function and reads its arguments.
+func (b *backend) resolve(tenantName, name string, args serve.Arguments, kind abi.Kind) (*space, *plugin.Function, abi.Value, error) {
+	s := b.host.spaces[tenantName]
+	if s == nil {
+		return nil, nil, abi.Value{}, tenant.ErrUnknownTenant
+	}
+	fn, err := s.plugins.Lookup(name)
+	if err != nil {
+		return nil, nil, abi.Value{}, b.unknown(s, err)
+	}
+	if fn.Kind != kind {
+		return nil, nil, abi.Value{}, &serve.Refusal{Kind: abi.UnknownFunction, Message: wrongKind(fn, kind)}
+	}
+	var values abi.Value
+	if args.JSON != nil {
+		values, err = abi.ParseJSON(args.JSON, abi.MaxDepth)
+	} else if args.Params != nil {
+		values, err = abi.ParseQuery(fn.Function, args.Params)
+	}
+	return s, fn, values, err
+}
+
+// unknown says that there is no such function; while the plugins cannot be
+// loaded, that is why.
+func (b *backend) unknown(s *space, err error) error {
+	if len(s.plugins.All()) == 0 && !b.host.loader.tried() {
+		return &serve.Refusal{Kind: abi.Unavailable, Message: "the plugins are not loaded yet: try again in a moment"}
+	}
+	return &serve.Refusal{Kind: abi.UnknownFunction, Message: err.Error()}
+}
+
+func wrongKind(fn *plugin.Function, asked abi.Kind) string {
+	switch {
+	case fn.Kind == abi.Mutation:
+		return fmt.Sprintf("%s is a mutation: POST /v1/call/%s", fn.Name, fn.Name)
+	case fn.Kind == abi.Query:
+		return fmt.Sprintf("%s is a query: GET /v1/q/%s", fn.Name, fn.Name)
+	}
+	return fmt.Sprintf("%s is a %s, not a %s", fn.Name, fn.Kind, asked)
+}
+
+func policyCaller(who *auth.Caller) policy.Caller {
+	return policy.Caller{
+		SignedIn: !who.Anonymous(),
+		Claim: func(name string) (abi.Value, bool) {
+			v, ok := who.Claim(name)
+			if !ok {
+				return abi.Value{}, false
+			}
+			return claimValue(v), true
+		},
+	}
+}
+
+// claimValue is a token's value as functions see it.
+func claimValue(v any) abi.Value {
+	switch v := v.(type) {
+	case bool:
+		return abi.Bool(v)
+	case string:
+		return abi.Text(v)
+	case int64:
+		return abi.Int(v)
+	case float64:
+		return abi.Float(v)
+	case []any:
+		items := make([]abi.Value, len(v))
+		for i := range v {
+			items[i] = claimValue(v[i])
+		}
+		return abi.Array(items...)
+	case map[string]any:
+		keys := make([]string, 0, len(v))
+		values := make([]abi.Value, 0, len(v))
+		for key, value := range v {
+			keys, values = append(keys, key), append(values, claimValue(value))
+		}
+		return abi.Map(keys, values)
+	}
+	return abi.Null()
+}
+
+// scopeOf gives a function the values that its policies put into the scope.
+func scopeOf(d reactor.Decision) func(name string) (abi.Value, bool) {
+	return func(name string) (abi.Value, bool) {
+		encoded, ok := d.Scope[name]
+		if !ok {
+			return abi.Value{}, false
+		}
+		v, err := abi.DecodeCBOR([]byte(encoded))
+		return v, err == nil
+	}
+}
+
+// denied is the refusal of a decision that is not allow.
+func denied(d reactor.Decision) error {
+	message := d.Reason
+	if message == "" {
+		message = "access denied by policy " + d.Policy
+	}
+	return &serve.Refusal{Kind: abi.Denied, Message: message, Reason: d.Policy}
+}
+
+// missing turns a claim that an anonymous caller cannot have into a request to
+// sign in.
+func missing(err error, who policy.Caller) error {
+	var source *abi.SourceError
+	if errors.As(err, &source) && !who.SignedIn && source.From == "claim" {
+		return refusal(policy.ErrSignIn)
+	}
+	if errors.As(err, &source) {
+		return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
+	}
+	return err
+}
+
+// refusal gives the errors of policies their public form.
+func refusal(err error) error {
+	if errors.Is(err, policy.ErrSignIn) {
+		return &serve.Refusal{Kind: abi.Unauthenticated, Message: policy.ErrSignIn.Error()}
+	}
+	return err
+}

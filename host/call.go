@@ -1,0 +1,64 @@
+package host
+
+import (
+	"time"
+
+	"weir/abi"
+	"weir/host/db"
+	"weir/host/plugin"
+	"weir/host/wasm"
+	"weir/reactor"
+)
+
+// call is one function with one input: what an Execution runs again and again.
+// It is immutable.
+type call struct {
+	space *space
+	fn    *plugin.Function
+	input abi.Input
+	key   reactor.Key
+}
+
+// newCall makes the call and its key.
+func newCall(s *space, fn *plugin.Function, in abi.Input) *call {
+	parts := reactor.KeyParts{
+		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: s.version,
+		Role: s.role, Function: fn.Name, Input: in.Bytes,
+	}
+	return &call{space: s, fn: fn, input: in, key: parts.Key()}
+}
+
+func (c *call) prepared() *prepared { return c.fn.Plugin.Prepared.(*prepared) }
+
+// waves reports whether the function is one statement.
+func (c *call) waves() bool { return c.fn.Statement != nil }
+
+// query returns the query of a function that is one statement.
+func (c *call) query(now time.Time) db.Query {
+	p := c.prepared()
+	list := p.reads
+	if c.fn.Kind == abi.Mutation {
+		list = p.writes
+	}
+	at := p.args[c.fn.Name]
+	args := make([]abi.Value, len(at))
+	for i, position := range at {
+		args[i] = c.input.Values[position]
+	}
+	return db.Query{Statement: list[*c.fn.Statement], Args: args, Now: now}
+}
+
+// plan repeats a guest call that never looked at its rows (G13). It is
+// immutable.
+type plan struct {
+	view  *wasm.View // nil: the value below
+	value []byte
+}
+
+// guest returns the call for the plugin's pool.
+func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, line string)) *wasm.Call {
+	return &wasm.Call{
+		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
+		Seed: c.space.seed("weir call seed", []byte(c.key)),
+	}
+}

@@ -1,0 +1,189 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"weir/abi"
+	"weir/host/db"
+	"weir/host/wasm"
+	"weir/reactor"
+)
+
+// executor runs waves: statements and plans of a wave in one read transaction,
+// a function that looks at its rows in one of its own. It implements
+// reactor.Executor and is safe for concurrent use.
+type executor struct {
+	host *Host
+}
+
+var _ reactor.Executor = (*executor)(nil)
+
+// tries bounds how often a run whose tables were rewritten under it begins
+// again (R9).
+const tries = 3
+
+// job is one execution of a wave: which queries of the wave are its own, and
+// how its result is made of them.
+type job struct {
+	call    *call
+	queries []db.Query
+	view    *wasm.View    // of a plan
+	asked   []*wasm.Query // of the view, beside queries
+}
+
+// Execute implements reactor.Executor.
+func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []reactor.Result {
+	if c := wave[0].Call.(*call); len(wave) == 1 && !c.waves() && wave[0].Plan == nil {
+		return []reactor.Result{x.guest(ctx, c, wave[0])}
+	}
+	now := time.Now()
+	results := make([]reactor.Result, len(wave))
+	jobs := make([]job, len(wave))
+	var queries []db.Query
+	for i, e := range wave {
+		jobs[i], results[i].Err = newJob(e, now)
+		queries = append(queries, jobs[i].queries...)
+	}
+	answers, err := wave[0].Call.(*call).space.database.Wave(ctx, queries)
+	rest := answers.Answers
+	for i, e := range wave {
+		own := rest[:min(len(jobs[i].queries), len(rest))]
+		rest = rest[len(own):]
+		switch {
+		case results[i].Err != nil:
+		case err != nil:
+			results[i].Err = err
+		default:
+			results[i] = jobs[i].result(e, &answers, own)
+		}
+	}
+	return results
+}
+
+// newJob makes the queries of an execution that needs no guest.
+func newJob(e *reactor.Execution, now time.Time) (job, error) {
+	c := e.Call.(*call)
+	j := job{call: c}
+	if c.waves() {
+		j.queries = []db.Query{c.query(now)}
+		return j, nil
+	}
+	p := e.Plan.(*plan)
+	if p.view == nil {
+		return j, nil
+	}
+	j.view, j.asked = p.view.Again()
+	prepared := c.prepared()
+	for _, q := range j.asked {
+		if q.Statement < 0 {
+			return j, errors.New("BUG: a plan with dynamic SQL")
+		}
+		j.queries = append(j.queries, db.Query{Statement: prepared.reads[q.Statement], Args: q.Args, Now: now})
+	}
+	return j, nil
+}
+
+// result makes an execution's result of the answers of its queries.
+func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reactor.Result {
+	r := reactor.Result{Epoch: w.Epoch, Snapshot: w.Snapshot, Reads: db.ReadSet(answers), Plan: e.Plan}
+	for i := range answers {
+		r.Cost += answers[i].Cost
+		if r.Err = answers[i].Err; r.Err != nil {
+			return r
+		}
+	}
+	limit := int(j.call.space.tenant.Limits.WithDefaults().MaxResultBytes)
+	var content []byte
+	switch {
+	case j.call.waves():
+		rows, statement := answers[0].Rows, j.queries[0].Statement
+		content, r.Err = appendRows(nil, statement.Key(), rows, limit)
+		if statement.UsesNow() {
+			r.WakeAt, _ = rows.WakeAt()
+		}
+	case j.view != nil:
+		for i, q := range j.asked {
+			q.Rows = answers[i].Rows
+		}
+		content, r.Err = appendView(nil, viewKey(j.call, j.view), j.view, limit)
+	default:
+		content, r.Err = appendValue(nil, e.Plan.(*plan).value, limit)
+	}
+	r.Frame = frame(e, content)
+	return r
+}
+
+// frame encodes a result, or returns the last frame when it is the same.
+func frame(e *reactor.Execution, content []byte) *reactor.Frame {
+	if e.Last != nil && bytes.Equal(e.Last.Content(), content) {
+		return e.Last
+	}
+	return reactor.NewFrame(e.Query, content)
+}
+
+// viewKey is the row key of rows that a guest chose: that of their statement,
+// unless columns were left out.
+func viewKey(c *call, v *wasm.View) []string {
+	q := v.Query()
+	if q.Statement < 0 || v.Projected() {
+		return nil
+	}
+	return c.prepared().reads[q.Statement].Key()
+}
+
+// guest runs a function that may look at its rows.
+func (x *executor) guest(ctx context.Context, c *call, e *reactor.Execution) reactor.Result {
+	began := time.Now()
+	var r reactor.Result
+	for range tries {
+		out, read, err := x.host.read(ctx, c, began)
+		r = reactor.Result{Err: err}
+		if errors.Is(err, db.ErrUnstable) {
+			continue
+		}
+		if err == nil {
+			r = guestResult(c, e, out, read)
+		}
+		break
+	}
+	r.Cost = time.Since(began)
+	return r
+}
+
+// guestResult makes a result of what a guest returned.
+func guestResult(c *call, e *reactor.Execution, out *wasm.Output, read *reading) reactor.Result {
+	r := reactor.Result{Epoch: read.epoch, Snapshot: read.snapshot, Reads: db.ReadSet(read.answers), WakeAt: out.WakeAt}
+	limit := int(c.space.tenant.Limits.WithDefaults().MaxResultBytes)
+	var content []byte
+	next := &plan{}
+	switch out.Kind {
+	case wasm.OutputRows:
+		content, r.Err = appendView(nil, viewKey(c, out.View), out.View, limit)
+		next.view = out.View
+		for _, q := range out.View.Queries() {
+			if q.Statement < 0 {
+				next = nil // made-up SQL is prepared by name, not by index
+				break
+			}
+		}
+	case wasm.OutputError:
+		r.Err = outputError(c, out)
+	case wasm.OutputValue:
+		content, r.Err = appendValue(nil, out.Value, limit)
+		next.value = out.Value
+	case wasm.OutputNone:
+		next.value = abi.Null().AppendCBOR(nil)
+		content, r.Err = appendValue(nil, next.value, limit)
+	}
+	if r.Err != nil {
+		return r
+	}
+	if !out.Looked && next != nil {
+		r.Plan = next
+	}
+	r.Frame = frame(e, content)
+	return r
+}

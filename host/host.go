@@ -1,0 +1,214 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"weir/host/serve"
+	"weir/host/tenant"
+	"weir/host/wasm"
+	"weir/reactor"
+	"weir/reactor/changelog"
+)
+
+// Host is a whole weir. Make it with New, run it once with Run.
+type Host struct {
+	cfg      Config
+	runtime  *wasm.Runtime
+	capture  *changelog.Capture
+	log      *changelog.Listener
+	reactor  *reactor.Reactor
+	server   *serve.Server
+	spaces   map[string]*space
+	loader   *loader
+	listener net.Listener
+	admin    net.Listener
+	ready    chan struct{}
+	health   health
+
+	closeOnce sync.Once
+}
+
+// New wires the rooms and opens the listeners, so that an address in use is
+// known at once. It does not need the database.
+func New(cfg Config) (*Host, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{cfg: cfg, spaces: map[string]*space{}, ready: make(chan struct{})}
+	if err := h.wire(context.Background()); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// wire makes every room, in the order of what needs what.
+func (h *Host) wire(ctx context.Context) error {
+	file := h.cfg.File
+	limits := tenant.Limits(file.Limits).WithDefaults()
+	if file.Database.URL.Reveal() == "" || file.Database.Guest.Reveal() == "" && file.Plugins != "" {
+		return errors.New("database.url and database.guest are not set: name weir's role and the role of the plugins' SQL, or use weir dev")
+	}
+	var err error
+	h.runtime, err = wasm.NewRuntime(ctx, wasm.Config{
+		CacheDir: filepath.Join(h.cfg.StateDir, "wasm"), MaxRunning: limits.MaxRunningGuests,
+		MaxModuleBytes: limits.MaxModuleBytes, CompileTimeout: limits.CompileTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	h.capture = changelog.NewCapture(changelog.CaptureConfig{URL: file.Database.URL.Reveal(), Logger: h.cfg.Logger})
+	h.log, err = changelog.NewListener(changelog.Config{
+		URL: file.Database.URL.Reveal(), Deliver: h.deliver, State: h.capturing, Capture: h.capture,
+		Live: limits.LivePoll, Idle: limits.IdlePoll, Heartbeat: limits.MaxStale * 2 / 5,
+		Retention: limits.MaxLogAge, MaxLogBytes: limits.MaxLogBytes, Logger: h.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	h.reactor = reactor.New(reactor.Config{
+		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.cfg.Observe,
+		MaxExecutions: limits.MaxTotalExecutions, TenantExecutions: limits.MaxExecutions,
+		Deadline: limits.QueryTimeout, MaxDebounce: limits.MaxDebounce, MaxStale: limits.MaxStale,
+		Resync: limits.ResyncSweep, Linger: limits.Linger, MaxRecent: limits.MaxRecentChanges,
+		RecentAge: limits.MaxRecentAge, MaxGroups: limits.MaxGroups, Logger: h.cfg.Logger,
+	})
+	for _, t := range file.Tenants() {
+		s, err := h.newSpace(ctx, t)
+		if err != nil {
+			return err
+		}
+		h.spaces[t.Name] = s
+		s.open(h, h.runtime)
+	}
+	h.loader = newLoader(h)
+	if err := h.serve(limits); err != nil {
+		return err
+	}
+	return h.listen()
+}
+
+// serve makes the server of clients and operators.
+func (h *Host) serve(limits tenant.Limits) error {
+	file := h.cfg.File
+	var err error
+	h.server, err = serve.New(serve.Config{
+		Backend: &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
+		Hosts: file.Server.Hosts, Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
+		Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
+		Rooms: map[string]func() any{
+			"reactor":   func() any { return h.reactor.Stats() },
+			"changelog": func() any { return h.logStats() },
+			"db":        func() any { return h.databaseStats() },
+		},
+	})
+	return err
+}
+
+// listen opens the addresses that were not handed in.
+func (h *Host) listen() error {
+	var err error
+	if h.listener = h.cfg.Listener; h.listener == nil {
+		if h.listener, err = listen(h.cfg.File.Server.Listen); err != nil {
+			return fmt.Errorf("server.listen: %w", err)
+		}
+	}
+	if h.admin = h.cfg.Admin; h.admin == nil {
+		if h.admin, err = listen(h.cfg.File.Admin.Listen); err != nil {
+			return fmt.Errorf("admin.listen: %w", err)
+		}
+	}
+	return nil
+}
+
+func listen(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return net.Listen("unix", path)
+	}
+	return net.Listen("tcp", address)
+}
+
+// Ready is closed when every plugin was tried once.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// URL is where clients reach the host.
+func (h *Host) URL() string {
+	addr, ok := h.listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return "unix:" + h.listener.Addr().String()
+	}
+	if addr.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", addr.Port)
+	}
+	return "http://" + addr.String()
+}
+
+// Run serves until ctx ends. Then streams are closed, spread over a few seconds,
+// and everything that was started is waited for. It returns nil when it was ctx
+// that ended it.
+func (h *Host) Run(ctx context.Context) error {
+	rooms, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, rooms := errgroup.WithContext(rooms)
+	run := func(f func(context.Context) error) {
+		group.Go(func() error {
+			if err := f(rooms); err != nil && rooms.Err() == nil {
+				return err
+			}
+			return nil
+		})
+	}
+	run(h.reactor.Run)
+	run(h.log.Run)
+	run(h.loader.run)
+	run(h.liveliness)
+	run(func(ctx context.Context) error { return h.server.Run(ctx, h.listener) })
+	run(func(ctx context.Context) error { return h.server.RunAdmin(ctx, h.admin) })
+	select {
+	case <-ctx.Done():
+		draining, cancel := context.WithTimeout(rooms, drainFor)
+		h.server.Drain(draining)
+		cancel()
+	case <-rooms.Done():
+	}
+	stop()
+	err := group.Wait()
+	return errors.Join(err, h.Close())
+}
+
+// drainFor bounds how long streams are given to leave.
+const drainFor = 25 * time.Second
+
+// Close frees what New made. Run does it itself; it may be called twice.
+func (h *Host) Close() error {
+	var err error
+	h.closeOnce.Do(func() {
+		ctx := context.Background()
+		for _, l := range []net.Listener{h.listener, h.admin} {
+			if l != nil {
+				_ = l.Close() // the server may have closed it
+			}
+		}
+		if h.server != nil {
+			err = h.server.Close()
+		}
+		for _, s := range h.spaces {
+			s.plugins.Close(ctx)
+			s.database.Close()
+			err = errors.Join(err, s.verifier.Close())
+		}
+		if h.runtime != nil {
+			err = errors.Join(err, h.runtime.Close(ctx))
+		}
+	})
+	return err
+}

@@ -1,0 +1,113 @@
+package host
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"weir/abi"
+	"weir/host/auth"
+	"weir/host/plugin"
+	"weir/host/tenant"
+	"weir/reactor"
+)
+
+// deliver takes a batch from the change log to the reactor. What was derived
+// from definitions that changed is forgotten first, so that the runs which the
+// batch causes derive it again (R4).
+func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
+	for i := range b.Changes {
+		if b.Changes[i].Op != reactor.DDL {
+			continue
+		}
+		for _, s := range h.spaces {
+			s.database.Forget(b.Changes[i].XID)
+		}
+	}
+	return h.reactor.Apply(ctx, b)
+}
+
+// published tells the writers.
+func (h *Host) published(pubs []*reactor.Publication) { h.server.Published(pubs) }
+
+// watched makes the change log be read often: somebody watches, or is about to.
+func (h *Host) watched() { h.log.SetLive(true) }
+
+// liveliness lets the change log be read seldom when nobody watches.
+func (h *Host) liveliness(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			h.log.SetLive(h.reactor.Stats().Groups > 0)
+		}
+	}
+}
+
+// changed takes a swap of plugins to those who watch its functions: they are
+// subscribed anew, under the new digest.
+func (h *Host) changed(s *space, c plugin.Change) {
+	names := map[string]bool{}
+	for _, name := range c.Functions {
+		names[name] = true
+	}
+	h.server.Moved(func(name string) bool { return names[name] })
+	p, kind := c.New, PluginLoaded
+	if p == nil {
+		p, kind = c.Old, PluginRemoved
+	}
+	h.cfg.Logger.Info(string(kind), "tenant", s.tenant.Name, "plugin", p.Name(), "digest", p.Version())
+	h.cfg.Event(Event{Kind: kind, Name: p.Name(), Text: p.Version()})
+}
+
+// verify implements serve.Verify.
+func (h *Host) verify(ctx context.Context, t *tenant.Tenant, token string) (*auth.Caller, error) {
+	return h.spaces[t.Name].verifier.Verify(ctx, token)
+}
+
+// tenantOf implements serve.TenantOf: by path, else by host name, else default.
+func (h *Host) tenantOf(host, name string) (*tenant.Tenant, error) {
+	if name == "" {
+		for _, s := range h.spaces {
+			for _, own := range s.tenant.Hosts {
+				if strings.EqualFold(own, host) {
+					return s.tenant, nil
+				}
+			}
+		}
+		name = tenant.DefaultName
+	}
+	if s := h.spaces[name]; s != nil {
+		return s.tenant, nil
+	}
+	return nil, tenant.ErrUnknownTenant
+}
+
+func (h *Host) checker(s *space) *checker { return &checker{space: s, capture: h.capture} }
+
+// logOf returns where a call's guest logs to.
+func (h *Host) logOf(c *call) func(level int, line string) {
+	return func(level int, line string) { h.guestLog(c.space, c.fn.Plugin.Path, c.fn.Name, level, line) }
+}
+
+// guestLog takes a line that a plugin wrote. The room wasm has bounded it and
+// taken control characters out.
+func (h *Host) guestLog(s *space, path, function string, level int, line string) {
+	logger := h.cfg.Logger.With("tenant", s.tenant.Name, "plugin", path, "func", function)
+	switch level {
+	case abi.LogError:
+		logger.Error(line)
+	case abi.LogWarn:
+		logger.Warn(line)
+	case abi.LogInfo:
+		logger.Info(line)
+	default:
+		logger.Debug(line)
+	}
+	if level >= abi.LogInfo {
+		h.cfg.Event(Event{Kind: GuestLog, Name: function, Text: line})
+	}
+}

@@ -1,0 +1,88 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"weir/abi"
+	"weir/host/db"
+	"weir/host/plugin"
+	"weir/host/policy"
+	"weir/host/wasm"
+	"weir/reactor"
+)
+
+// reading is what a guest's statements saw.
+type reading struct {
+	epoch    reactor.Epoch
+	snapshot reactor.Snapshot
+	answers  []db.Answer
+}
+
+// read runs a guest function in a read transaction of its own. The transaction
+// begins with the first statement that must run; a function without any still
+// learns at which point it ran.
+func (h *Host) read(ctx context.Context, c *call, now time.Time) (*wasm.Output, *reading, error) {
+	var tx *db.ReadTx
+	defer func() {
+		if tx != nil {
+			tx.Close()
+		}
+	}()
+	open := func(ctx context.Context) (transaction, error) {
+		var err error
+		tx, err = c.space.database.Read(ctx)
+		return tx, err
+	}
+	s := &statements{call: c, checker: h.checker(c.space), now: now, kind: db.Read, begin: open}
+	out, err := c.fn.Call(ctx, c.guest(now, s, h.logOf(c)))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.finish(ctx, out); err != nil {
+		return nil, nil, err
+	}
+	if tx == nil {
+		if _, err := open(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := tx.Finish(ctx); err != nil {
+		return nil, nil, err
+	}
+	return out, &reading{tx.Epoch(), tx.Snapshot(), s.answers}, nil
+}
+
+// reader runs policies for queries. It implements policy.Runner.
+type reader struct {
+	host  *Host
+	space *space
+}
+
+var _ policy.Runner = (*reader)(nil)
+
+// RunPolicy implements policy.Runner.
+func (r *reader) RunPolicy(ctx context.Context, fn *plugin.Function, in abi.Input) (policy.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.space.tenant.Limits.WithDefaults().PolicyTimeout)
+	defer cancel()
+	c := newCall(r.space, fn, in)
+	now := time.Now()
+	if c.waves() {
+		w, err := r.space.database.Wave(ctx, []db.Query{c.query(now)})
+		if err == nil {
+			err = w.Answers[0].Err
+		}
+		if err != nil {
+			return policy.Outcome{}, err
+		}
+		return policy.Outcome{Rows: w.Answers[0].Rows, Snapshot: w.Snapshot}, nil
+	}
+	out, read, err := r.host.read(ctx, c, now)
+	if err != nil {
+		return policy.Outcome{}, err
+	}
+	if out.Kind == wasm.OutputError {
+		return policy.Outcome{}, outputError(c, out)
+	}
+	return policy.Outcome{Value: out.Value, Snapshot: read.snapshot}, nil
+}

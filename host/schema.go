@@ -1,0 +1,71 @@
+package host
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+
+	"weir/abi"
+	"weir/host/plugin"
+	"weir/host/serve"
+)
+
+// schema describes a tenant's functions for GET /v1/schema.
+func (h *Host) schema(tenantName string) serve.Schema {
+	s := h.spaces[tenantName]
+	if s == nil {
+		return serve.Schema{}
+	}
+	var functions []*plugin.Function
+	for _, p := range s.plugins.All() {
+		functions = append(functions, p.Functions()...)
+	}
+	slices.SortFunc(functions, func(a, b *plugin.Function) int { return cmp.Compare(a.Name, b.Name) })
+	doc := serve.Schema{Public: len(functions) > 0}
+	out := []byte(`{"functions":[`)
+	first := true
+	for _, f := range functions {
+		if f.Kind == abi.Policy {
+			continue
+		}
+		if !first {
+			out = append(out, ',')
+		}
+		first = false
+		out = appendFunction(out, f)
+		doc.Public = doc.Public && f.Access.Public
+	}
+	doc.JSON = append(out, "]}"...)
+	sum := sha256.Sum256(doc.JSON)
+	doc.Digest = base64.RawURLEncoding.EncodeToString(sum[:16])
+	return doc
+}
+
+func appendFunction(dst []byte, f *plugin.Function) []byte {
+	dst = append(dst, `{"name":`...)
+	dst = abi.Text(f.Name).AppendJSON(dst)
+	dst = append(dst, `,"kind":"`...)
+	dst = append(append(dst, f.Kind...), '"')
+	if f.Doc != "" {
+		dst = abi.Text(f.Doc).AppendJSON(append(dst, `,"doc":`...))
+	}
+	dst = abi.AppendJSONSchema(append(dst, `,"args":`...), f.Arguments())
+	dst = append(dst, `,"access":`...)
+	switch {
+	case f.Access.Public:
+		dst = append(dst, `"public"`...)
+	case f.Access.SignedIn:
+		dst = append(dst, `"signed_in"`...)
+	default:
+		names := make([]abi.Value, len(f.Access.Policies))
+		for i, name := range f.Access.Policies {
+			names[i] = abi.Text(name)
+		}
+		dst = append(abi.Array(names...).AppendJSON(append(dst, `{"policies":`...)), '}')
+	}
+	if f.Result != nil {
+		dst = abi.AppendJSONSchema(append(dst, `,"result":`...), f.Result)
+	}
+	return append(dst, '}')
+}
