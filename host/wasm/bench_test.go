@@ -83,4 +83,3 @@ func TestCallAllocations(t *testing.T) {
 		t.Errorf("%v allocations a call", got)
 	}
 }
-

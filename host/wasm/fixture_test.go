@@ -22,7 +22,7 @@ var shared *Runtime
 
 func TestMain(m *testing.M) {
 	var err error
-	if shared, err = NewRuntime(context.Background(), Config{MaxRunning: 4}); err != nil {
+	if shared, err = NewRuntime(context.Background(), Config{MaxRunning: 4, CompileTimeout: 5 * time.Minute}); err != nil {
 		panic(err)
 	}
 	code := m.Run()
@@ -118,7 +118,7 @@ func named(c *Call) *Call {
 // number is the guest code that returns the i32 on top of the stack as a value:
 // four bytes behind the head of a byte string.
 func number(code []byte) []byte {
-	return Join(code, Set(2),
+	return Join(code, Put(2),
 		I32(DataAt), I32(0x44), Store(), // CBOR: a byte string of 4
 		I32(DataAt+1), Get(2), Store(),
 		Pack(abi.TagValue, DataAt, 5))

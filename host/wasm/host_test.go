@@ -228,7 +228,7 @@ func TestStatementErrorsReachTheGuest(t *testing.T) {
 			t.Errorf("%v: errno %d, want %d", err, -got, want)
 		}
 		// The text, as a string of its length.
-		g.Call = Join(look, Drop(), host(abi.ImportError, push(moreAt+3, 2000)), Set(2),
+		g.Call = Join(look, Drop(), host(abi.ImportError, push(moreAt+3, 2000)), Put(2),
 			push(moreAt, 0x79), Store(), // text, two bytes of length
 			push(moreAt+1), Get(2), push(8), []byte{0x76}, Store(), // its high byte
 			push(moreAt+2), Get(2), []byte{0x3a, 0, 0}, // its low byte
@@ -315,7 +315,7 @@ func TestExecKeepsTheOrder(t *testing.T) {
 	}}
 	g.Call = Join(
 		host(abi.ImportQuery, push(0, at, n)), Drop(),
-		host(abi.ImportExec, push(3, at, n)), Set(2),
+		host(abi.ImportExec, push(3, at, n)), Put(2),
 		push(moreAt, 0x1b), Store(), // a CBOR integer of eight bytes …
 		push(moreAt+8), host(abi.ImportRowsAffected, Get(2)), Store64(), // … little-endian, read below
 		host(abi.ImportQuery, push(0, at, n)), Drop(),
@@ -367,7 +367,7 @@ func TestCallsAreBounded(t *testing.T) {
 		g.Call = code
 		return newPool(t, g, PoolConfig{Limits: l})
 	}
-	last := func(n int32) []byte { return Join(Repeat(n, 3, Join(query, Set(4))), number(Get(4))) }
+	last := func(n int32) []byte { return Join(Repeat(n, 3, Join(query, Put(4))), number(Get(4))) }
 	wantLimit := func(what string, p *Pool) {
 		t.Helper()
 		if got := numberOf(t, call(t, p, c)); got != -int32(abi.ErrnoLimit) {
@@ -377,7 +377,7 @@ func TestCallsAreBounded(t *testing.T) {
 	wantLimit("statements", limited(tenant.Limits{MaxStatements: 4, MaxHandles: 100}, last(5)))
 	wantLimit("handles", limited(tenant.Limits{MaxHandles: 4, MaxStatements: 100}, last(5)))
 	// A closed handle makes room, and its number is not used again.
-	closing := Join(Repeat(20, 3, Join(query, Set(4), host(abi.ImportClose, Get(4)), Drop())), number(query))
+	closing := Join(Repeat(20, 3, Join(query, Put(4), host(abi.ImportClose, Get(4)), Drop())), number(query))
 	if got := numberOf(t, call(t, limited(tenant.Limits{MaxHandles: 1}, closing), c)); got != 21 {
 		t.Errorf("handle %d, want 21", got)
 	}

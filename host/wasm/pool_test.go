@@ -20,7 +20,7 @@ func TestPoolIsBoundedAndInstancesAreAlone(t *testing.T) {
 	// The guest adds one to a cell, asks the host, and traps if the cell changed
 	// meanwhile, as it would if another call ran on the instance.
 	g, at, n := withArgs(nil)
-	add := Join(push(DataAt), push(DataAt), Load(), push(1), []byte{0x6a}, Store(), push(DataAt), Load(), Set(2))
+	add := Join(push(DataAt), push(DataAt), Load(), push(1), []byte{0x6a}, Store(), push(DataAt), Load(), Put(2))
 	g.Call = Join(add, host(abi.ImportRowsLen, host(abi.ImportQuery, push(0, at, n))), Drop(),
 		push(DataAt), Load(), Get(2), []byte{0x47}, If(Unreachable()), Pack(abi.TagNone, 0, 0))
 	p := newPool(t, g, PoolConfig{MaxInstances: 3})

@@ -21,8 +21,8 @@ func Invoke(index int) []byte { return append([]byte{0x10}, unsigned(uint64(inde
 // Get pushes a local; parameters come first.
 func Get(local int) []byte { return append([]byte{0x20}, unsigned(uint64(local))...) }
 
-// Set pops into a local.
-func Set(local int) []byte { return append([]byte{0x21}, unsigned(uint64(local))...) }
+// Put pops into a local.
+func Put(local int) []byte { return append([]byte{0x21}, unsigned(uint64(local))...) }
 
 // Forever is a loop that runs code again and again.
 func Forever(code []byte) []byte {
@@ -31,8 +31,8 @@ func Forever(code []byte) []byte {
 
 // Repeat runs code n times, counting in an i32 local.
 func Repeat(n int32, local int, code []byte) []byte {
-	return Join(I32(n), Set(local), []byte{0x03, 0x40}, code,
-		Get(local), I32(1), Sub(), Set(local), Get(local), []byte{0x0d, 0x00, 0x0b})
+	return Join(I32(n), Put(local), []byte{0x03, 0x40}, code,
+		Get(local), I32(1), Sub(), Put(local), Get(local), []byte{0x0d, 0x00, 0x0b})
 }
 
 // If runs code when the i32 on top is not zero.
