@@ -97,7 +97,7 @@ func checkTables(ctx context.Context, conn *pgx.Conn, role string, tables []stri
 	if tables == nil {
 		tables = []string{}
 	}
-	rows, err := conn.Query(ctx, `select t, coalesce(to_regclass(t)::oid, 0) from unnest($1::text[]) t
+	rows, err := conn.Query(ctx, `select t, coalesce(to_regclass(case when t like '%.%' then t else 'public.' || t end), 0)::oid from unnest($1::text[]) t
 		union all select c.oid::regclass::text, c.oid from pg_class c
 			where $1 = '{}' and c.oid in (select rel from weir.watch) order by 1`, tables)
 	if err != nil {

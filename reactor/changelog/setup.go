@@ -133,7 +133,7 @@ func (c SetupConfig) capture(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(ctx, `select paused from weir.reader`).Scan(&paused); err != nil || paused {
 		return err
 	}
-	rows, err := conn.Query(ctx, `select t::regclass::oid from unnest($1::text[]) t
+	rows, err := conn.Query(ctx, `select (case when t like '%.%' then t else 'public.' || t end)::regclass::oid from unnest($1::text[]) t
 		union select c.oid from pg_class c join weir.watch w on w.rel = c.oid`, c.Tables)
 	if err != nil {
 		return err
