@@ -1,0 +1,274 @@
+package hosttest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/host"
+	"weir/host/config"
+	"weir/host/devdb/devdbtest"
+	"weir/reactor"
+	"weir/reactor/changelog"
+)
+
+// Config says what to start.
+type Config struct {
+	// Dir is an example: its weir.toml names plugins, schema, seed and web. Empty
+	// means the fields below alone.
+	Dir string
+	// TOML is a configuration instead of Dir's; it needs no database.
+	TOML string
+	// Schema and Seed are SQL, applied after those of Dir.
+	Schema, Seed string
+	// Plugins are directories of Go plugins, beside those of Dir, and *.wasm
+	// files.
+	Plugins []string
+	// Observe is host.Config.Observe.
+	Observe func(reactor.Run)
+	// Event is host.Config.Event.
+	Event func(host.Event)
+	// Late starts the host without waiting for its plugins.
+	Late bool
+}
+
+// Server is a running host.
+type Server struct {
+	// URL is "http://127.0.0.1:PORT", Admin that of the operators.
+	URL, Admin string
+	Host       *host.Host
+	DB         devdbtest.DB
+	// Plugins is the directory that the host loads from.
+	Plugins string
+
+	stop func()
+	once sync.Once
+}
+
+// Start starts a host.
+func Start(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	file := load(t, cfg)
+	db := database(t, file, cfg)
+	s := &Server{DB: db, Plugins: t.TempDir()}
+	file.Database.URL = config.Secret(db.As("weir", ""))
+	file.Database.Guest = config.Secret(db.As("weir_guest", ""))
+	sources := append([]string(nil), cfg.Plugins...)
+	if cfg.Dir != "" {
+		sources = append(sources, file.Dev.Sources...)
+	}
+	file.Plugins = s.Plugins
+	for _, source := range sources {
+		s.Install(t, source)
+	}
+	clients, admin := loopback(t), loopback(t)
+	s.Admin = "http://" + admin.Addr().String()
+	h, err := host.New(host.Config{
+		File: file, Dev: true, StateDir: stateDir(t), Listener: clients, Admin: admin,
+		Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Host, s.URL = h, h.URL()
+	s.run(t)
+	if !cfg.Late {
+		s.wait(t)
+	}
+	return s
+}
+
+// run runs the host until Stop or the end of the test.
+func (s *Server) run(t testing.TB) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Host.Run(ctx) }()
+	s.stop = func() {
+		s.once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("host: %v", err)
+			}
+		})
+	}
+	t.Cleanup(s.stop)
+}
+
+// wait returns when the plugins were tried.
+func (s *Server) wait(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.Host.Ready():
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the host did not get ready")
+	}
+}
+
+// Stop ends the host and waits for it. It may be called twice.
+func (s *Server) Stop() { s.stop() }
+
+// SQL runs a statement as the database's owner.
+func (s *Server) SQL(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	s.DB.Exec(t, sql, args...)
+}
+
+// Install builds a Go plugin, or copies a *.wasm file, into the directory that
+// the host loads from, as a deployment would: under another name first.
+func (s *Server) Install(t testing.TB, source string) {
+	t.Helper()
+	module := source
+	if filepath.Ext(source) != ".wasm" {
+		module = Build(t, source)
+	}
+	code, err := os.ReadFile(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Base(filepath.Dir(module)) + ".wasm"
+	if module == source {
+		name = filepath.Base(source)
+	}
+	temp := filepath.Join(s.Plugins, name+".new")
+	if err := os.WriteFile(temp, code, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(temp, filepath.Join(s.Plugins, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func load(t testing.TB, cfg Config) *config.Config {
+	t.Helper()
+	var file *config.Config
+	var err error
+	if cfg.Dir != "" && cfg.TOML == "" {
+		file, err = config.Load(filepath.Join(cfg.Dir, "weir.toml"))
+	} else {
+		text := cfg.TOML
+		if text == "" {
+			text = "plugins = \"plugins\"\n"
+		}
+		file, err = config.Parse("weir.toml", []byte(text), os.Getenv)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// database makes a database in which weir is set up, with schema and seed.
+func database(t testing.TB, file *config.Config, cfg Config) devdbtest.DB {
+	t.Helper()
+	devdbtest.Template(t, "weir_hosttest", func(url string) error {
+		_, err := changelog.Setup(context.Background(), changelog.SetupConfig{AdminURL: url})
+		return err
+	})
+	db := devdbtest.New(t, devdbtest.From("weir_hosttest"))
+	texts := []string{cfg.Schema, cfg.Seed}
+	if cfg.Dir != "" {
+		texts = append([]string{read(t, file.Dev.Schema), read(t, file.Dev.Seed)}, texts...)
+	}
+	for _, text := range texts {
+		if text != "" {
+			db.Exec(t, text)
+		}
+	}
+	db.Exec(t, `grant usage on schema public to weir, weir_guest;
+		grant trigger on all tables in schema public to weir;
+		grant select, insert, update, delete on all tables in schema public to weir_guest;
+		grant usage on all sequences in schema public to weir_guest`)
+	return db
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	if path == "" {
+		return ""
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func loopback(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// shared is what all tests of a binary share: built plugins, compiled code.
+var shared struct {
+	mu    sync.Mutex // protects the fields below
+	dir   string
+	built map[string]string
+}
+
+// stateDir is one directory of compiled code for the whole binary.
+func stateDir(t testing.TB) string {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	return directory(t)
+}
+
+func directory(t testing.TB) string {
+	t.Helper()
+	if shared.dir == "" {
+		dir, err := os.MkdirTemp("", "weir-hosttest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared.dir, shared.built = dir, map[string]string{}
+	}
+	return shared.dir
+}
+
+// Cleanup removes what Build and the hosts left. TestMain calls it at the end.
+func Cleanup() {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.dir != "" {
+		_ = os.RemoveAll(shared.dir)
+	}
+}
+
+// Build builds the Go plugin in a directory, once per test binary, and returns
+// the module's file.
+func Build(t testing.TB, source string) string {
+	t.Helper()
+	source, err := filepath.Abs(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	dir := directory(t)
+	if module := shared.built[source]; module != "" {
+		return module
+	}
+	out := filepath.Join(dir, "built", filepath.Base(filepath.Dir(source))+"-"+filepath.Base(source))
+	if err := os.MkdirAll(out, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	module := filepath.Join(out, "plugin.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", module, ".")
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", source, err, text)
+	}
+	shared.built[source] = module
+	return module
+}
