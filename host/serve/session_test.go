@@ -336,6 +336,7 @@ func TestNothingIsLeftBehindBySlowPolicies(t *testing.T) {
 	gate := make(chan struct{})
 	f.backend.gate = gate
 	s := f.session(`{"id":1,"q":"rooms.list"},{"id":2,"q":"messages.list"}`)
+	eventually(t, "both are asked for", func() bool { return f.server.Stats().Subscribing == 2 })
 	f.do(http.MethodPost, "/v1/stream/"+s.sid, `{"drop":[1]}`)
 	if e := s.expect("end")[0]; e.field("id") != "1" {
 		t.Errorf("dropped: %s", e)
@@ -344,6 +345,7 @@ func TestNothingIsLeftBehindBySlowPolicies(t *testing.T) {
 	if e := s.expect("sub", "message"); e[0].field("id") != "2" {
 		t.Errorf("got %s", e[0])
 	}
+	eventually(t, "nothing in flight", func() bool { return f.server.Stats().Subscribing == 0 })
 	eventually(t, "one subscription", func() bool { return f.backend.reactor.Stats().Subscriptions == 1 })
 	f.backend.mu.Lock()
 	gate = make(chan struct{})

@@ -142,7 +142,7 @@ func TestSlowClientGetsTheLatestState(t *testing.T) {
 			}
 		}
 		got := text.String()
-		if n := strings.Count(got, `"mark"`); n > 2 || !strings.Contains(got, `"mark":"19"`) {
+		if n := strings.Count(got, `"mark"`); n > 4 || !strings.Contains(got, `"mark":"19"`) {
 			t.Errorf("%d states of big were sent", n)
 		}
 		if strings.Count(got, `"rows":[{"id"`) > 2 || !strings.Contains(got, `{"id":119}`) || !strings.Contains(got, `"status":"stale"`) {
@@ -158,6 +158,11 @@ func TestPinnedBytesAreCapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, l, end := newPipeFixture(t, func(c *Config) { c.Limits.MaxPinnedBytes = 1 << 20 })
 		defer end()
+		// This one has read a version and left it: it pins nothing.
+		reader := f.sessionFor(time.Hour, `{"id":1,"q":"big"}`)
+		reader.expect("sub", "message")
+		f.do("POST", "/v1/stream/"+reader.sid, `{"drop":[1]}`)
+		reader.expect("end")
 		var clients []*stalled
 		// Each client stalls in another version of one result.
 		for n := range 12 {
@@ -179,6 +184,18 @@ func TestPinnedBytesAreCapped(t *testing.T) {
 		for _, c := range clients {
 			c.conn.Close()
 		}
+		eventuallyIn(t, "only the reader is left", func() bool { return f.server.Stats().Sessions == 1 })
+		other := f.sessionFor(time.Hour, `{"id":1,"q":"big"}`)
+		other.expect("sub", "message")
+		synctest.Wait() // its writer has put the frame down
+		f.backend.set("big", bigRows(200<<10, "after"))
+		other.expect("sub", "message")
+		synctest.Wait()
+		if got := f.server.Stats().PinnedBytes; got != 0 {
+			t.Errorf("%d bytes are pinned by nobody", got)
+		}
+		other.close()
+		reader.close()
 	})
 }
 

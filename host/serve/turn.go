@@ -1,0 +1,146 @@
+package serve
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"weir/abi"
+	"weir/reactor"
+)
+
+// turn is what the writer sends next.
+type turn struct {
+	small  []byte // events of this client only
+	pub    *reactor.Publication
+	frame  *reactor.Frame // a result, after small
+	last   bool           // the stream ends after this
+	reason abi.Code       // why
+	gone   int            // subscriptions to give back
+	late   []*attempt     // theirs, to be abandoned
+	work   bool           // a subscription waits for the subscriber
+}
+
+func (t *turn) empty() bool { return len(t.small) == 0 && t.frame == nil && !t.last }
+
+// smallTurn ends the gathering of events: what is left comes with the next turn.
+const smallTurn = 16 << 10
+
+// expiringLead is how long before its end a stream is told of it.
+const expiringLead = 30 * time.Second
+
+// gather makes the next turn. Only the writer calls it; buf is reused.
+func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := turn{small: buf[:0]}
+	expires := s.caller.Expires
+	if !expires.IsZero() && !now.Before(expires) && s.closing == nil {
+		s.closing = &closeEvent{abi.Expired, retryMS(0, time.Second)}
+	}
+	if s.closing != nil {
+		t.small = appendEvent(t.small, "close", s.closing)
+		t.last, t.reason = true, s.closing.Reason
+		return t
+	}
+	if !expires.IsZero() && !s.warned && expires.Sub(now) <= expiringLead {
+		s.warned = true
+		t.small = appendEvent(t.small, "expiring", expiringEvent{expires.Sub(now).Milliseconds()})
+	}
+	s.gatherSubs(&t, now)
+	if t.empty() && pingDue {
+		t.small = appendEvent(t.small, "ping", pingEvent{s.at.String()})
+	}
+	t.work = s.askTurn()
+	return t
+}
+
+func (s *session) gatherSubs(t *turn, now time.Time) {
+	for range len(s.subs) {
+		if len(s.subs) == 0 || t.frame != nil || len(t.small) >= smallTurn {
+			break
+		}
+		s.next %= len(s.subs)
+		sub := s.subs[s.next]
+		if sub.over != nil {
+			t.small = sub.appendOver(t.small)
+			t.gone++
+			t.late, sub.attempt = append(t.late, sub.attempt), nil
+			s.subs = slices.Delete(s.subs, s.next, s.next+1)
+			t.last, t.reason = s.single, abi.Dropped
+			continue
+		}
+		s.next++
+		s.gatherSub(t, sub, now)
+	}
+}
+
+func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
+	if !sub.retryAt.IsZero() && !now.Before(sub.retryAt) && sub.again() {
+		s.todo = append(s.todo, sub)
+	}
+	switch {
+	case sub.refused != nil && !sub.told:
+		t.small = sub.appendRefused(t.small, s.at)
+		// A denied stream of one query ends; its client comes back to a 403.
+		if s.single && sub.refused.Code == abi.Denied {
+			t.last, t.reason = true, abi.Denied
+		}
+	case sub.live != nil:
+		s.gatherState(t, sub)
+	}
+}
+
+// gatherState tells the newest state of a publication to all subscriptions that
+// watch it: first their own events, then the one frame.
+func (s *session) gatherState(t *turn, sub *subscription) {
+	pub := sub.live.Publication()
+	st := pub.State()
+	if st == nil || sub.told && sub.number >= st.Number {
+		return
+	}
+	s.at = st.At.Later(s.at)
+	any := false
+	for _, other := range s.subs {
+		if other.live == nil || other.over != nil || other.live.Publication() != pub {
+			continue
+		}
+		var lacks bool
+		t.small, lacks = other.appendState(t.small, st, s.at)
+		any = any || lacks
+	}
+	if any {
+		t.pub, t.frame = pub, st.Frame
+		if s.single {
+			t.small = appendEventID(t.small, st.Frame.Version, s.at)
+		}
+	}
+}
+
+// deadline is when the writer must look again even if nobody wakes it.
+func (s *session) deadline(ping time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := ping
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	if expires := s.caller.Expires; !expires.IsZero() {
+		earlier(expires)
+		if !s.warned {
+			earlier(expires.Add(-expiringLead))
+		}
+	}
+	for _, sub := range s.subs {
+		earlier(sub.retryAt)
+	}
+	return at
+}
+
+// nextPing is an interval from now, a fifth more or less, so that the pings of
+// many streams do not come in step.
+func nextPing(now time.Time, interval time.Duration) time.Time {
+	return now.Add(interval*4/5 + rand.N(interval*2/5+1))
+}
