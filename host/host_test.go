@@ -14,10 +14,7 @@ import (
 	"weir/host/hosttest"
 )
 
-func TestMain(m *testing.M) {
-	defer hosttest.Cleanup()
-	devdbtest.Main(m)
-}
+func TestMain(m *testing.M) { devdbtest.Main(m) }
 
 // chat starts the example's plugin on a database of its own.
 func chat(t *testing.T, cfg hosttest.Config) *hosttest.Server {

@@ -231,17 +231,9 @@ func directory(t testing.TB) string {
 			t.Fatal(err)
 		}
 		shared.dir, shared.built = dir, map[string]string{}
+		devdbtest.AtExit(func() { _ = os.RemoveAll(dir) })
 	}
 	return shared.dir
-}
-
-// Cleanup removes what Build and the hosts left. TestMain calls it at the end.
-func Cleanup() {
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.dir != "" {
-		_ = os.RemoveAll(shared.dir)
-	}
 }
 
 // Build builds the Go plugin in a directory, once per test binary, and returns

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,6 +36,11 @@ func From(template string) Option { return func(o *options) { o.template = templ
 // name goroutines that may stay.
 func Main(m *testing.M, allowed ...goleak.Option) {
 	code := m.Run()
+	exits.mu.Lock()
+	for _, f := range exits.list {
+		f()
+	}
+	exits.mu.Unlock()
 	if err := shared.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "devdbtest:", err)
 		code = max(code, 1)
@@ -46,6 +52,20 @@ func Main(m *testing.M, allowed ...goleak.Option) {
 		}
 	}
 	os.Exit(code)
+}
+
+// exits are what AtExit was given.
+var exits struct {
+	mu   sync.Mutex // protects the field below
+	list []func()
+}
+
+// AtExit has Main call f when all tests have ended: for what several tests of a
+// binary share.
+func AtExit(f func()) {
+	exits.mu.Lock()
+	defer exits.mu.Unlock()
+	exits.list = append(exits.list, f)
 }
 
 // databases numbers the databases of this binary.
