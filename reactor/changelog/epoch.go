@@ -20,7 +20,7 @@ const epochHead = `pg_catalog.concat_ws('/',
 // epoch14 asks the unlogged table weir.life, which crash recovery empties. On
 // PostgreSQL 14 statistics live in a file of the collector: reading them may
 // wait for it, too slow for a poll.
-const epoch14 = epochHead + `(select pg_catalog.min(l.id) from weir.life l))`
+const epoch14 = epochHead + `coalesce((select pg_catalog.min(l.id) from weir.life l), ''))`
 
 // EpochExpr returns the expression for a server version in the form of
 // server_version_num, 150018. A role that evaluates it on PostgreSQL 14 needs

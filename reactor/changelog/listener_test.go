@@ -369,7 +369,7 @@ func TestPoolerIsRefusedWithASentence(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
 	p := newProxy(t, s.weir)
-	p.fakePID = true
+	p.fakePID.Store(true)
 	fs, err := Check(testContext(t), p.url)
 	if err != nil || !strings.Contains(lines(fs), "missing: the database URL leads through a connection pooler: weir needs a direct connection") {
 		t.Errorf("%v\n%s", err, lines(fs))
@@ -425,7 +425,7 @@ func TestFailedDeliveryMeansResync(t *testing.T) {
 type proxy struct {
 	url     string
 	hole    atomic.Bool // bytes vanish
-	fakePID bool
+	fakePID atomic.Bool
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -461,7 +461,7 @@ func newProxy(t *testing.T, target string) *proxy {
 			p.conns = append(p.conns, in, out)
 			p.mu.Unlock()
 			wg.Go(func() { p.copy(out, in, false) })
-			wg.Go(func() { p.copy(in, out, p.fakePID) })
+			wg.Go(func() { p.copy(in, out, p.fakePID.Load()) })
 		}
 	})
 	t.Cleanup(func() {

@@ -15,7 +15,14 @@ const markSQL = `update weir.reader set
 	gap = gap + case when seen_at < clock_timestamp() - retention / 2 then 1 else 0 end,
 	seen_at = clock_timestamp(), retention = make_interval(secs => $1)`
 
+// lifeSQL gives the life after a crash its name (C4). Two nodes may both do so;
+// the lesser name counts, and the other node resyncs once more.
+const lifeSQL = `insert into weir.life select gen_random_uuid()::text where not exists (select from weir.life)`
+
 func mark(ctx context.Context, conn *pgx.Conn, retention time.Duration) error {
+	if _, err := conn.Exec(ctx, lifeSQL); err != nil {
+		return err
+	}
 	_, err := conn.Exec(ctx, markSQL, retention.Seconds())
 	return err
 }

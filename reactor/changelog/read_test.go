@@ -43,7 +43,7 @@ func TestLogIsReadByIndex(t *testing.T) {
 // them, must miss some: the test bites.
 func TestSnapshotCursorMissesNothing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, `create table t (id bigint generated always as identity (cache 32) primary key, w int, n int);
+	s := newSite(t, `create table t (id bigint generated always as identity primary key, w int, n int);
 		create index on t (id)`)
 	s.watch("t", 1)
 	readers := [2]*tally{}
