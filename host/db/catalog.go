@@ -84,6 +84,16 @@ from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = an
 where i.indrelid = any($1::oid[]) and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
 group by i.indexrelid, i.indrelid having bool_and(a.attnotnull)`
 
+// looseText says whether a text may be compared under a collation that calls
+// different texts equal, without the plan showing it: EXPLAIN leaves COLLATE out.
+const looseText = `with n as (select oid from pg_collation where not collisdeterministic)
+select (exists (select from n) and ($1::boolean
+	or exists (select from pg_depend d join n on n.oid = d.refobjid where d.refclassid = 'pg_collation'::regclass
+		and d.classid in ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass))
+	or exists (select from pg_type t join n on n.oid = t.typcollation)
+	or exists (select from pg_proc p join pg_language l on l.oid = p.prolang
+		where p.oid >= 16384 and l.lanname = 'sql' and p.prosrc ilike '%collate%')))::text`
+
 // typeText describes types that are not built in.
 const typeText = `select q.oid::text, b.oid::text, format_type(q.oid, null), b.typtype::text,
 	case when b.typcategory = 'A' and b.typlen = -1 and e.typdelim = ',' then e.oid::text else '0' end,
@@ -215,6 +225,24 @@ func (c *conn) fill(ctx context.Context, tables map[uint32]*relation) error {
 		}
 		if len(key) == 1 && t.columns[key[0]] != nil {
 			t.columns[key[0]].distinct = math.Inf(1)
+		}
+	}
+	return nil
+}
+
+// loosen takes texts out of the types that can stand in an equality when looseText
+// says so (R6).
+func (c *conn) loosen(ctx context.Context, tables map[uint32]*relation, text string) error {
+	said := slices.ContainsFunc(tokenize(text), func(t token) bool { return strings.EqualFold(t.text, "collate") })
+	rows, err := c.query(ctx, looseText, argument{wire: []byte(strconv.FormatBool(said))})
+	if err != nil || rows[0][0] != "true" {
+		return err
+	}
+	for _, t := range tables {
+		for _, col := range t.columns {
+			if col.kind == reactor.KindText {
+				col.kind = reactor.KindNone
+			}
 		}
 	}
 	return nil

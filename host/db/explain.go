@@ -299,7 +299,10 @@ func (z *analyser) relations(ctx context.Context) error {
 			}
 		}
 	}
-	return z.c.fill(ctx, z.roots)
+	if err := z.c.fill(ctx, z.roots); err != nil {
+		return err
+	}
+	return z.c.loosen(ctx, z.roots, z.a.text)
 }
 
 // find returns the relation that a scan reads.
@@ -320,8 +323,8 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 	var scans []*planNode
 	pruned := false
 	z.plan.walk(func(n *planNode) {
-		_, removed := n.props["Subplans Removed"]
-		pruned = pruned || removed
+		removed, _ := n.props["Subplans Removed"].(float64)
+		pruned = pruned || removed > 0 // R3
 		if n.isScan() {
 			scans = append(scans, n)
 		} else if alias := n.str("Alias"); alias != "" {

@@ -16,6 +16,7 @@ type ordered struct {
 	fixed   map[string]bool
 	base    *planNode // what is sorted
 	missing []string  // columns that would make the order total, when known
+	joined  bool      // of several tables, so that columns need their alias
 	total   bool      // proven without a declared key
 }
 
@@ -128,7 +129,14 @@ func sortExpression(key string) string {
 	return render(unwrap(ts[:end]))
 }
 
-func normal(e string) string { return render(unwrap(tokenize(e))) }
+// normal returns an expression without parentheses and casts around it.
+func normal(e string) string {
+	ts := unwrap(tokenize(e))
+	if inner, _, ok := splitCast(ts); ok {
+		ts = unwrap(inner)
+	}
+	return render(ts)
+}
 
 func sortsAll(outputs, keys []string) bool {
 	for _, e := range outputs {
@@ -192,9 +200,20 @@ func (o *ordered) prove(tables map[string]*relation) {
 			return !o.determined(normal(e), whole) && !constant([]string{e})
 		})
 	}
-	for alias, table := range scans {
-		if !whole[alias] && table != nil && len(table.unique) > 0 && o.missing == nil {
-			o.missing = table.unique[0]
+	for _, alias := range slices.Sorted(maps.Keys(scans)) {
+		table := scans[alias]
+		if whole[alias] || table == nil || len(table.unique) == 0 || o.missing != nil {
+			continue
+		}
+		o.joined = len(scans) > 1
+		for _, column := range table.unique[0] {
+			switch {
+			case o.fixed[alias+"."+column]:
+			case o.joined:
+				o.missing = append(o.missing, alias+"."+column)
+			default:
+				o.missing = append(o.missing, column)
+			}
 		}
 	}
 }
@@ -336,7 +355,7 @@ func (o *ordered) advice(missing []string) string {
 	direction := ""
 	for _, k := range o.keys {
 		e := sortExpression(k)
-		if _, column, ok := strings.Cut(e, "."); ok && !strings.ContainsAny(column, "( ") {
+		if _, column, ok := strings.Cut(e, "."); ok && !o.joined && !strings.ContainsAny(column, "( ") {
 			e = column
 		}
 		direction = ""

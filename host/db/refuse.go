@@ -302,7 +302,7 @@ func sqlRefusal(err error) error {
 	}
 	advice := ""
 	switch state {
-	case "42P18", "42P08":
+	case "42P18", "42P08", "42725":
 		advice = ": write the type of the parameter, $name::type"
 	case "42501":
 		advice = ": grant it to the role of the plugin's SQL"
