@@ -20,6 +20,8 @@ export class WeirError extends Error {
   /** For programs: a code of the server or of the plugin, or `network`, `token`,
    * `http` (an answer that is not weir's), `closed`. */
   code: string
+  /** Of a denied subscription: what the policy said. */
+  reason?: string
   /** Trying the same again may work. */
   retryable: boolean
   /** Of the HTTP answer, if there was one. */

@@ -276,8 +276,8 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
       for (const reader = res.body.getReader(); !s.closing; ) {
         const { done, value } = await reader.read()
         if (done) break
-        watch(s)
         push(value)
+        if (stream === s) watch(s)
       }
     } catch (e) {
       failure = e
@@ -364,7 +364,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     if (status === "denied") {
       sub.q = sub.v = sub.next = sub.keys = undefined
       sub.state = { ...sub.state, data: undefined }
-      return set(sub, "denied", new WeirError("denied", !reason || reason === "denied" ? "access denied" : reason))
+      return set(sub, "denied", new WeirError("denied", "access denied", { reason }))
     }
     if (status === "unchanged") status = "live"
     const error = status === "stale" ? new WeirError(reason || "stale", "a newer state is waiting to be shown", { retryable: true }) : undefined
