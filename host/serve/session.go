@@ -22,7 +22,7 @@ const (
 	leftCode    = abi.Code("left") // the client went away; it is told nothing
 )
 
-// Session is one client connection with its subscriptions. It lives as long as
+// session is one client connection with its subscriptions. It lives as long as
 // its stream.
 type session struct {
 	id      string
@@ -86,19 +86,32 @@ func (s *session) add(subs []*subscription) {
 	s.renewAll(func(sub *subscription) bool { return slices.Contains(subs, sub) })
 }
 
-// drop ends the subscriptions of these ids. Unknown ids are nothing: they may
-// have ended while the request was on its way.
+// drop ends the subscriptions of these ids and gives their places back at once.
+// Unknown ids are nothing: they may have ended while the request was on its way.
 func (s *session) drop(ids []string) {
 	s.mu.Lock()
 	var left []*Live
+	fewer := 0
 	for _, id := range ids {
 		if sub := s.byID(id); sub != nil {
 			left = append(left, s.finish(sub, &ending{reason: abi.Dropped, message: problems[abi.Dropped].message}))
+			sub.released = true
+			fewer++
 		}
 	}
 	s.mu.Unlock()
 	s.leave(left)
+	s.server.sessions.release(s, fewer)
 	s.wake()
+}
+
+// crowded reports whether the client keeps changing its subscriptions and does
+// not read what came of it: their ends wait for the writer.
+func (s *session) crowded() bool {
+	limit := s.tenant.Limits.WithDefaults().MaxSessionSubscriptions
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return limit >= 0 && len(s.subs) > 2*limit
 }
 
 func (s *session) byID(id string) *subscription {

@@ -101,8 +101,15 @@ func TestLimitsOfSessionsAndSubscriptions(t *testing.T) {
 	refused(open("ann", 4), "too many subscriptions: a session may have 3")
 	f.session(subs(1, 1), "Authorization: Bearer ann")
 	refused(open("ann", 0), "too many sessions: the principal has 2")
-	// All or nothing.
-	refused(f.do(http.MethodPost, "/v1/stream/"+first.sid, `{"drop":[1],"add":[`+subs(9, 1)+`]}`, "Authorization: Bearer ann"), "too many subscriptions")
+	change := func(body string) response {
+		return f.do(http.MethodPost, "/v1/stream/"+first.sid, body, "Authorization: Bearer ann")
+	}
+	refused(change(`{"add":[`+subs(9, 1)+`]}`), "too many subscriptions")
+	// What is dropped makes room for what is added.
+	if res := change(`{"drop":[1],"add":[` + subs(9, 1) + `]}`); res.status != 204 {
+		t.Errorf("drop and add: %d %s", res.status, res.body)
+	}
+	refused(change(`{"drop":[1],"add":[`+subs(8, 1)+`]}`), "too many subscriptions")
 	f.session("")
 	refused(f.do(http.MethodPost, "/v1/stream", `{}`), "too many sessions: the tenant has 1 without a token")
 	f.session("", "Authorization: Bearer bob")
@@ -114,6 +121,31 @@ func TestLimitsOfSessionsAndSubscriptions(t *testing.T) {
 		t.Errorf("%d subscriptions are counted", st.Subscriptions)
 	}
 	f.session(subs(1, 3), "Authorization: Bearer ann")
+}
+
+// A client that adds and drops without reading does not grow the session.
+func TestChangesThatNobodyReadsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, l, end := newPipeFixture(t, nil)
+		defer end()
+		f.backend.set("big", bigRows(64<<10, "a"))
+		c := openStalled(t, l, `{"id":1,"q":"big"}`)
+		defer c.conn.Close()
+		synctest.Wait()
+		sid := f.server.sessions.all()[0].id
+		refusedAt := 0
+		for n := range 500 {
+			res := f.do(http.MethodPost, "/v1/stream/"+sid, fmt.Sprintf(`{"drop":[%d],"add":[{"id":%d,"q":"rooms.list"}]}`, n+1, n+2))
+			if res.status == 429 {
+				refusedAt = n
+				break
+			}
+		}
+		if refusedAt < 100 || refusedAt > 201 {
+			t.Errorf("refused at %d", refusedAt)
+		}
+	})
 }
 
 // inBubble runs a test on a bubble's clock.

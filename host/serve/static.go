@@ -17,7 +17,7 @@ import (
 
 // client holds the files of the browser's client.
 //
-//go:embed client
+//go:embed client/weir.js client/weir.d.ts
 var client embed.FS
 
 // clientFiles are the ones that are served, by path.

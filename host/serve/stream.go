@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"weir/abi"
+	"weir/host/tenant"
 )
 
 // handleOpen answers POST /v1/stream and GET /v1/stream: a session stream.
@@ -44,12 +45,12 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 }
 
 // subscriptions makes subscriptions of what a client asks for.
-func (b *streamBody) subscriptions(tenant string) []*subscription {
+func (b *streamBody) subscriptions(tenantName string) []*subscription {
 	list := make([]*subscription, 0, len(b.Add))
 	for _, a := range b.Add {
 		list = append(list, &subscription{
 			id:    a.ID,
-			query: Query{Tenant: tenant, Name: a.Name, Args: Arguments{JSON: a.Args}, At: b.At},
+			query: Query{Tenant: tenantName, Name: a.Name, Args: Arguments{JSON: a.Args}, At: b.At},
 			has:   a.Has, version: a.Have,
 		})
 	}
@@ -179,12 +180,18 @@ func (s *Server) handleChange(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, refusal(sessionGone))
 		return
 	}
-	if err := s.sessions.reserve(session, len(body.Add)); err != nil {
+	session.renew(q.caller)
+	session.drop(body.Drop)
+	// Drops come first and stay: they make room for what is added.
+	err = s.sessions.reserve(session, len(body.Add))
+	if err == nil && session.crowded() {
+		s.sessions.release(session, len(body.Add))
+		err = limitError(tenant.ErrTooManySubscriptions, "read the stream: it has ends that were not taken")
+	}
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	session.renew(q.caller)
-	session.drop(body.Drop)
 	session.add(body.subscriptions(q.tenant.Name))
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)

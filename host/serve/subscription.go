@@ -37,8 +37,10 @@ type subscription struct {
 
 	refused *problem // why there is no live result: a denial, or a passing refusal of a move
 	over    *ending  // what is told last
-	retryAt time.Time
-	delay   time.Duration
+	// released says that its place was given back already.
+	released bool
+	retryAt  time.Time
+	delay    time.Duration
 }
 
 // ending is how a subscription ends. Zero for silently.

@@ -64,7 +64,9 @@ func (s *session) gatherSubs(t *turn, now time.Time) {
 		sub := s.subs[s.next]
 		if sub.over != nil {
 			t.small = sub.appendOver(t.small)
-			t.gone++
+			if !sub.released {
+				t.gone++
+			}
 			t.late, sub.attempt = append(t.late, sub.attempt), nil
 			s.subs = slices.Delete(s.subs, s.next, s.next+1)
 			t.last, t.reason = s.single, abi.Dropped
