@@ -3,6 +3,7 @@ package serve
 import (
 	"encoding/json"
 	"errors"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -197,13 +198,13 @@ func (s *Server) handleSchema(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, schema.JSON)
 }
 
-// wantsStream reports whether the client prefers a stream. A wildcard does not:
-// who does not know of streams gets JSON.
+// wantsStream reports whether the client takes a stream. A wildcard does not ask for
+// one: who does not know of streams gets JSON.
 func wantsStream(r *http.Request) bool {
 	for _, header := range r.Header.Values("Accept") {
-		for kind := range strings.SplitSeq(header, ",") {
-			kind, params, _ := strings.Cut(kind, ";")
-			if strings.EqualFold(strings.TrimSpace(kind), "text/event-stream") && !strings.Contains(strings.ReplaceAll(params, " ", ""), "q=0;") {
+		for part := range strings.SplitSeq(header, ",") {
+			kind, params, err := mime.ParseMediaType(part)
+			if err == nil && kind == "text/event-stream" && params["q"] != "0" {
 				return true
 			}
 		}

@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -204,5 +205,20 @@ func TestSchemaNeedsATokenUnlessAllIsPublic(t *testing.T) {
 	schema.Public = true
 	if res := f.do(http.MethodGet, "/v1/schema", "", `If-None-Match: "d"`); res.status != 304 {
 		t.Errorf("public: %d", res.status)
+	}
+}
+
+func TestOnlyWhoAsksForAStreamGetsOne(t *testing.T) {
+	t.Parallel()
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "application/json": false, "text/*": false, "text/event-stream": true,
+		"application/json, text/event-stream;q=0.5": true, "Text/Event-Stream": true, "text/event-stream; q=0": false,
+		"text/event-streams": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept", accept)
+		if got := wantsStream(r); got != want {
+			t.Errorf("Accept %q: %v, want %v", accept, got, want)
+		}
 	}
 }
