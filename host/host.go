@@ -33,6 +33,7 @@ type Host struct {
 	admin    net.Listener
 	ready    chan struct{}
 	health   health
+	runs     runLog
 
 	closeOnce sync.Once
 }
@@ -76,7 +77,7 @@ func (h *Host) wire(ctx context.Context) error {
 		return err
 	}
 	h.reactor = reactor.New(reactor.Config{
-		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.cfg.Observe,
+		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.observe,
 		MaxExecutions: limits.MaxTotalExecutions, TenantExecutions: limits.MaxExecutions,
 		Deadline: limits.QueryTimeout, MaxDebounce: limits.MaxDebounce, MaxStale: limits.MaxStale,
 		Resync: limits.ResyncSweep, Linger: limits.Linger, MaxRecent: limits.MaxRecentChanges,

@@ -1,14 +1,9 @@
 package host_test
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
-	"net/http"
+	"fmt"
 	"os"
-	"strings"
 	"testing"
-	"time"
 
 	"weir/host/devdb/devdbtest"
 	"weir/host/hosttest"
@@ -34,72 +29,70 @@ func text(t *testing.T, path string) string {
 	return string(b)
 }
 
-// events reads a stream: each event's type and data.
-type event struct{ kind, data string }
-
-func watch(t *testing.T, url string) <-chan event {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Accept", "text/event-stream")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s", url, resp.Status)
-	}
-	out := make(chan event, 64)
-	go func() {
-		defer close(out)
-		defer resp.Body.Close()
-		var e event
-		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-			switch line := lines.Text(); {
-			case line == "" && e.data != "":
-				out <- e
-				e = event{}
-			case strings.HasPrefix(line, "event: "):
-				e.kind = line[7:]
-			case strings.HasPrefix(line, "data: "):
-				e.data = line[6:]
-			}
-		}
-	}()
-	return out
-}
-
-// result returns the next full result.
-func result(t *testing.T, events <-chan event) (rows []map[string]any, raw string) {
-	t.Helper()
-	for e := range events {
-		if e.kind != "" {
-			continue
-		}
-		var frame struct {
-			Rows []map[string]any `json:"rows"`
-		}
-		if err := json.Unmarshal([]byte(e.data), &frame); err != nil {
-			t.Fatal(err)
-		}
-		return frame.Rows, e.data
-	}
-	t.Fatal("the stream ended")
-	return nil, ""
-}
-
 func TestCommitReachesTheStream(t *testing.T) {
 	t.Parallel()
 	s := chat(t, hosttest.Config{})
-	events := watch(t, s.URL+"/v1/q/messages.list?room=1&as=ann")
-	before, _ := result(t, events)
+	stream := watch(t, s.URL+"/v1/q/messages.list?room=1&as=ann")
+	before := stream.result(t)
 	s.SQL(t, `insert into messages (room_id, author, body) values (1, 'ann', 'hello from a test')`)
-	after, raw := result(t, events)
-	if len(after) != len(before)+1 || after[0]["body"] != "hello from a test" {
-		t.Errorf("after the insert: %s", raw)
+	after := stream.result(t)
+	if len(after.Rows) != len(before.Rows)+1 || after.Rows[0]["body"] != "hello from a test" {
+		t.Errorf("after the insert: %s", after.raw)
+	}
+}
+
+// TestGuestFunctionStaysLive: a function that looks at its rows, and nests.
+func TestGuestFunctionStaysLive(t *testing.T) {
+	t.Parallel()
+	s := chat(t, hosttest.Config{})
+	stream := watch(t, s.URL+"/v1/q/rooms.summary?as=ann")
+	before, _ := stream.result(t).Value["messages"].(float64)
+	s.SQL(t, `insert into messages (room_id, author, body) values (1, 'ann', 'one more')`)
+	if after, _ := stream.result(t).Value["messages"].(float64); after != before+1 {
+		t.Errorf("messages = %v, want %v", after, before+1)
+	}
+}
+
+func TestMutationIsCheckedRunAndSeen(t *testing.T) {
+	t.Parallel()
+	s := chat(t, hosttest.Config{})
+	stream := watch(t, s.URL+"/v1/q/messages.list?room=1&as=bob")
+	stream.result(t)
+	status, answer := post(t, s.URL+"/v1/call/messages.post?as=ann", `{"room":1,"body":"by a mutation"}`)
+	if status != 200 || answer["tx"] == nil {
+		t.Fatalf("post: %d %v", status, answer)
+	}
+	if got := stream.result(t).Rows[0]["body"]; got != "by a mutation" {
+		t.Errorf("bob sees %v", got)
+	}
+	// The plugin's own public error, and nothing is written.
+	status, answer = post(t, s.URL+"/v1/call/messages.post?as=ann", `{"room":1,"body":"  "}`)
+	if answer["code"] != "empty" || answer["message"] != "write something first" {
+		t.Errorf("an empty message: %d %v", status, answer)
+	}
+	// A policy says no inside the transaction.
+	status, answer = post(t, s.URL+"/v1/call/messages.post?as=nobody", `{"room":1,"body":"let me in"}`)
+	if status != 403 || answer["code"] != "denied" {
+		t.Errorf("a stranger's message: %d %v", status, answer)
+	}
+	status, answer = post(t, s.URL+"/v1/call/messages.post", `{"room":1,"body":"let me in"}`)
+	if status != 401 {
+		t.Errorf("a message without a token: %d %v", status, answer)
+	}
+}
+
+// TestReaderSeesItsOwnWrite: a request sees all that was committed before it (F3).
+func TestReaderSeesItsOwnWrite(t *testing.T) {
+	t.Parallel()
+	s := chat(t, hosttest.Config{})
+	watch(t, s.URL+"/v1/q/messages.list?room=1&as=ann").result(t) // the group lives and is cached
+	for i := range 50 {
+		body := fmt.Sprintf("number %d", i)
+		s.SQL(t, `insert into messages (room_id, author, body) values (1, 'ann', $1)`, body)
+		_, answer := get(t, s.URL+"/v1/q/messages.list?room=1&as=ann")
+		rows := answer["rows"].([]any)
+		if got := rows[0].(map[string]any)["body"]; got != body {
+			t.Fatalf("after writing %q the newest message is %q", body, got)
+		}
 	}
 }

@@ -30,6 +30,8 @@ type Config struct {
 	// Plugins are directories of Go plugins, beside those of Dir, and *.wasm
 	// files.
 	Plugins []string
+	// Modules are more plugins, by file name.
+	Modules map[string][]byte
 	// Observe is host.Config.Observe.
 	Observe func(reactor.Run)
 	// Event is host.Config.Event.
@@ -66,6 +68,9 @@ func Start(t testing.TB, cfg Config) *Server {
 	file.Plugins = s.Plugins
 	for _, source := range sources {
 		s.Install(t, source)
+	}
+	for name, code := range cfg.Modules {
+		s.Write(t, name, code)
 	}
 	clients, admin := loopback(t), loopback(t)
 	s.Admin = "http://" + admin.Addr().String()
@@ -135,6 +140,12 @@ func (s *Server) Install(t testing.TB, source string) {
 	if module == source {
 		name = filepath.Base(source)
 	}
+	s.Write(t, name, code)
+}
+
+// Write puts a module into the directory that the host loads from.
+func (s *Server) Write(t testing.TB, name string, code []byte) {
+	t.Helper()
 	temp := filepath.Join(s.Plugins, name+".new")
 	if err := os.WriteFile(temp, code, 0o600); err != nil {
 		t.Fatal(err)
