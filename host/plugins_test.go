@@ -125,24 +125,22 @@ func TestGuestFaultsAreToldByCode(t *testing.T) {
 		m.Functions = []abi.Function{{Name: "bad.run", Kind: abi.Query, Access: abi.Access{Public: true}}}
 		return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m), Call: call}.Bytes()
 	}
+	loaded := make(chan host.Event, 16)
 	s := hosttest.Start(t, hosttest.Config{
 		Schema: todos, Modules: map[string][]byte{"todos.wasm": module(byList)},
+		Event: func(e host.Event) {
+			if e.Kind == host.PluginLoaded && e.Name == "bad" {
+				loaded <- e
+			}
+		},
 	})
 	f := func(name string, call []byte, code abi.Code) {
 		t.Helper()
 		s.Write(t, "bad.wasm", guest(call))
-		var answer map[string]any
-		for answer == nil || answer["code"] == string(abi.UnknownFunction) {
-			_, answer = get(t, s.URL+"/v1/q/bad.run")
+		<-loaded
+		if _, answer := get(t, s.URL+"/v1/q/bad.run"); answer["code"] != string(code) {
+			t.Errorf("%s: %v, want the code %s", name, answer, code)
 		}
-		// The version before may still answer while the new one is loaded.
-		for range 2000 {
-			if answer["code"] == string(code) {
-				return
-			}
-			_, answer = get(t, s.URL+"/v1/q/bad.run")
-		}
-		t.Errorf("%s: %v, want the code %s", name, answer, code)
 	}
 	f("trap", wasmtest.Unreachable(), abi.GuestTrap)
 	f("an address outside memory", wasmtest.Pack(abi.TagValue, 1<<29, 64), abi.GuestContract)

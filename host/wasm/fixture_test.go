@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,13 @@ var shared *Runtime
 
 func TestMain(m *testing.M) {
 	var err error
-	if shared, err = NewRuntime(context.Background(), Config{MaxRunning: 4, CompileTimeout: 5 * time.Minute}); err != nil {
+	config := Config{MaxRunning: 4, CompileTimeout: 5 * time.Minute}
+	// Compiling the Go guest takes most of the time of these tests, twenty seconds
+	// under the race detector. Like the Go toolchain, they keep what they compiled.
+	if dir, err := os.UserCacheDir(); err == nil {
+		config.CacheDir = filepath.Join(dir, "weir-test", "wasm")
+	}
+	if shared, err = NewRuntime(context.Background(), config); err != nil {
 		panic(err)
 	}
 	code := m.Run()
@@ -154,6 +161,7 @@ type table struct {
 
 func (r *table) Len() int                { return len(r.rows) }
 func (r *table) Columns() int            { return len(r.names) }
+func (r *table) Scalars() int            { return r.Columns() }
 func (r *table) ColumnName(i int) string { return r.names[i] }
 func (r *table) AppendValueJSON(dst []byte, row, col int) []byte {
 	return r.rows[row][col].AppendJSON(dst)
