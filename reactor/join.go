@@ -43,7 +43,7 @@ func (c *core) admit(now time.Time, g *group) {
 	}
 	clear(g.joiners[len(left):])
 	g.joiners = left
-	c.await(g)
+	c.await(now, g)
 }
 
 // resting reports whether nothing but a read of the log, or the end of a
@@ -52,7 +52,7 @@ func (g *group) resting() bool { return !g.running && (!g.dirty || g.err != nil)
 
 // await lets the joiners of a resting group wait for a read of the log, but not
 // for ever.
-func (c *core) await(g *group) {
+func (c *core) await(now time.Time, g *group) {
 	if len(g.joiners) == 0 || !g.resting() {
 		return
 	}
@@ -60,8 +60,15 @@ func (c *core) await(g *group) {
 		g.waiting = true
 		c.waiting = append(c.waiting, g)
 	}
-	if end := g.joiners[0].arrived.Add(c.cfg.MaxStale); c.patient.IsZero() || end.Before(c.patient) {
-		c.patient = end
+	for _, s := range g.joiners {
+		end := s.arrived.Add(c.cfg.MaxStale)
+		if !end.After(now) {
+			continue // it waits for a run, not for the log
+		}
+		if c.patient.IsZero() || end.Before(c.patient) {
+			c.patient = end
+		}
+		break // the others came later
 	}
 }
 

@@ -1,0 +1,591 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sim drives the real core against simDB: every step is one random thing that
+// may happen in any order in life. Equal seeds give equal runs.
+type sim struct {
+	rand *rand.Rand
+	cfg  Config
+	now  time.Time
+	core *core
+	db   *simDB
+
+	subs    []*simSub
+	clients []Stamp // of those who have left, to come back with
+	waves   [][]*simRun
+	batch   *Batch // read, not delivered
+	cursor  simCursor
+	hurt    bool // runs may fail
+
+	// What the executor knows of the schema (R4).
+	analysed  simAnalysis
+	forgotten []uint64 // DDL that it has been told of
+
+	numbers map[*Publication]uint64
+	results map[simResult]string // what was read at each point
+	steps   int
+	trace   *strings.Builder // nil: not wanted
+}
+
+type simCursor struct {
+	epoch    int
+	snapshot Snapshot
+	lost     bool
+}
+
+// simAnalysis is how the view was understood, and when.
+type simAnalysis struct {
+	known   bool
+	derived Snapshot
+	view    int
+}
+
+// simResult names a result: the wire name of the group and the stamp.
+type simResult struct{ query, at string }
+
+// simSub is a client.
+type simSub struct {
+	*Subscription
+	query   int
+	at      Stamp
+	epoch   int // when it came
+	arrived int // the database's version then
+	floor   int // the version that it was shown before it came, if at is of this epoch
+	ready   bool
+	shown   int // the version that it has seen at least
+	last    *State
+}
+
+type simRun struct {
+	e      *Execution
+	query  int
+	epoch  int
+	before Snapshot // taken at dispatch
+	done   bool     // the read has been done
+	result Result
+}
+
+var errSim = errors.New("the run failed on purpose")
+
+func newSim(seed uint64, traced bool) *sim {
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := &sim{
+		rand: r, now: time.Unix(1e9, 0), numbers: map[*Publication]uint64{}, results: map[simResult]string{},
+		cfg: Config{
+			Seed: seed + 1, Resync: -1, Observe: func(Run) {},
+			MaxRecent:   []int{4, 40, 0}[r.IntN(3)],
+			RecentAge:   []time.Duration{20 * time.Millisecond, 0}[r.IntN(2)],
+			MaxDebounce: []time.Duration{1, 0}[r.IntN(2)],
+			Linger:      []time.Duration{time.Millisecond, time.Second, 0}[r.IntN(3)],
+			MaxGroups:   []int{12, 0, 0}[r.IntN(3)],
+		}.withDefaults(),
+	}
+	if r.IntN(4) == 0 {
+		s.cfg.Resync = 3 * time.Second
+	}
+	if traced {
+		s.trace = &strings.Builder{}
+	}
+	s.db = newSimDB(r)
+	s.core = newCore("sim", &s.cfg, s.now)
+	s.cursor.lost = true
+	return s
+}
+
+func (s *sim) say(format string, args ...any) {
+	if s.trace != nil {
+		fmt.Fprintf(s.trace, "%6d %8s v%-4d ", s.steps, s.now.Sub(time.Unix(1e9, 0)).Round(time.Microsecond), s.db.version)
+		fmt.Fprintf(s.trace, format+"\n", args...)
+	}
+}
+
+// simFailure is a broken promise.
+type simFailure string
+
+func (s *sim) fail(format string, args ...any) {
+	panic(simFailure(fmt.Sprintf(format, args...)))
+}
+
+// pass lets time pass.
+func (s *sim) pass(d time.Duration) {
+	s.now = s.now.Add(d)
+	s.core.tick(s.now)
+	s.settle()
+}
+
+// step does one thing.
+func (s *sim) step() {
+	s.steps++
+	s.now = s.now.Add(time.Microsecond) // no two things happen at one moment
+	switch k := s.rand.IntN(100); {
+	case k < 14:
+		s.subscribe()
+	case k < 20:
+		s.leave()
+	case k < 38:
+		s.write()
+	case k < 46:
+		if n := len(s.db.open); n > 0 {
+			tx := s.db.open[s.rand.IntN(n)]
+			commit := s.rand.IntN(5) > 0
+			s.db.end(tx, commit)
+			s.say("%d ends, commit=%v, wrote %v", tx.xid, commit, tx.log)
+		}
+	case k < 54:
+		s.readLog()
+	case k < 58:
+		s.deliver()
+	case k < 70:
+		s.apply(1 + s.rand.IntN(4))
+	case k < 78:
+		s.dispatch()
+	case k < 86:
+		s.runRead()
+	case k < 92:
+		s.finish()
+	case k < 99:
+		s.pass([]time.Duration{time.Microsecond, time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond}[s.rand.IntN(4)])
+	case s.rand.IntN(12) == 0:
+		s.disturb()
+	}
+	s.settle()
+}
+
+// disturb is what seldom happens.
+func (s *sim) disturb() {
+	switch s.rand.IntN(4) {
+	case 0:
+		s.db.crash()
+		s.analysed.known = s.analysed.known && s.rand.IntN(2) == 0 // its connections may not have noticed
+		s.say("crash: epoch %d, next %d", s.db.epoch, s.db.next)
+	case 1:
+		s.cursor.lost = true
+		s.say("the log has been trimmed")
+	case 2:
+		s.hurt = !s.hurt
+		s.say("runs fail: %v", s.hurt)
+	case 3:
+		s.pass(6 * time.Second)
+		s.say("a long silence")
+	}
+}
+
+func (s *sim) write() {
+	var tx *simTx
+	if n := len(s.db.open); n > 0 && (n > 4 || s.rand.IntN(2) == 0) {
+		tx = s.db.open[s.rand.IntN(n)]
+	} else {
+		tx = s.db.begin()
+	}
+	s.db.write(tx)
+	if s.rand.IntN(3) == 0 {
+		s.db.end(tx, true)
+		s.say("%d commits %v", tx.xid, tx.log)
+	}
+}
+
+// subscribe brings a client: a new one, one that comes back, or one that another
+// node has just shown something.
+func (s *sim) subscribe() {
+	if len(s.subs) >= 24 {
+		return
+	}
+	sub := &simSub{query: s.rand.IntN(len(simQueries)), epoch: s.db.epoch, arrived: s.db.version}
+	q := &simQueries[sub.query]
+	switch s.rand.IntN(4) {
+	case 0:
+		if n := len(s.clients); n > 0 {
+			sub.at = s.clients[s.rand.IntN(n)]
+		}
+	case 1:
+		sub.at, sub.floor = NewStamp(s.db.epochName(), s.db.snapshot()), s.db.version
+	}
+	sub.Subscription = &Subscription{
+		req:     Request{Key: Key(q.name), Name: q.name, Call: sub.query, Waves: q.waves, At: sub.at},
+		arrived: s.now,
+	}
+	s.subs = append(s.subs, sub)
+	s.core.subscribe(s.now, sub.Subscription)
+	s.say("subscribe %s at %v", q.name, sub.at.snapshot)
+}
+
+func (s *sim) leave() {
+	if n := len(s.subs); n > 0 {
+		s.drop(s.subs[s.rand.IntN(n)])
+	}
+}
+
+func (s *sim) drop(sub *simSub) {
+	s.say("leave %s", simQueries[sub.query].name)
+	if sub.last != nil {
+		s.clients = append(s.clients, sub.last.At)
+	}
+	s.core.leave(s.now, sub.Subscription)
+	for i := range s.subs {
+		if s.subs[i] == sub {
+			s.subs = append(s.subs[:i], s.subs[i+1:]...)
+			return
+		}
+	}
+}
+
+// readLog makes a batch of the snapshot difference.
+func (s *sim) readLog() {
+	if s.batch != nil {
+		return
+	}
+	b := &Batch{Epoch: s.db.epochName(), Snapshot: s.db.snapshot(), Began: s.now}
+	if b.Resync = s.cursor.lost || s.cursor.epoch != s.db.epoch; !b.Resync {
+		b.Changes = s.db.read(s.cursor.snapshot)
+	}
+	s.cursor = simCursor{epoch: s.db.epoch, snapshot: b.Snapshot}
+	s.batch = b
+	s.say("log read to %v: %d changes, resync=%v", b.Snapshot, len(b.Changes), b.Resync)
+}
+
+func (s *sim) deliver() {
+	if s.batch == nil || s.core.batch != nil {
+		return
+	}
+	s.say("batch %v delivered", s.batch.Snapshot)
+	if s.batch.Resync {
+		s.analysed.known, s.forgotten = false, nil
+	}
+	for i := range s.batch.Changes {
+		if ch := &s.batch.Changes[i]; ch.Op == DDL {
+			s.analysed.known = s.analysed.known && s.analysed.derived.Visible(ch.XID)
+			s.forgotten = append(s.forgotten, ch.XID)
+		}
+	}
+	s.core.feed(s.now, s.batch)
+	s.batch = nil
+}
+
+func (s *sim) apply(n int) {
+	if s.core.batch != nil {
+		s.core.step(s.now, n)
+	}
+}
+
+func (s *sim) dispatch() {
+	if len(s.waves) >= 4 {
+		return
+	}
+	s.core.tick(s.now)
+	var wave []*simRun
+	for _, e := range s.core.wave(s.now, 1+s.rand.IntN(8)) {
+		for _, other := range s.waves {
+			for _, run := range other {
+				if run.e.Key == e.Key {
+					s.fail("W3: %s runs twice at once", e.Key)
+				}
+			}
+		}
+		s.say("run %s: %s", e.Name, e.Cause.Reason)
+		wave = append(wave, &simRun{e: e, query: e.Call.(int), epoch: s.db.epoch, before: s.db.snapshot()})
+	}
+	if len(wave) > 0 {
+		s.waves = append(s.waves, wave)
+	}
+}
+
+// runRead does the reading of a wave: its snapshot is of any moment between
+// dispatch and finish.
+func (s *sim) runRead() {
+	if len(s.waves) == 0 {
+		return
+	}
+	wave := s.waves[s.rand.IntN(len(s.waves))]
+	if wave[0].done {
+		return
+	}
+	for _, run := range wave {
+		s.read(run)
+	}
+}
+
+func (s *sim) read(run *simRun) {
+	q := &simQueries[run.query]
+	run.done = true
+	run.result = Result{Epoch: s.db.epochName(), Snapshot: s.db.snapshot(), Cost: time.Duration(s.rand.IntN(3)) * time.Millisecond}
+	a := s.analysed
+	if !a.known {
+		a = simAnalysis{true, run.before, s.db.state.view}
+		unseen := func(xid uint64) bool { return !run.before.Visible(xid) }
+		if run.epoch != s.db.epoch || slices.ContainsFunc(s.forgotten, unseen) {
+			a.derived = run.result.Snapshot
+		}
+		s.analysed = a
+	}
+	content := q.answer(&s.db.state)
+	run.result.Reads = ReadSet{Atoms: q.reads(&s.db.state, a.view), Derived: a.derived}
+	run.result.Frame = NewFrame(run.e.Query, []byte(`"value":"`+content+`"`))
+	if s.rand.IntN(4) == 0 {
+		run.result.Plan = true
+	}
+	if s.rand.IntN(30) == 0 {
+		run.result.WakeAt = s.now.Add(time.Duration(s.rand.IntN(3000)) * time.Millisecond)
+	}
+	s.results[simResult{run.e.Query, NewStamp(run.result.Epoch, run.result.Snapshot).String()}] = content
+	s.say("%s reads %q at %v", q.name, content, run.result.Snapshot)
+}
+
+// finish hands a wave's results to the core.
+func (s *sim) finish() {
+	if len(s.waves) == 0 {
+		return
+	}
+	i := s.rand.IntN(len(s.waves))
+	wave := s.waves[i]
+	s.waves = append(s.waves[:i], s.waves[i+1:]...)
+	for _, run := range wave {
+		if !run.done || s.hurt && s.rand.IntN(2) == 0 || s.rand.IntN(40) == 0 {
+			run.result = Result{Err: errSim}
+		}
+		s.say("%s finishes %v, err=%v", run.e.Name, run.result.Snapshot, run.result.Err)
+		s.core.finish(s.now, run.e, run.result)
+	}
+}
+
+// settle checks all that the core has put out.
+func (s *sim) settle() {
+	out := s.core.out
+	s.core.out = outputs{}
+	for _, p := range out.published {
+		s.checkPublication(p)
+	}
+	for _, ready := range out.ready {
+		for _, sub := range s.subs {
+			if sub.Subscription == ready {
+				s.admitted(sub)
+				break
+			}
+		}
+	}
+	for _, p := range out.published {
+		for _, sub := range s.subs {
+			if sub.pub == p && sub.ready {
+				s.show(sub)
+			}
+		}
+	}
+}
+
+func (s *sim) checkPublication(p *Publication) {
+	st := p.State()
+	if st.Number <= s.numbers[p] && st.Number != 0 {
+		return // told twice in one step
+	}
+	s.numbers[p] = st.Number
+	if st.Frame == nil {
+		if st.Err == nil {
+			s.fail("W9: a state without rows and without a reason")
+		}
+		return
+	}
+	got := simContent(st.Frame)
+	if want, read := s.results[simResult{p.Query, st.At.String()}]; !read || got != want {
+		s.fail("a frame %q is said to be of %v, when %q was read", got, st.At.snapshot, want)
+	}
+}
+
+func simContent(f *Frame) string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(f.Content()), `"value":"`), `"`)
+}
+
+func (s *sim) admitted(sub *simSub) {
+	if sub.ready {
+		s.fail("%s is ready twice", simQueries[sub.query].name)
+	}
+	sub.ready = true
+	if sub.err != nil {
+		late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.arrived) >= s.cfg.MaxStale
+		full := errors.Is(sub.err, ErrTooManyGroups) && len(s.core.groups) >= s.cfg.MaxGroups
+		if !late && !full {
+			s.fail("%s is refused: %v", simQueries[sub.query].name, sub.err)
+		}
+		s.drop(sub)
+		return
+	}
+	if st := sub.pub.State(); st.Status == Live {
+		sub.shown = sub.arrived // F3
+	} else if sub.at.epoch == st.At.epoch {
+		sub.shown = sub.floor
+	}
+	s.show(sub)
+}
+
+// show lets a client see the state. There must be a moment, not before the last
+// one that it saw, at which this was the answer (W2).
+func (s *sim) show(sub *simSub) {
+	st := sub.pub.State()
+	if sub.last != nil && !st.At.Covers(sub.last.At) {
+		s.fail("W2: %s goes from %v back to %v", simQueries[sub.query].name, sub.last.At.snapshot, st.At.snapshot)
+	}
+	if st.Frame != nil && (sub.last == nil || sub.last.Frame != st.Frame) {
+		content := simContent(st.Frame)
+		version, ever := s.db.since(sub.query, content, sub.shown)
+		if !ever {
+			s.fail("W2: %s shows %q, which was not its answer since version %d (at=%v, came at %d, %v)",
+				simQueries[sub.query].name, content, sub.shown, sub.at.snapshot, sub.arrived, st.Status)
+		}
+		sub.shown = version
+	}
+	sub.last = st
+}
+
+// quiesce ends all transactions, lets everything run, and compares every client
+// with a fresh answer (W1).
+func (s *sim) quiesce() {
+	s.say("quiesce")
+	for len(s.db.open) > 0 {
+		s.db.end(s.db.open[0], s.rand.IntN(2) == 0)
+	}
+	hurt := s.hurt
+	s.hurt = false
+	for range 200 {
+		s.round()
+		if s.quiet() {
+			break
+		}
+		next := s.core.next()
+		if next.After(s.now) {
+			s.pass(min(next.Sub(s.now), time.Second))
+		}
+	}
+	s.hurt = hurt
+	for _, sub := range s.subs {
+		s.show(sub)
+		want := simQueries[sub.query].answer(&s.db.state)
+		if st := sub.pub.State(); st.Status != Live || simContent(st.Frame) != want {
+			s.fail("W1: %s shows %s %q (%v), the database says %q", simQueries[sub.query].name, st.Status, simContent(st.Frame), st.Err, want)
+		}
+	}
+	s.checkCore()
+}
+
+// round reads the log, applies it, and runs whatever is ready.
+func (s *sim) round() {
+	for range 2 {
+		s.apply(1 << 20)
+		s.now = s.now.Add(time.Microsecond)
+		s.readLog()
+		s.deliver()
+		s.apply(1 << 20)
+	}
+	for range 50 {
+		s.dispatch()
+		for _, wave := range s.waves {
+			for _, run := range wave {
+				if !run.done {
+					s.read(run)
+				}
+			}
+		}
+		if len(s.waves) == 0 {
+			break
+		}
+		s.now = s.now.Add(time.Microsecond)
+		s.finish()
+		s.settle()
+	}
+	s.settle()
+}
+
+// quiet reports whether every client has its answer and nothing is to be done.
+func (s *sim) quiet() bool {
+	for _, sub := range s.subs {
+		if g := sub.group; !sub.ready || g.dirty || g.running {
+			return false
+		}
+	}
+	return s.batch == nil && s.core.batch == nil && len(s.waves) == 0
+}
+
+// checkCore checks what must hold of the core at rest.
+func (s *sim) checkCore() {
+	atoms, subs := 0, 0
+	for _, g := range s.core.all {
+		if g.dirty || g.running || g.ready || len(g.joiners) > 0 {
+			s.fail("%s is not at rest", g.name)
+		}
+		atoms += len(g.postings)
+		subs += g.subs
+	}
+	c := s.core
+	if atoms != c.index.count || subs != c.subs || subs != len(s.subs) || len(c.groups) != len(c.all) {
+		s.fail("leak: %d of %d atoms, %d of %d subscriptions, %d of %d groups", c.index.count, atoms, c.subs, subs, len(c.groups), len(c.all))
+	}
+}
+
+// end lets everybody leave: nothing may remain (W6).
+func (s *sim) end() {
+	for len(s.subs) > 0 {
+		s.drop(s.subs[0])
+	}
+	for range 3 {
+		s.round()
+		s.pass(s.cfg.Linger + s.cfg.RecentAge)
+	}
+	c := s.core
+	if len(c.groups)+len(c.all)+c.index.count+len(c.agenda)+len(c.ready)+len(c.waiting)+len(c.emptied) > 0 || c.recent.size() > 0 {
+		s.fail("leak: %d groups, %d atoms, %d scheduled, %d ready, %d waiting, %d lingering, %d recent",
+			len(c.groups), c.index.count, len(c.agenda), len(c.ready), len(c.waiting), len(c.emptied), c.recent.size())
+	}
+}
+
+// runSim runs one seed and returns its number of steps, or what broke.
+func runSim(seed uint64, traced bool) (s *sim, failure any) {
+	s = newSim(seed, traced)
+	defer func() { failure = recover() }()
+	for range 6 {
+		for range 250 {
+			s.step()
+		}
+		s.quiesce()
+	}
+	s.end()
+	return s, nil
+}
+
+// simTail is how many lines of a failing run are shown.
+const simTail = 150
+
+// TestSimulation runs seeds for WEIR_SIM, a duration (2 s if not set), from
+// WEIR_SEED on. W1, W2, W3, W6, W9, F2, F3, F5, F6, F10, F12, C4, C7, D9.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	length, seed := 2*time.Second, uint64(1)
+	if text := os.Getenv("WEIR_SIM"); text != "" {
+		var err error
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := os.Getenv("WEIR_SEED"); text != "" {
+		seed, _ = strconv.ParseUint(text, 10, 64)
+	}
+	begun, steps, first := time.Now(), 0, seed
+	for ; time.Since(begun) < length; seed++ {
+		s, failure := runSim(seed, false)
+		steps += s.steps
+		if failure == nil {
+			continue
+		}
+		again, failure := runSim(seed, true)
+		lines := strings.Split(again.trace.String(), "\n")
+		t.Fatalf("%s\nWEIR_SEED=%d: %v", strings.Join(lines[max(0, len(lines)-simTail):], "\n"), seed, failure)
+	}
+	t.Logf("seeds %d to %d: %d steps, %.0f a minute", first, seed-1, steps, float64(steps)/time.Since(begun).Minutes())
+}
