@@ -147,7 +147,7 @@ func TestGuestFaultsAreToldByCode(t *testing.T) {
 	f("a tag that is not known", wasmtest.Pack(9, 0, 0), abi.GuestContract)
 	f("a handle that is not there", wasmtest.Pack(abi.TagHandle, 7, 0), abi.GuestContract)
 	f("garbage", wasmtest.Pack(abi.TagValue, wasmtest.DataAt, 3), abi.GuestContract)
-	f("a loop", wasmtest.Forever(nil), abi.Deadline)
+	f("a loop", wasmtest.Join(wasmtest.Forever(nil), wasmtest.Unreachable()), abi.Deadline)
 	if status, answer := get(t, s.URL+"/v1/q/todos.list?list=1"); status != 200 {
 		t.Errorf("the other plugin: %d %v", status, answer)
 	}
