@@ -105,8 +105,7 @@ left join pg_type e on e.oid = b.typelem`
 
 // query runs one catalog query inside the transaction of an analysis.
 func (c *conn) query(ctx context.Context, text string, args ...argument) ([][]string, error) {
-	stop := c.watch(ctx)
-	defer stop()
+	defer c.watched(ctx)()
 	c.once(text, args)
 	c.sync()
 	if err := c.flush(); err != nil {

@@ -37,9 +37,8 @@ var (
 	assigned   = &command{id: 7, text: "select pg_current_xact_id_if_assigned()::text"}
 	// R9: TRUNCATE and rewriting ALTER show through a snapshot. pg_class is read
 	// at the snapshot, pg_relation_filenode as it is now.
-	rewritten = &command{id: 8, oids: []uint32{oidOIDArray}, text: `select c.oid::text from unnest($1::oid[]) u(o)
-		left join pg_class c on c.oid = u.o
-		where c.relfilenode is distinct from pg_relation_filenode(u.o) limit 1`}
+	rewritten = &command{id: 8, oids: []uint32{oidOIDArray}, text: `select 1 from pg_class
+		where oid = any($1::oid[]) and relfilenode is distinct from pg_relation_filenode(oid)`}
 )
 
 // snapshotID is the id of the command that reads snapshot and epoch; its text
@@ -297,6 +296,17 @@ func (c *conn) watch(ctx context.Context) (stop func() bool) {
 	}
 	cancel := context.AfterFunc(ctx, func() { c.net.SetDeadline(time.Unix(1, 0)) })
 	return func() bool { return !cancel() }
+}
+
+// watched is watch for work after which a connection at its deadline is not used
+// again: defer c.watched(ctx)().
+func (c *conn) watched(ctx context.Context) func() {
+	stop := c.watch(ctx)
+	return func() {
+		if stop() {
+			c.broken = true
+		}
+	}
 }
 
 // once queues one execution of a text that is not kept.

@@ -3,8 +3,10 @@ package db
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -83,10 +85,20 @@ type DB struct {
 
 	waves, retries, failures atomic.Int64
 
+	// generation counts the DDL changes and new epochs that were told. An analysis
+	// that has not seen the newest is checked before it is used.
+	generation atomic.Uint64
+
 	mu       sync.Mutex // protects the fields below
 	analyses map[analysisKey]*cached
 	clock    uint64
+	ddl      []uint64 // the newest transactions with DDL, at most maxDDL
+	epoch    reactor.Epoch
 }
+
+// maxDDL bounds the DDL changes that are remembered. An analysis that was not
+// used for longer than that is derived again.
+const maxDDL = 256
 
 // analysisKey is what an analysis depends on besides role and search path.
 type analysisKey struct {
@@ -159,26 +171,79 @@ func (d *DB) Role() string { return d.pool.config.User }
 
 // Ping reports whether a read transaction on the primary works.
 func (d *DB) Ping(ctx context.Context) error {
-	tx, err := d.Read(ctx)
-	if err != nil {
-		return err
+	ping := func() error {
+		tx, err := d.Read(ctx)
+		if err != nil {
+			return err
+		}
+		defer tx.Close()
+		return tx.Finish(ctx)
 	}
-	defer tx.Close()
-	return tx.Finish(ctx)
+	err := ping()
+	if errors.Is(err, ErrUnstable) { // the first transaction after a failover
+		err = ping()
+	}
+	return err
 }
 
-// Forget drops what was derived from the schema before the DDL change xid was
-// visible (R4). It is derived again when it is used next; Statement.Refresh does
-// it now and says what no longer works.
+// Forget makes void what was derived from the schema before the DDL change xid
+// was visible (R4). It is derived again when it is used next; Statement.Refresh
+// does it now and says what no longer works.
 func (d *DB) Forget(ddlXID uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key, c := range d.analyses {
-		if !c.analysis.derived.Visible(ddlXID) {
-			c.analysis.void.Store(true)
-			delete(d.analyses, key)
+	if len(d.ddl) == maxDDL {
+		d.ddl = slices.Delete(d.ddl, 0, 1)
+	}
+	d.ddl = append(d.ddl, ddlXID)
+	d.generation.Add(1)
+}
+
+// fresh reports whether an analysis may be used. It is asked at each use and not
+// told by Forget, because an analysis may be under way, or be held by a
+// statement when the cache has dropped it.
+func (d *DB) fresh(a *analysis) bool {
+	if a.void.Load() {
+		return false
+	}
+	if a.seen.Load() == d.generation.Load() {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	generation := d.generation.Load()
+	missed := generation - a.seen.Load()
+	if missed > uint64(len(d.ddl)) { // too many, or another epoch
+		a.void.Store(true)
+		return false
+	}
+	for _, xid := range d.ddl {
+		if !a.derived.Visible(xid) {
+			a.void.Store(true)
+			return false
 		}
 	}
+	a.seen.Store(generation)
+	return true
+}
+
+// moved notes the epoch of a transaction and reports whether it is another one
+// than before. Then nothing that was derived is comparable any more (C4).
+func (d *DB) moved(epoch reactor.Epoch) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if epoch == d.epoch || epoch == "" {
+		return false
+	}
+	first := d.epoch == ""
+	d.epoch = epoch
+	if first {
+		return false
+	}
+	d.generation.Add(maxDDL + 1)
+	d.ddl = nil
+	d.config.Logger.Warn("the database server's history changed: every read set is derived again")
+	return true
 }
 
 // Close closes idle connections and waits for statements that are being
@@ -200,20 +265,22 @@ func (d *DB) Stats() Stats {
 // analysis returns what is known of a text, deriving it if need be.
 func (d *DB) analysis(ctx context.Context, key analysisKey) (*analysis, error) {
 	d.mu.Lock()
-	if c := d.analyses[key]; c != nil {
+	c := d.analyses[key]
+	if c != nil {
 		d.clock++
 		c.used = d.clock
-		d.mu.Unlock()
-		return c.analysis, nil
 	}
 	d.mu.Unlock()
+	if c != nil && d.fresh(c.analysis) {
+		return c.analysis, nil
+	}
 	a, err := d.analyse(ctx, key.text, key.kind, key.now)
 	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.analyses) >= d.config.MaxAnalyses {
+	if d.analyses[key] == nil && len(d.analyses) >= d.config.MaxAnalyses {
 		var oldest analysisKey
 		least := d.clock + 1
 		for k, c := range d.analyses {

@@ -32,9 +32,9 @@ var (
 	// ErrRefused: a statement cannot be served or cannot be kept live (W10).
 	ErrRefused = errors.New("statement refused")
 	// ErrUnstable: relations were truncated or rewritten under a read
-	// transaction, in every try (R9). What was read is not a state of the
-	// database.
-	ErrUnstable = errors.New("tables were rewritten while they were read")
+	// transaction, in every try (R9), or the server's history changed before it
+	// (C4). What was read is not to be used.
+	ErrUnstable = errors.New("the database changed under the transaction")
 )
 
 // Error is every error of this package that concerns one statement or one

@@ -33,6 +33,21 @@ type analysis struct {
 	tables  []*relation
 	limits  []ordered
 	void    atomic.Bool // a DDL change was seen that derived does not see (R4)
+	// seen is the DB's generation up to which void is known.
+	seen atomic.Uint64
+	// size is how much room the last result took, bytes << 32 | cells: the next
+	// one is most often about as large.
+	size atomic.Uint64
+}
+
+// room returns empty rows with room for a result like the last one.
+func (a *analysis) room() *Rows {
+	size := a.size.Load()
+	r := &Rows{columns: a.columns}
+	if bytes, cells := size>>32, size&(1<<32-1); cells > 0 {
+		r.arena, r.cells = make([]byte, 0, bytes+bytes/8), make([]cell, 0, cells+cells/8+uint64(len(a.columns)))
+	}
+	return r
 }
 
 // analyser derives one analysis on one connection.
@@ -79,6 +94,7 @@ func (d *DB) analyse(ctx context.Context, text string, kind Kind, now int) (*ana
 
 func (d *DB) analyseOn(ctx context.Context, c *conn, text string, kind Kind, now int) (*analysis, error) {
 	z := analyser{db: d, c: c, a: &analysis{kind: kind}}
+	z.a.seen.Store(d.generation.Load()) // before the snapshot is taken
 	z.a.id, z.a.text = d.nextID.Add(1), text
 	err := z.run(ctx, now)
 	if end := z.end(ctx); err == nil {
@@ -136,8 +152,7 @@ func (z *analyser) run(ctx context.Context, now int) error {
 // parse opens the transaction, takes the snapshot before anything is looked at
 // (R4), and lets PostgreSQL parse the text.
 func (z *analyser) parse(ctx context.Context, now int) error {
-	stop := z.c.watch(ctx)
-	defer stop()
+	defer z.c.watched(ctx)()
 	z.c.run(beginRead, nil, 0)
 	z.c.once("select pg_current_snapshot()::text", nil)
 	for setting := range strings.FieldsSeq(z.db.settings) {
@@ -486,8 +501,7 @@ func (z *analyser) end(ctx context.Context) error {
 	if z.c.broken {
 		return nil
 	}
-	stop := z.c.watch(ctx)
-	defer stop()
+	defer z.c.watched(ctx)()
 	z.c.run(rollback, nil, 0)
 	z.c.front.SendClose(&pgproto3.Close{ObjectType: 'S', Name: explainName})
 	z.c.sync()

@@ -87,4 +87,4 @@ func (r *Rows) parents(col int) abi.Value {
 }
 
 // memberHead returns a JSON member's name with its colon.
-func memberHead(name string) []byte { return append(appendJSONString(nil, name), ':') }
+func memberHead(name string) []byte { return append(appendJSONString(nil, []byte(name)), ':') }

@@ -51,6 +51,10 @@ func (r *Rows) Len() int { return r.count }
 // Columns returns the number of columns, those of nested statements included.
 func (r *Rows) Columns() int { return len(r.columns) + len(r.nested) }
 
+// Scalars returns how many of the columns are the statement's own. Nested ones
+// come after them.
+func (r *Rows) Scalars() int { return len(r.columns) }
+
 // ColumnName returns the name of a column, or "" when there is none.
 func (r *Rows) ColumnName(col int) string {
 	if n := len(r.columns); col >= n && col < n+len(r.nested) {
@@ -113,7 +117,8 @@ func (r *Rows) Time(row, col int) (time.Time, bool) {
 	if micros == math.MaxInt64 || micros == math.MinInt64 {
 		return time.Time{}, false
 	}
-	return time.UnixMicro(micros + microsTo2000).UTC(), true
+	seconds := floorDiv(micros, 1e6)
+	return time.Unix(seconds+microsTo2000/1e6, (micros-seconds*1e6)*1000).UTC(), true
 }
 
 // WakeAt returns the earliest time in the column wake_at, and false when there

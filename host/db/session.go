@@ -265,8 +265,13 @@ func (s *session) receiveHead() error {
 		return fmt.Errorf("%w: the server is a standby, connect to the primary", ErrUnavailable)
 	}
 	s.epoch = reactor.Epoch(rows[0][1])
-	s.snapshot, err = reactor.ParseSnapshot(rows[0][0])
-	return err
+	if s.snapshot, err = reactor.ParseSnapshot(rows[0][0]); err != nil {
+		return err
+	}
+	if s.db.moved(s.epoch) { // C4: the statements were derived in another history
+		return unstable("begin: the server's history is another one")
+	}
+	return nil
 }
 
 // receiveJob reads one statement's rows. The error is that of the transaction;
@@ -277,10 +282,11 @@ func (s *session) receiveJob(j *job, careful bool) error {
 			return err
 		}
 	}
-	j.rows, j.err = &Rows{columns: j.analysis.columns}, nil
+	j.rows, j.err = j.analysis.room(), nil
 	sink := collector{rows: j.rows, limit: s.db.config.MaxRows, maxSize: s.db.config.MaxResultBytes}
 	done, err := s.c.read(sink.add)
 	j.rows.tag = done.tag
+	j.analysis.size.Store(uint64(len(j.rows.arena))<<32 | uint64(len(j.rows.cells)))
 	if err != nil {
 		err = s.blame(j, err)
 		if err != nil && !careful || s.c.broken {
@@ -324,22 +330,26 @@ func (s *session) blame(j *job, err error) error {
 }
 
 func (s *session) receiveTail() error {
-	unstable := false
+	rewrote := false
 	if len(s.leaves) > 0 {
 		rows, err := s.c.texts()
 		if err != nil {
 			return err
 		}
-		unstable = len(rows) > 0
+		rewrote = len(rows) > 0
 	}
 	if _, err := s.c.read(nil); err != nil {
 		return err
 	}
 	s.over = true
-	if unstable {
-		return &Error{code: abi.Unavailable, what: "read the tables", is: ErrUnstable, err: ErrUnstable}
+	if rewrote {
+		return unstable("read the tables")
 	}
 	return nil
+}
+
+func unstable(what string) error {
+	return &Error{code: abi.Unavailable, what: what, is: ErrUnstable, err: ErrUnstable}
 }
 
 // all runs jobs and what is nested in them, level by level, in the session's

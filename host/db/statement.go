@@ -164,12 +164,12 @@ func (s *Statement) Err() error {
 // analysis returns the analysis of a variant, deriving it again after a change
 // of the schema (R4).
 func (s *Statement) analysis(ctx context.Context, v *variant) (*analysis, error) {
-	if a := v.analysis.Load(); a != nil && !a.void.Load() {
+	if a := v.analysis.Load(); a != nil && s.db.fresh(a) {
 		return a, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a := v.analysis.Load(); a != nil && !a.void.Load() {
+	if a := v.analysis.Load(); a != nil && s.db.fresh(a) {
 		return a, nil
 	}
 	a, err := s.db.analysis(ctx, analysisKey{text: v.text, kind: s.kind, now: v.now})
@@ -200,7 +200,7 @@ func (s *Statement) accept(a *analysis) error {
 			return err
 		}
 	}
-	if first := s.variants[0].analysis.Load(); first != nil && !first.void.Load() {
+	if first := s.variants[0].analysis.Load(); first != nil && s.db.fresh(first) {
 		same := func(a, b Column) bool { return a.Name == b.Name && a.OID == b.OID }
 		if !slices.EqualFunc(first.columns, a.columns, same) {
 			return refused("returns other columns when a fragment is kept: fragments may only change conditions")

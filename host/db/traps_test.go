@@ -125,7 +125,7 @@ func TestForgetDerivesAgain(t *testing.T) {
 		t.Errorf("reads before %+v, after %+v at %v", before.Reads, after.Reads, after.Derived)
 	}
 	d.Forget(xid) // seen: nothing is dropped
-	if s.variants[0].analysis.Load().void.Load() {
+	if !d.fresh(s.variants[0].analysis.Load()) {
 		t.Error("a DDL change that the analysis saw made it void")
 	}
 	server.Exec(t, `drop view v`)
@@ -381,4 +381,110 @@ func TestRowLevelSecurityIsPartOfTheReadSet(t *testing.T) {
 		alter table users enable row level security; create policy m on users using (exists (select 1 from members m where m.user_id = users.name))`)
 	wantReads(t, d, `select id from rooms where title = $t`, "rooms where title = $t and owner = a constant")
 	wantReads(t, d, `select id from users where id = $id`, "users where id = $id", "members, table level; columns user_id")
+}
+
+// R4: an analysis that was under way while the DDL was told, or that the cache
+// has dropped, is not used either.
+func TestForgetReachesWhatIsNotCached(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t)
+	s := prepare(t, d, `select id from rooms where id = $id`)
+	a := s.variants[0].analysis.Load()
+	d.drop(a)
+	a.void.Store(false)
+	d.Forget(a.derived.XMax + 5)
+	if d.fresh(a) {
+		t.Error("an analysis that the cache does not hold stays fresh")
+	}
+	late := &analysis{derived: a.derived}
+	late.seen.Store(d.generation.Load() - 1) // begun before the DDL was told
+	if d.fresh(late) {
+		t.Error("an analysis that began before the DDL was told is fresh")
+	}
+	old := &analysis{derived: reactor.Snapshot{XMin: 1 << 40, XMax: 1 << 40}}
+	old.seen.Store(d.generation.Load())
+	for i := range uint64(maxDDL + 1) {
+		d.Forget(i + 1)
+	}
+	if d.fresh(old) {
+		t.Error("an analysis that missed more DDL than is remembered is fresh")
+	}
+}
+
+// C4: every execution reads the epoch; with another one everything is derived
+// again.
+func TestAnotherEpochMakesReadSetsVoid(t *testing.T) {
+	t.Parallel()
+	d, server := start(t, `create table life (epoch text); insert into life values ('one'); grant select on life to weir_test`)
+	d.config.EpochExpr = func(int) string { return "select max(epoch) from life" }
+	s := prepare(t, d, `select id from rooms where id = $id`)
+	query := []Query{{Statement: s, Args: []abi.Value{abi.Int(1)}}}
+	before, err := d.Wave(t.Context(), query)
+	if err != nil || before.Epoch != "one" {
+		t.Fatalf("epoch %q, %v", before.Epoch, err)
+	}
+	a := s.variants[0].analysis.Load()
+	server.Exec(t, `update life set epoch = 'two'`)
+	after, err := d.Wave(t.Context(), query)
+	if err != nil || after.Epoch != "two" || after.Answers[0].Err != nil {
+		t.Fatalf("epoch %q, %v, %v", after.Epoch, err, after.Answers[0].Err)
+	}
+	if s.variants[0].analysis.Load() == a {
+		t.Error("a read set of another epoch is still used")
+	}
+	server.Exec(t, `update life set epoch = 'three'`)
+	tx, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Close()
+	if _, err := tx.Query(t.Context(), query); !errors.Is(err, ErrUnstable) {
+		t.Errorf("the first transaction of an epoch: %v", err)
+	}
+	if err := d.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// G13: the answers of a wave share one snapshot, whatever commits meanwhile.
+func TestWaveIsOneSnapshot(t *testing.T) {
+	t.Parallel()
+	d, server := start(t)
+	s := prepare(t, d, `select count(*) as n from messages`)
+	queries := make([]Query, 50)
+	for i := range queries {
+		queries[i] = Query{Statement: s}
+	}
+	conn, done := server.Conn(t), make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < 200 && err == nil; i++ {
+			_, err = conn.Exec(t.Context(), `insert into messages (room_id) values (1)`)
+		}
+		done <- err
+	}()
+	var last reactor.Snapshot
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		default:
+		}
+		w, err := d.Wave(t.Context(), queries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range w.Answers {
+			if got, first := rowsJSON(t, a), rowsJSON(t, w.Answers[0]); got != first {
+				t.Fatalf("one wave saw %s and %s", first, got)
+			}
+		}
+		if !w.Snapshot.Covers(last) {
+			t.Fatalf("the snapshot went back from %v to %v", last, w.Snapshot)
+		}
+		last = w.Snapshot
+	}
 }

@@ -93,8 +93,13 @@ func (w *waver) attempt(ctx context.Context) (again bool, err error) {
 	case again: // R4: the schema changed under them
 	case err == nil: // errors that are left are the jobs' own
 		return false, nil
-	case errors.Is(err, ErrUnstable): // R9
+	case errors.Is(err, ErrUnstable): // R9, C4
 		again = true
+		for i := range w.jobs {
+			if w.gone[i] == nil {
+				w.rebind(ctx, i)
+			}
+		}
 	case failed >= 0 && (broken || w.careful):
 		w.gone[failed], again = w.jobs[failed].failure(), true
 	case failed >= 0:

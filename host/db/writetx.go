@@ -91,8 +91,7 @@ func (t *WriteTx) Commit(ctx context.Context) (xid uint64, err error) {
 func (t *WriteTx) Close() { t.s.close() }
 
 func (s *session) commit(ctx context.Context) (string, error) {
-	stop := s.c.watch(ctx)
-	defer stop()
+	defer s.c.watched(ctx)()
 	s.c.run(commit, nil, 0)
 	s.c.sync()
 	if err := s.c.flush(); err != nil {
