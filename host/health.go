@@ -33,7 +33,6 @@ func (h *Host) capturing(s changelog.State) {
 		h.loader.retry()
 		h.cfg.Event(Event{Kind: DatabaseUp})
 	case !s.Healthy && (!known || was):
-		h.cfg.Logger.Warn("the change log cannot be read", "err", s.Err)
 		h.cfg.Event(Event{Kind: DatabaseDown, Err: s.Err})
 	}
 }

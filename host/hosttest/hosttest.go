@@ -36,16 +36,22 @@ type Config struct {
 	Observe func(reactor.Run)
 	// Event is host.Config.Event.
 	Event func(host.Event)
+	// Database is used instead of a fresh one: the test has set it up.
+	Database *Database
 	// Late starts the host without waiting for its plugins.
 	Late bool
 }
+
+// Database is where weir and its plugins connect.
+type Database struct{ URL, Guest config.Secret }
 
 // Server is a running host.
 type Server struct {
 	// URL is "http://127.0.0.1:PORT", Admin that of the operators.
 	URL, Admin string
 	Host       *host.Host
-	DB         devdbtest.DB
+	// DB is the fresh database, zero if the test brought one.
+	DB devdbtest.DB
 	// Plugins is the directory that the host loads from.
 	Plugins string
 
@@ -57,10 +63,13 @@ type Server struct {
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	file := load(t, cfg)
-	db := database(t, file, cfg)
-	s := &Server{DB: db, Plugins: t.TempDir()}
-	file.Database.URL = config.Secret(db.As("weir", ""))
-	file.Database.Guest = config.Secret(db.As("weir_guest", ""))
+	s := &Server{Plugins: t.TempDir()}
+	urls := cfg.Database
+	if urls == nil {
+		s.DB = database(t, file, cfg)
+		urls = &Database{config.Secret(s.DB.As("weir", "")), config.Secret(s.DB.As("weir_guest", ""))}
+	}
+	file.Database.URL, file.Database.Guest = urls.URL, urls.Guest
 	sources := append([]string(nil), cfg.Plugins...)
 	if cfg.Dir != "" {
 		sources = append(sources, file.Dev.Sources...)
@@ -84,7 +93,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.Host, s.URL = h, h.URL()
 	s.run(t)
 	if !cfg.Late {
-		s.wait(t)
+		s.Wait(t)
 	}
 	return s
 }
@@ -105,8 +114,8 @@ func (s *Server) run(t testing.TB) {
 	t.Cleanup(s.stop)
 }
 
-// wait returns when the plugins were tried.
-func (s *Server) wait(t testing.TB) {
+// Wait returns when the plugins were tried.
+func (s *Server) Wait(t testing.TB) {
 	t.Helper()
 	select {
 	case <-s.Host.Ready():
@@ -192,6 +201,8 @@ func database(t testing.TB, file *config.Config, cfg Config) devdbtest.DB {
 		}
 	}
 	db.Exec(t, `grant usage on schema public to weir, weir_guest;
+		alter default privileges in schema public grant trigger on tables to weir;
+		alter default privileges in schema public grant select, insert, update, delete on tables to weir_guest;
 		grant trigger on all tables in schema public to weir;
 		grant select, insert, update, delete on all tables in schema public to weir_guest;
 		grant usage on all sequences in schema public to weir_guest`)
