@@ -75,20 +75,14 @@ func (q *Query) Ran() bool { return q.Rows != nil || q.Err != nil }
 type Rows interface {
 	Len() int
 	Columns() int
+	// Scalars is how many of the columns a guest reads. Those after them are
+	// nested rows, which only JSON has.
+	Scalars() int
 	ColumnName(column int) string
 	// AppendValueJSON and AppendValueCBOR append one value. CBOR must be
 	// deterministic, because equal bytes are taken for equal values.
 	AppendValueJSON(dst []byte, row, column int) []byte
 	AppendValueCBOR(dst []byte, row, column int) []byte
-}
-
-// NestedRows is implemented by Rows whose last columns hold the rows of nested
-// statements. Those are rendered as JSON, but are not in the pages that a guest
-// reads.
-type NestedRows interface {
-	Rows
-	// Nested returns how many columns these are, at the end of Columns.
-	Nested() int
 }
 
 // OutputKind says what a function returned.

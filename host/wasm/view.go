@@ -159,20 +159,16 @@ func (v *View) width() int {
 // appendRowCBOR appends one row as an array of its columns, without nested rows.
 func (v *View) appendRowCBOR(dst []byte, row int) []byte {
 	rows := v.query.Rows
-	flat, width := rows.Columns(), v.width()
-	if n, ok := rows.(NestedRows); ok {
-		flat -= n.Nested()
-	}
-	count := width
+	count, width, scalars := 0, v.width(), rows.Scalars()
 	for i := range width {
-		if v.column(i) >= flat {
-			count--
+		if v.column(i) < scalars {
+			count++
 		}
 	}
 	dst = abi.AppendArray(dst, count)
 	row = v.row(row)
 	for i := range width {
-		if column := v.column(i); column < flat {
+		if column := v.column(i); column < scalars {
 			dst = rows.AppendValueCBOR(dst, row, column)
 		}
 	}

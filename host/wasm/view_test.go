@@ -169,7 +169,7 @@ func TestNestsCannotGrowWithoutBound(t *testing.T) {
 // nestedTable has its last column filled by a nested statement.
 type nestedTable struct{ *table }
 
-func (nestedTable) Nested() int { return 1 }
+func (n nestedTable) Scalars() int { return n.Columns() - 1 }
 
 func TestPagesHoldNoNestedRows(t *testing.T) {
 	t.Parallel()
@@ -179,6 +179,13 @@ func TestPagesHoldNoNestedRows(t *testing.T) {
 	}
 	if got := rendered(t, v, nil); got != `[{"id":0,"name":"p0"}]` {
 		t.Errorf("JSON %s", got)
+	}
+	swapped, err := v.projected([]uint32{1, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(swapped.appendRowCBOR(nil, 0)), string(abi.Array(abi.Int(0)).AppendCBOR(nil)); got != want {
+		t.Errorf("page of a projection %x, want %x", got, want)
 	}
 }
 
