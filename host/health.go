@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"weir/host/db"
 	"weir/host/serve"
 	"weir/reactor/changelog"
 )
@@ -75,21 +74,19 @@ func (h *Host) conditions() []serve.Condition {
 type logStats struct {
 	Healthy    bool
 	Age        time.Duration // since the last read began
-	Reads      int64
-	Changes    int64
-	Resyncs    int64
-	Collapsed  int64
-	Reconnects int64
-	Rotations  int64
 	LogBytes   int64
 	Uncaptured int // tables
+
+	// Since the start.
+	Reads, Changes, Resyncs, Collapsed, Reconnects, Rotations uint64
 }
 
 func (h *Host) logStats() logStats {
 	s := h.log.Stats()
 	out := logStats{
-		Healthy: s.Healthy, Reads: s.Reads, Changes: s.Changes, Resyncs: s.Resyncs, Collapsed: s.Collapsed,
-		Reconnects: s.Reconnects, Rotations: s.Rotations, LogBytes: s.LogBytes, Uncaptured: len(s.Uncaptured),
+		Healthy: s.Healthy, LogBytes: s.LogBytes, Uncaptured: len(s.Uncaptured),
+		Reads: uint64(s.Reads), Changes: uint64(s.Changes), Resyncs: uint64(s.Resyncs), Collapsed: uint64(s.Collapsed),
+		Reconnects: uint64(s.Reconnects), Rotations: uint64(s.Rotations),
 	}
 	if !s.LastRead.IsZero() {
 		out.Age = time.Since(s.LastRead)
@@ -97,19 +94,53 @@ func (h *Host) logStats() logStats {
 	return out
 }
 
-// databaseStats adds up the figures of all tenants.
-func (h *Host) databaseStats() db.Stats {
-	var sum db.Stats
+// databaseStats are the figures of all tenants' SQL.
+type databaseStats struct {
+	InUse, Idle int // connections
+	Analyses    int // texts whose read set is known
+
+	// Since the start.
+	Waves, Retries, Failures, Dials, Cancels uint64
+}
+
+func (h *Host) databaseStats() databaseStats {
+	var sum databaseStats
 	for _, s := range h.spaces {
 		d := s.database.Stats()
-		sum.Waves += d.Waves
-		sum.Retries += d.Retries
-		sum.Failures += d.Failures
-		sum.Dials += d.Dials
-		sum.Cancels += d.Cancels
 		sum.InUse += d.InUse
 		sum.Idle += d.Idle
 		sum.Analyses += d.Analyses
+		sum.Waves += uint64(d.Waves)
+		sum.Retries += uint64(d.Retries)
+		sum.Failures += uint64(d.Failures)
+		sum.Dials += uint64(d.Dials)
+		sum.Cancels += uint64(d.Cancels)
+	}
+	return sum
+}
+
+// pluginStats are the figures of all plugins.
+type pluginStats struct {
+	Plugins   int
+	Failed    int // files whose newest version does not serve
+	Instances int
+
+	// Since the plugins were loaded.
+	Calls, Started, Dropped uint64
+}
+
+func (h *Host) pluginStats() pluginStats {
+	var sum pluginStats
+	for _, s := range h.spaces {
+		sum.Failed += len(s.plugins.Errors())
+		for _, p := range s.plugins.All() {
+			d := p.Stats()
+			sum.Plugins++
+			sum.Instances += int(d.Instances)
+			sum.Calls += uint64(d.Calls)
+			sum.Started += uint64(d.Started)
+			sum.Dropped += uint64(d.Dropped)
+		}
 	}
 	return sum
 }

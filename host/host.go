@@ -110,6 +110,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 			"reactor":   func() any { return h.reactor.Stats() },
 			"changelog": func() any { return h.logStats() },
 			"db":        func() any { return h.databaseStats() },
+			"plugin":    func() any { return h.pluginStats() },
 		},
 	})
 	return err
