@@ -1,7 +1,9 @@
 package changelog
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -65,7 +67,11 @@ func tuples(keys string, t Table) []reactor.Tuple {
 		if len(tuple) == 0 {
 			return nil // matches everything
 		}
-		out = append(out, tuple)
+		// One-row updates log old and new as they are, mostly twice the same.
+		slices.SortFunc(tuple, func(a, b reactor.Datum) int { return cmp.Compare(a.Column, b.Column) })
+		if len(out) == 0 || !slices.Equal(out[len(out)-1], tuple) {
+			out = append(out, tuple)
+		}
 	}
 	return out
 }

@@ -23,191 +23,203 @@ const (
 // and whatever types the columns have:
 //   - Columns are named only inside a lateral subquery. A column that is gone or
 //     renamed falls through to a stand-in of the same name one level up: an
-//     object, which no real column gives, so the key column is absent, and in
-//     masks an object that differs between old and new, so it counts as changed.
+//     object, which no real column gives, so the key column is absent, and which
+//     differs between old and new, so in masks it counts as changed.
 //   - Values are compared as record images, rows paired by their text: no
 //     operator or cast of a user's type is called, json included (C8).
 //   - There is no EXCEPTION block (C12).
 //
-// A column that was added since is noticed by asking for the privilege on the
-// next column number, which is NULL while there is none: then the mask is NULL.
+// Every name and operator in it is qualified. A pinned search_path would do the
+// same for a quarter of the writer's cost: the server forgets what it knows of
+// the path at each call. Settings that the text of values depends on are pinned
+// where a watched column needs them (C9).
 func (f *family) function(watched []int16, kinds map[int16]reactor.Kind) string {
-	var b strings.Builder
-	pinned := f.settings(watched, kinds)
-	// The body names the settings too: it is compared to see whether it is current.
-	fmt.Fprintf(&b, "create or replace function %s() returns trigger\nlanguage plpgsql security definer %s as $weir$\n%s$weir$",
-		f.functionName(), pinned, f.body(watched, kinds))
-	return b.String()
+	return fmt.Sprintf("create or replace function %s() returns trigger\nlanguage plpgsql security definer %s as $weir$\n%s$weir$",
+		f.functionName(), settings(watched, kinds), f.body(watched, kinds))
 }
 
-// settings are those that the text of values depends on (C9).
-func (f *family) settings(watched []int16, kinds map[int16]reactor.Kind) string {
-	pinned := "set search_path = pg_catalog, pg_temp"
+// settings returns the SET clauses of the function, "" for most.
+func settings(watched []int16, kinds map[int16]reactor.Kind) string {
+	var times, bytes string
 	for _, num := range watched {
-		switch kinds[num] { // C9: only what the watched columns need, each costs the writer a microsecond
+		switch kinds[num] {
 		case reactor.KindDate, reactor.KindTimestamp, reactor.KindInstant:
-			pinned = addSetting(pinned, "TimeZone = 'UTC'", "DateStyle = 'ISO'")
+			times = "set TimeZone = 'UTC' set DateStyle = 'ISO' "
 		case reactor.KindBytes:
-			pinned = addSetting(pinned, "bytea_output = 'hex'")
+			bytes = "set bytea_output = 'hex' "
 		}
 	}
-	return pinned
+	return times + bytes
 }
 
-func addSetting(pinned string, settings ...string) string {
-	for _, s := range settings {
-		if !strings.Contains(pinned, s) {
-			pinned += " set " + s
-		}
-	}
-	return pinned
-}
-
-// body returns the function's text between the dollar quotes.
+// body returns the function's text between the dollar quotes. The settings stand
+// in it too: it is compared to see whether the function is current.
 func (f *family) body(watched []int16, kinds map[int16]reactor.Kind) string {
-	keysNew, keysOld := f.tuples("weir_new", watched), f.tuples("weir_old", watched)
 	return fmt.Sprintf(`#variable_conflict use_column
--- %[7]s
+-- %s
 declare
-	weir_slot int2; weir_count int; weir_mask int2[]; weir_keys jsonb; weir_width int2;
+	weir_slot pg_catalog.int2; weir_count pg_catalog.int8; weir_size pg_catalog.int4;
+	weir_mask pg_catalog.int2[]; weir_keys pg_catalog.jsonb; weir_width pg_catalog.int2;
 begin
 	-- Nobody listens: cost nothing. now() is when the transaction began, so a
 	-- snapshot that is older than the reader's last mark cannot deceive.
-	select r.slot into weir_slot from weir.reader r where r.seen_at > now() - r.retention;
+	select r.slot into weir_slot from weir.reader r
+		where r.seen_at operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.-) r.retention);
 	if not found then return null; end if;
-	if tg_op = 'INSERT' then
-		select count(*) into weir_count from (select from weir_new limit %[1]d) x;
-		if weir_count = 0 then return null; end if;
-		if weir_count < %[1]d then%[2]s
-		end if;
-	elsif tg_op = 'DELETE' then
-		select count(*) into weir_count from (select from weir_old limit %[1]d) x;
-		if weir_count = 0 then return null; end if;
-		if weir_count < %[1]d then%[3]s
-		end if;
-	elsif tg_op = 'UPDATE' then
-		select count(*) into weir_count from (select from weir_new limit %[1]d) x;
-		if weir_count = 0 then return null; end if;
-		if weir_count < %[1]d then%[4]s%[5]s
-		end if;
+	if tg_op operator(pg_catalog.=) 'INSERT' then%s
+	elsif tg_op operator(pg_catalog.=) 'UPDATE' then%s
+	elsif tg_op operator(pg_catalog.=) 'DELETE' then%s
 	end if;
 	insert into weir.log (slot, rel, op, mask, keys)
-		values (weir_slot, %[6]d, left(tg_op, 1)::"char", weir_mask, weir_keys);
+		values (weir_slot, %d, cast(pg_catalog."left"(tg_op, 1) as pg_catalog."char"), weir_mask, weir_keys);
 	return null;
 end
-`, maxKeyRows+1, keysInto(keysNew), keysInto(keysOld), f.maskInto(), keysInto(joinAll(keysOld, keysNew)), f.root, f.settings(watched, kinds))
+`, settings(watched, kinds), f.rows(watched, "weir_new"), f.update(watched), f.rows(watched, "weir_old"), f.root)
 }
 
-func joinAll(a, b string) string {
-	if a == "" {
-		return ""
+// rows returns the statements that fill keys from transition tables, and leave
+// the function if they are empty. One row, the common case, is one statement.
+func (f *family) rows(watched []int16, tables ...string) string {
+	var parts []string
+	names, object := f.object(watched, "l")
+	for i, table := range tables {
+		from, what := table, "select"
+		if object != "" {
+			from, what = f.source(table, names, i), "select "+object+" as k"
+		}
+		parts = append(parts, fmt.Sprintf("(%s from %s limit %d)", what, from, maxKeyRows+1))
 	}
-	return a + "\n\t\t\tunion all " + b
-}
-
-// keysInto returns the statement that fills keys. jsonb's distinct leaves equal
-// tuples once, so that a counter on one row stays one tuple.
-func keysInto(tuples string) string {
-	if tuples == "" {
-		return "\n\t\t\tnull;"
+	if object == "" {
+		return fmt.Sprintf(`
+		select pg_catalog.count(*) into weir_count from %s t;
+		if weir_count operator(pg_catalog.=) 0 then return null; end if;`, parts[0])
 	}
 	return fmt.Sprintf(`
-			select case when max(pg_column_size(k)) <= %d then jsonb_agg(distinct k) end into weir_keys from (
-			%s) t;`, maxTupleBytes, tuples)
+		select pg_catalog.count(*), pg_catalog.max(pg_catalog.pg_column_size(t.k)), pg_catalog.jsonb_agg(t.k)
+			into weir_count, weir_size, weir_keys from (%s) t;
+		if weir_count operator(pg_catalog.=) 0 then return null; end if;
+		if weir_count operator(pg_catalog.>) %d or weir_size operator(pg_catalog.>) %d then
+			weir_keys := null;
+		elsif weir_count operator(pg_catalog.>) 1 then
+			select pg_catalog.jsonb_agg(distinct x.e) into weir_keys from pg_catalog.jsonb_array_elements(weir_keys) x(e);
+		end if;`, strings.Join(parts, "\n\t\t\tunion all "), len(tables)*maxKeyRows, maxTupleBytes)
 }
 
-// tuples returns a query of one object per row: watched columns by number.
-func (f *family) tuples(from string, watched []int16) string {
-	var fields, names []string
+// object returns the expression of a row's tuple: watched columns of alias by
+// number, and the columns' names. Without columns it is empty.
+func (f *family) object(watched []int16, alias string) (names []string, expr string) {
+	var fields []string
 	for _, num := range watched {
 		c, ok := f.column(num)
 		if !ok || c.virtual {
 			continue // absent matches everything (C7)
 		}
-		fields = append(fields, fmt.Sprintf(`'%d', case when pg_column_size(l.c%d) > %d then '{}' else to_jsonb(l.c%d) end`,
-			num, num, maxValueBytes, num))
+		value := fmt.Sprintf("%s.c%d", alias, num)
+		fields = append(fields, fmt.Sprintf(
+			`'%d', case when pg_catalog.pg_column_size(%s) operator(pg_catalog.>) %d then cast('{}' as pg_catalog.jsonb) else pg_catalog.to_jsonb(%s) end`,
+			num, value, maxValueBytes, value))
 		names = append(names, c.name)
-	}
-	if len(fields) == 0 {
-		return ""
 	}
 	// A function takes at most 100 arguments.
 	var objects []string
 	for chunk := range slices.Chunk(fields, 50) {
-		objects = append(objects, "jsonb_build_object("+strings.Join(chunk, ", ")+")")
+		objects = append(objects, "pg_catalog.jsonb_build_object("+strings.Join(chunk, ", ")+")")
 	}
-	return fmt.Sprintf("select %s as k from %s", strings.Join(objects, " || "), f.source(from, names, "{}"))
+	return names, strings.Join(objects, " operator(pg_catalog.||) ")
 }
 
 // source returns FROM items that give the named columns as l.c<number>, robust
-// to dropped and renamed ones.
-func (f *family) source(from string, names []string, missing string) string {
+// to dropped and renamed ones. Different sides have different stand-ins.
+func (f *family) source(table string, names []string, side int) string {
 	var stand, cols []string
 	for _, c := range f.columns {
 		if !slices.Contains(names, c.name) {
 			continue
 		}
 		name := quote(c.name)
-		stand = append(stand, fmt.Sprintf("'%s'::jsonb as %s", missing, name))
+		stand = append(stand, fmt.Sprintf(`cast('{"gone": %d}' as pg_catalog.jsonb) as %s`, side, name))
 		cols = append(cols, fmt.Sprintf("%s as c%d", name, c.num))
 	}
 	return fmt.Sprintf("(select %s) weir_gone, %s weir_row, lateral (select %s from (select weir_row.*) weir_cols) l",
-		strings.Join(stand, ", "), from, strings.Join(cols, ", "))
+		strings.Join(stand, ", "), table, strings.Join(cols, ", "))
 }
 
-// maskInto returns the statements that fill mask, and leave the function when
-// nothing changed. Left NULL, all columns count as changed.
-func (f *family) maskInto() string {
+// update returns the statements of an update. A mask that is left NULL means
+// that all columns changed.
+//
+// Any one-to-one pairing of old and new rows gives a right mask: the rows outside
+// of it have equal values in the columns that it leaves out. One row pairs by
+// itself. More are paired by an immediate primary key, in a full join because
+// that cannot become a nested loop; if it is not one-to-one, all changed.
+func (f *family) update(watched []int16) string {
+	keys := f.rows(watched, "weir_old", "weir_new")
 	if len(f.columns) > maxMasked || f.inherited() {
-		return ""
+		return keys
 	}
 	var names, single, many []string
 	for _, c := range f.columns {
 		if c.virtual { // follows columns that it does not name: always changed
-			single = append(single, fmt.Sprintf("%d::int2", c.num))
-			many = append(many, fmt.Sprintf("%d::int2", c.num))
+			single = append(single, fmt.Sprintf("cast(%d as pg_catalog.int2)", c.num))
+			many = append(many, fmt.Sprintf("cast(%d as pg_catalog.int2)", c.num))
 			continue
 		}
 		names = append(names, c.name)
-		differs := fmt.Sprintf("row(o.c%d)::record *<> row(n.c%d)::record", c.num, c.num)
-		single = append(single, fmt.Sprintf("case when %s then %d::int2 end", differs, c.num))
-		many = append(many, fmt.Sprintf("case when bool_or(%s) then %d::int2 end", differs, c.num))
+		differs := fmt.Sprintf("cast(row(o.c%d) as pg_catalog.record) operator(pg_catalog.*<>) cast(row(n.c%d) as pg_catalog.record)", c.num, c.num)
+		single = append(single, fmt.Sprintf("case when %s then cast(%d as pg_catalog.int2) end", differs, c.num))
+		many = append(many, fmt.Sprintf("case when pg_catalog.bool_or(%s) then cast(%d as pg_catalog.int2) end", differs, c.num))
 	}
 	if len(names) == 0 {
-		return ""
+		return keys
 	}
-	// Old and new stand-ins differ: a column that is gone counts as changed.
-	before := fmt.Sprintf("(select l.* from %s) o", f.source("weir_old", names, `{"old": 1}`))
-	after := fmt.Sprintf("(select l.* from %s) n", f.source("weir_new", names, `{"new": 1}`))
-	pairs := "\n\t\t\t\tend if;"
+	before := fmt.Sprintf("(select l.* from %s) o", f.source("weir_old", names, 0))
+	after := fmt.Sprintf("(select l.* from %s) n", f.source("weir_new", names, 1))
+	tuple := "cast(null as pg_catalog.jsonb)"
+	if _, old := f.object(watched, "o"); old != "" {
+		_, new := f.object(watched, "n")
+		tuple = fmt.Sprintf("pg_catalog.jsonb_build_array(%s, %s)", old, new)
+	}
+	pairs := ""
 	if key := f.keyText(); len(key) > 0 {
-		// Any one-to-one pairing is right; one by an immediate primary key is
-		// also narrow. A full join cannot become a nested loop.
 		pairs = fmt.Sprintf(`
-				else
-					select case when count(o) = weir_count and count(n) = weir_count and count(*) = weir_count
-						then array_remove(array[%s], null) end into weir_mask
-						from %s full join %s
-						on row(%s)::text collate "C" = row(%s)::text collate "C";
-				end if;`, strings.Join(many, ", "), before, after,
+			if weir_width is not null and weir_count operator(pg_catalog.<=) %d then
+				select case when pg_catalog.count(o) operator(pg_catalog.=) weir_count and pg_catalog.count(n) operator(pg_catalog.=) weir_count
+						and pg_catalog.count(*) operator(pg_catalog.=) weir_count
+					then pg_catalog.array_remove(array[%s], null) end into weir_mask
+					from %s full join %s
+					on cast(row(%s) as pg_catalog.text) collate pg_catalog."C" operator(pg_catalog.=) cast(row(%s) as pg_catalog.text) collate pg_catalog."C";
+				if weir_mask operator(pg_catalog.=) cast('{}' as pg_catalog.int2[]) then return null; end if;
+			end if;`, maxKeyRows, strings.Join(many, ", "), before, after,
 			strings.Join(prefixed("o.", key), ", "), strings.Join(prefixed("n.", key), ", "))
 	}
 	return fmt.Sprintf(`
-			weir_width := case tg_relid %s end;
-			if has_column_privilege(tg_relid, weir_width, 'SELECT') is null and weir_width is not null then
-				if weir_count = 1 then
-					select array_remove(array[%s], null) into weir_mask from %s, %s;%s
-				if weir_mask = '{}' then return null; end if;
-			end if;`, f.widths(), strings.Join(single, ", "), before, after, pairs)
+		-- The next free column number; if it is taken, there are columns that this
+		-- function does not know, and all count as changed.
+		weir_width := case%s end;
+		if pg_catalog.has_column_privilege(tg_relid, weir_width, 'SELECT') is not null then weir_width := null; end if;
+		select pg_catalog.count(*), pg_catalog.max(t.m), pg_catalog.max(pg_catalog.pg_column_size(t.k)), pg_catalog.jsonb_agg(t.k)
+			into weir_count, weir_mask, weir_size, weir_keys
+			from (select pg_catalog.array_remove(array[%s], null) as m, %s as k from %s, %s limit 2) t;
+		if weir_count operator(pg_catalog.=) 0 then return null; end if;
+		if weir_count operator(pg_catalog.=) 1 then
+			if weir_width is null then
+				weir_mask := null;
+			elsif weir_mask operator(pg_catalog.=) cast('{}' as pg_catalog.int2[]) then
+				return null;
+			end if;
+			weir_keys := case when weir_size operator(pg_catalog.<=) %d then weir_keys operator(pg_catalog.->) 0 end;
+		else
+			weir_mask := null;
+			select pg_catalog.count(*) into weir_count from (select from weir_new limit %d) t;%s%s
+		end if;`, f.widths(), strings.Join(single, ", "), tuple, before, after, maxTupleBytes, maxKeyRows+1, pairs, keys)
 }
 
 // widths maps each member to its next free column number. A table that is not
-// listed, or grew, has columns that this function does not know.
+// listed has columns that this function does not know.
 func (f *family) widths() string {
 	var b strings.Builder
 	for _, m := range f.members {
 		if m.columns == len(f.columns) {
-			fmt.Fprintf(&b, "when %d::oid then %d::int2 ", m.oid, m.width+1)
+			fmt.Fprintf(&b, " when tg_relid operator(pg_catalog.=) %d then cast(%d as pg_catalog.int2)", m.oid, m.width+1)
 		}
 	}
 	return b.String()
