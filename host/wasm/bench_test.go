@@ -65,7 +65,7 @@ func benchRaw(b *testing.B, interruptible bool) {
 	}
 }
 
-// A call allocates the watch with its timer and hooks, wazero's channel and
+// G14: a call allocates the watch with its timer and hooks, wazero's channel and
 // goroutine, the output and the copy of the value. More would be a leak into the
 // hot path.
 func TestCallAllocations(t *testing.T) {

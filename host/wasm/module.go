@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -191,6 +190,3 @@ func resultTypes(f api.FunctionDefinition) []api.ValueType {
 	}
 	return f.ResultTypes()
 }
-
-// HostFunctions returns the names of the host functions, sorted.
-func HostFunctions() []string { return slices.Sorted(maps.Keys(imports()[abi.Module])) }
