@@ -130,6 +130,13 @@ func (b *backend) commit(name string, v value) {
 	b.apply(context.Background(), change)
 }
 
+// deny makes the function's policy say no, or yes again.
+func (b *backend) deny(name string, no bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.denied[name] = no
+}
+
 func tableOf(name string) uint32 {
 	for i, f := range functions {
 		if f.Name == name {
