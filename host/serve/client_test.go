@@ -13,6 +13,7 @@ import (
 
 	"weir/abi"
 	"weir/host/auth"
+	"weir/host/tenant"
 )
 
 // node returns the program that runs the client's tests. Without it they are not
@@ -49,8 +50,14 @@ func TestClientKeepsItsRules(t *testing.T) {
 func TestClientSpeaksTheServersProtocol(t *testing.T) {
 	t.Parallel()
 	path := node(t)
-	f := newFixture(t, nil)
-	f.user("token", "ann", time.Now().Add(time.Hour))
+	f := newFixture(t, func(c *Config) {
+		c.Verify = func(_ context.Context, of *tenant.Tenant, token string) (*auth.Caller, error) {
+			if token != "token" {
+				return nil, auth.ErrUnauthenticated
+			}
+			return &auth.Caller{Principal: auth.Principal{Tenant: of.Name, Issuer: "test", Subject: "ann"}, Expires: time.Now().Add(time.Hour)}, nil
+		}
+	})
 	f.backend.mutation = func(who *auth.Caller, name string, _ Arguments) (Answer, error) {
 		if who.Principal.Subject != "ann" || name != "messages.post" {
 			t.Errorf("%s called %s", who.Principal.Subject, name)
@@ -68,7 +75,7 @@ func TestClientSpeaksTheServersProtocol(t *testing.T) {
 	say("get")
 	expect(`{"rows":[{"id":1}]}`)
 	f.backend.fail("messages.list", &Refusal{Kind: abi.Deadline})
-	expect(`{"status":"error","ids":[1],"code":"deadline"}`)
+	expect(`{"status":"stale","ids":[1],"code":"deadline"}`)
 	f.backend.set("messages.list", rows(2))
 	expect(`{"status":"live","ids":[2]}`)
 

@@ -75,6 +75,7 @@ test("what was announced is not shown before its rows", async () => {
   stream.send("sub", { id: 1, q: "qa", v: "v2", status: "stale", reason: "deadline" })
   stream.send("ping", {})
   stream.rows("other", "v2", [{ id: 9 }])
+  stream.rows("qa", "v0", [{ id: 9 }])
   stream.rows("qa", "v2", [{ id: 2 }])
   await a.status("stale")
   assert.deepEqual(a.now.data, [{ id: 2 }])
@@ -134,7 +135,11 @@ test("changes of a moment are one request, and requests do not overtake", async 
   c.close()
   follow("d")
   b.close()
+  // A request that is sent later arrives, and none of the session's before it.
   await new Promise(setImmediate)
+  const answer = client.get("x")
+  ;(await server.next("GET /v1/q/x")).reply(200, { v: "v", value: 1 })
+  await answer
   assert.ok(server.idle())
   first.reply(204)
   const second = await server.next("POST /v1/stream/s1")

@@ -13,11 +13,13 @@ function parse(...pieces) {
 
 const text = "\uFEFF: a comment\r\nretry: 3000\r\n\r\ndata: {\"a\":\"é😀\"}\r\n\r\n" +
   ":\revent: hello\rdata:no space\rdata:  two\r\r" +
+  "event: pair\r\ndata: 1\r\ndata: 2\r\n\r\n" +
   "event: nothing\n\nid: v~at\ndata\n\ndata: x\nid: has\0nul\nunknown: y\n: z\n\n" +
   "event: ping\ndata: {}\n\ndata: never ended"
 const want = [
   ["message", '{"a":"é😀"}', ""],
   ["hello", "no space\n two", ""],
+  ["pair", "1\n2", ""],
   ["message", "", "v~at"],
   ["message", "x", "v~at"],
   ["ping", "{}", "v~at"],
