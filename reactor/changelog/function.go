@@ -58,7 +58,7 @@ func (f *family) body(watched []int16, kinds map[int16]reactor.Kind) string {
 	return fmt.Sprintf(`#variable_conflict use_column
 -- %s
 declare
-	weir_slot pg_catalog.int2; weir_count pg_catalog.int8; weir_size pg_catalog.int4;
+	weir_slot pg_catalog.int2; weir_count pg_catalog.int8; weir_size pg_catalog.int4; weir_many pg_catalog.bool;
 	weir_mask pg_catalog.int2[]; weir_keys pg_catalog.jsonb; weir_width pg_catalog.int2;
 begin
 	-- Nobody listens: cost nothing. now() is when the transaction began, so a
@@ -74,11 +74,29 @@ begin
 		values (weir_slot, %d, cast(pg_catalog."left"(tg_op, 1) as pg_catalog."char"), weir_mask, weir_keys);
 	return null;
 end
-`, settings(watched, kinds), f.rows(watched, "weir_new"), f.update(watched), f.rows(watched, "weir_old"), f.root)
+`, settings(watched, kinds), f.single(watched, "weir_new"), f.update(watched), f.single(watched, "weir_old"), f.root)
 }
 
-// rows returns the statements that fill keys from transition tables, and leave
-// the function if they are empty. One row, the common case, is one statement.
+// single returns the statements of an insert or delete. One row, the common
+// case, is one statement without aggregates: those cost the writer more than all
+// the rest. They leave the function if there is no row.
+func (f *family) single(watched []int16, table string) string {
+	names, object := f.object(watched, "l")
+	if object == "" {
+		return fmt.Sprintf(`
+		if not exists (select from %s) then return null; end if;`, table)
+	}
+	return fmt.Sprintf(`
+		select pg_catalog.jsonb_build_array(%s), exists (select from %s offset 1)
+			into weir_keys, weir_many from %s limit 1;
+		if not found then return null; end if;
+		if weir_many then%s
+		elsif pg_catalog.pg_column_size(weir_keys) operator(pg_catalog.>) %d then
+			weir_keys := null;
+		end if;`, object, table, f.source(table, names, 0), f.rows(watched, table), maxTupleBytes)
+}
+
+// rows returns the statements that fill keys from transition tables of any size.
 func (f *family) rows(watched []int16, tables ...string) string {
 	var parts []string
 	names, object := f.object(watched, "l")
@@ -90,14 +108,11 @@ func (f *family) rows(watched []int16, tables ...string) string {
 		parts = append(parts, fmt.Sprintf("(%s from %s limit %d)", what, from, maxKeyRows+1))
 	}
 	if object == "" {
-		return fmt.Sprintf(`
-		select pg_catalog.count(*) into weir_count from %s t;
-		if weir_count operator(pg_catalog.=) 0 then return null; end if;`, parts[0])
+		return ""
 	}
 	return fmt.Sprintf(`
 		select pg_catalog.count(*), pg_catalog.max(pg_catalog.pg_column_size(t.k)), pg_catalog.jsonb_agg(t.k)
 			into weir_count, weir_size, weir_keys from (%s) t;
-		if weir_count operator(pg_catalog.=) 0 then return null; end if;
 		if weir_count operator(pg_catalog.>) %d or weir_size operator(pg_catalog.>) %d then
 			weir_keys := null;
 		elsif weir_count operator(pg_catalog.>) 1 then
@@ -153,8 +168,10 @@ func (f *family) source(table string, names []string, side int) string {
 // that cannot become a nested loop; if it is not one-to-one, all changed.
 func (f *family) update(watched []int16) string {
 	keys := f.rows(watched, "weir_old", "weir_new")
+	empty := `
+		if not exists (select from weir_new) then return null; end if;`
 	if len(f.columns) > maxMasked || f.inherited() {
-		return keys
+		return empty + keys
 	}
 	var names, single, many []string
 	for _, c := range f.columns {
@@ -169,7 +186,7 @@ func (f *family) update(watched []int16) string {
 		many = append(many, fmt.Sprintf("case when pg_catalog.bool_or(%s) then cast(%d as pg_catalog.int2) end", differs, c.num))
 	}
 	if len(names) == 0 {
-		return keys
+		return empty + keys
 	}
 	before := fmt.Sprintf("(select l.* from %s) o", f.source("weir_old", names, 0))
 	after := fmt.Sprintf("(select l.* from %s) n", f.source("weir_new", names, 1))
@@ -196,21 +213,20 @@ func (f *family) update(watched []int16) string {
 		-- function does not know, and all count as changed.
 		weir_width := case%s end;
 		if pg_catalog.has_column_privilege(tg_relid, weir_width, 'SELECT') is not null then weir_width := null; end if;
-		select pg_catalog.count(*), pg_catalog.max(t.m), pg_catalog.max(pg_catalog.pg_column_size(t.k)), pg_catalog.jsonb_agg(t.k)
-			into weir_count, weir_mask, weir_size, weir_keys
-			from (select pg_catalog.array_remove(array[%s], null) as m, %s as k from %s, %s limit 2) t;
-		if weir_count operator(pg_catalog.=) 0 then return null; end if;
-		if weir_count operator(pg_catalog.=) 1 then
+		select pg_catalog.array_remove(array[%s], null), %s, exists (select from weir_new offset 1)
+			into weir_mask, weir_keys, weir_many from %s, %s limit 1;
+		if not found then return null; end if;
+		if not weir_many then
 			if weir_width is null then
 				weir_mask := null;
 			elsif weir_mask operator(pg_catalog.=) cast('{}' as pg_catalog.int2[]) then
 				return null;
 			end if;
-			weir_keys := case when weir_size operator(pg_catalog.<=) %d then weir_keys operator(pg_catalog.->) 0 end;
+			if pg_catalog.pg_column_size(weir_keys) operator(pg_catalog.>) %d then weir_keys := null; end if;
 		else
 			weir_mask := null;
 			select pg_catalog.count(*) into weir_count from (select from weir_new limit %d) t;%s%s
-		end if;`, f.widths(), strings.Join(single, ", "), tuple, before, after, maxTupleBytes, maxKeyRows+1, pairs, keys)
+		end if;`, f.widths(), strings.Join(single, ", "), tuple, before, after, 2*maxTupleBytes, maxKeyRows+1, pairs, keys)
 }
 
 // widths maps each member to its next free column number. A table that is not
