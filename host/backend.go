@@ -69,12 +69,20 @@ func (b *backend) request(ctx context.Context, who *auth.Caller, q serve.Query) 
 
 // Mutate implements serve.Backend.
 func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, args serve.Arguments) (serve.Answer, error) {
-	s, fn, values, err := b.resolve(who.Principal.Tenant, name, args, abi.Mutation)
-	if err != nil {
-		return serve.Answer{}, err
-	}
 	caller := policyCaller(who)
-	a, err := b.host.mutate(ctx, s, fn, values, caller)
+	var a answer
+	var err error
+	for range tries {
+		s, fn, values, refused := b.resolve(who.Principal.Tenant, name, args, abi.Mutation)
+		if refused != nil {
+			return serve.Answer{}, refused
+		}
+		// A plugin that was replaced between the look-up and the call has run
+		// nothing: the new one is asked.
+		if a, err = b.host.mutate(ctx, s, fn, values, caller); !errors.Is(err, plugin.ErrRetired) {
+			break
+		}
+	}
 	if err != nil {
 		return serve.Answer{}, refusal(missing(err, caller))
 	}
