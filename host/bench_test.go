@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -12,7 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"weir/abi"
 	"weir/host/hosttest"
+	"weir/host/wasm/wasmtest"
 )
 
 // BenchmarkCommitToClient is N1: from just before a commit to its bytes at the
@@ -204,4 +207,60 @@ func send(ctx context.Context, conn *pgx.Conn, to net.Conn, sql string, arg int)
 		return err
 	}
 	return rows.Err()
+}
+
+// BenchmarkGuestOverStatement is N20's last part: what a guest adds to a one-shot
+// request of the same statement. Both are asked in turn, over HTTP, on a cached
+// connection; the statement's group and the guest's are new each time, so that
+// both run.
+func BenchmarkGuestOverStatement(b *testing.B) {
+	s := hosttest.Start(b, hosttest.Config{
+		Schema: todos, Modules: map[string][]byte{"todos.wasm": withGuest()},
+	})
+	var statement, guest []time.Duration
+	n := 0
+	for b.Loop() {
+		n++
+		statement = append(statement, ask(b, fmt.Sprintf("%s/v1/q/todos.list?list=%d", s.URL, n)))
+		guest = append(guest, ask(b, fmt.Sprintf("%s/v1/q/todos.guest?list=%d", s.URL, n)))
+	}
+	slices.Sort(statement)
+	slices.Sort(guest)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(statement[n/2].Microseconds()), "statement-p50-µs")
+	b.ReportMetric(float64(guest[n/2].Microseconds()), "guest-p50-µs")
+}
+
+func ask(b *testing.B, url string) time.Duration {
+	b.Helper()
+	began := time.Now()
+	resp, err := http.Get(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		b.Fatal(resp.Status, err)
+	}
+	return time.Since(began)
+}
+
+// withGuest is a module whose first function is the statement and whose second
+// is a guest function that asks for the same statement by handle.
+func withGuest() []byte {
+	index := 0
+	list := []abi.Field{{Name: "list", Schema: abi.Schema{Type: "integer"}}}
+	m := abi.Manifest{
+		ABI: abi.Version, Name: "todos", Version: "1",
+		Statements: []abi.Statement{{SQL: byList.sql, Key: byList.key}},
+		Functions: []abi.Function{
+			{Name: "todos.list", Kind: abi.Query, Fields: list, Statement: &index, Access: abi.Access{Public: true}},
+			{Name: "todos.guest", Kind: abi.Query, Fields: list, Uses: []int{0}, Access: abi.Access{Public: true}},
+		},
+	}
+	// query(0, input, length) → handle. The input array is the argument array.
+	call := wasmtest.Join(wasmtest.I32(0), wasmtest.I32(wasmtest.InputAt), wasmtest.Get(1), wasmtest.Invoke(0), wasmtest.PackHandle())
+	return wasmtest.Guest{
+		Manifest: abi.AppendManifest(nil, &m), Imports: []wasmtest.Import{wasmtest.Host(abi.ImportQuery, "iii:i")}, Call: call,
+	}.Bytes()
 }
