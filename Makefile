@@ -14,7 +14,7 @@ FUZZTIME ?= 10s
 # Where artefacts of tests go (screenshots).
 export WEIR_ARTIFACTS ?= $(CURDIR)/artifacts
 
-.PHONY: help demo test check build bench fuzz golden fmt lint tidy deps clean
+.PHONY: help demo test check build bench mutants fuzz golden fmt lint tidy deps clean
 
 help: ## print this help
 	@echo "weir: live queries from WebAssembly plugins on PostgreSQL"
@@ -35,6 +35,9 @@ build: ## the binary, in bin/
 
 bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
 	@.ci/bench
+
+mutants: deps-db ## seeded bugs in a copy of the tree: which test catches which
+	@.ci/mutants
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
