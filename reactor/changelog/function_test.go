@@ -194,3 +194,36 @@ func TestTriggersSkipTheLogWithoutReader(t *testing.T) {
 	s.exec(`update weir.reader set seen_at = now() - interval '29 min'`)
 	s.expect(`insert into t values (2)`, `I t * [{"1": 2}]`)
 }
+
+// C6: an old snapshot hides the mark that was renewed since, but the reader was
+// there when the transaction began: it logs.
+func TestOldSnapshotDoesNotHideTheReader(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int primary key)`)
+	s.watch("t", 1)
+	s.exec(`update weir.reader set retention = '200 ms', seen_at = clock_timestamp()`)
+	old := s.DB.Conn(t)
+	if _, err := old.Exec(testContext(t), `begin isolation level repeatable read; select 1 from weir.reader; select pg_sleep(0.3)`); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(`update weir.reader set seen_at = clock_timestamp(); delete from weir.log`)
+	if _, err := old.Exec(testContext(t), `insert into t values (1); commit`); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.text(`select count(*) from weir.log`); n != "1" {
+		t.Errorf("%s rows were logged, want 1", n)
+	}
+}
+
+// C6: weir is off for many times the retention: the log does not grow.
+func TestLogIsBoundedWhileNobodyReads(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int)`)
+	s.watch("t", 1)
+	s.exec(`update weir.reader set retention = '20 ms', seen_at = clock_timestamp()`)
+	s.exec(`do $$ declare until timestamptz := clock_timestamp() + interval '300 ms'; begin
+		while clock_timestamp() < until loop insert into t values (1); commit; end loop; end $$`)
+	if got := s.text(`select (select count(*) from t) > 4 * (select count(*) from weir.log where op = 'I')`); got != "true" {
+		t.Errorf("%s of %s rows were logged", s.text(`select count(*) from weir.log`), s.text(`select count(*) from t`))
+	}
+}

@@ -198,6 +198,16 @@ func TestCrashInsideOnePostmasterIsAnotherEpoch(t *testing.T) {
 	if again, _ := read(140000); again != old14 || strings.Count(old14, "/") != 3 {
 		t.Errorf("epochs %s and %s", old14, again)
 	}
+	// First the epoch alone changes: no snapshot goes back, no connection ends.
+	if err := withConn(ctx, url, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `select pg_stat_reset_shared('bgwriter')`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if b := f.awaitResync(); b.Epoch.Same(first.Epoch) {
+		t.Errorf("epoch is still %s", b.Epoch)
+	}
 	crash(t, ctx, url)
 	second := f.awaitResync()
 	if second.Epoch.Same(first.Epoch) {
