@@ -1,4 +1,3 @@
-// Package changelogtest has what tests of change capture share.
 package changelogtest
 
 import (
