@@ -25,6 +25,12 @@ var quick = map[string]string{
 	"max_wal_size":       "256MB",
 }
 
+// durable are those of a server as a user would run it, for benchmarks of what
+// writes cost (WEIR_TEST_DURABLE).
+var durable = map[string]string{
+	"shared_buffers": "256MB", "max_connections": "200", "max_wal_size": "2GB",
+}
+
 // shared is the one server of this test binary. A global, because TestMain and
 // the tests have no other way to meet.
 var shared lazyServer
@@ -69,7 +75,11 @@ func newServer(ctx context.Context) (*server, error) {
 	}
 	from := os.Getenv("TEST_DATABASE_URL")
 	if from == "" {
-		c, err := devdb.Start(ctx, devdb.Config{Settings: quick})
+		settings := quick
+		if os.Getenv("WEIR_TEST_DURABLE") != "" {
+			settings = durable
+		}
+		c, err := devdb.Start(ctx, devdb.Config{Settings: settings})
 		if err != nil {
 			return nil, err
 		}
