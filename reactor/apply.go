@@ -9,7 +9,7 @@ func (c *core) feed(now time.Time, b *Batch) {
 	c.stats.batches++
 	if b.Resync || !c.epoch.Same(b.Epoch) || !b.Snapshot.Covers(c.cursor) {
 		// Until the batch is applied nothing is known of its history.
-		c.epoch, c.cursor = b.Epoch, Snapshot{}
+		c.epoch, c.cursor, c.known, c.lost = b.Epoch, Snapshot{}, Stamp{}, now
 		c.recent.reset(b.Snapshot)
 		c.recent.begin(now, b.Snapshot, b.Snapshot)
 		c.hit(c.all, Cause{Reason: Resynced})
@@ -36,6 +36,7 @@ func (c *core) step(now time.Time, n int) bool {
 		return true
 	}
 	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
+	c.known = NewStamp(c.epoch, c.cursor)
 	c.checkBehind(now)
 	c.admitWaiting(now)
 	return false

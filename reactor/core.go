@@ -38,9 +38,11 @@ type core struct {
 	// Where the change log has been read to.
 	epoch  Epoch
 	cursor Snapshot
+	known  Stamp     // of the cursor; zero while its history is not known
 	began  time.Time // when the read began that brought the cursor here
 	read   time.Time // when it was applied, or when the core was made
 	behind bool      // the log has not been read for MaxStale
+	lost   time.Time // when changes were lost last, definitions maybe among them
 
 	batch *Batch // being applied, nil if none
 	at    int    // how many of its changes are applied
@@ -94,11 +96,9 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 // for the next batch.
 func (c *core) adopt(b *Batch) {
 	c.epoch, c.cursor, c.began = b.Epoch, b.Snapshot, b.Began
+	c.known = NewStamp(c.epoch, c.cursor)
 	c.recent.reset(b.Snapshot)
 }
-
-// stamp is the point up to which the log is applied.
-func (c *core) stamp() Stamp { return NewStamp(c.epoch, c.cursor) }
 
 // subscribe adds a subscription to the group of its key, made if need be. The
 // answer is in out.ready, at once or later.

@@ -64,7 +64,10 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 	// Marks made while it ran say little: the result's snapshot says it all.
 	marked, since := g.dirty, g.since
 	g.dirty = false
-	if ch, missed := c.recent.missed(&g.reads, g.snapshot); missed {
+	ch, missed := c.recent.missed(&g.reads, g.snapshot)
+	if missed || g.ranAt.Before(c.lost) {
+		// R4: a run from before changes were lost may have used a read set from
+		// before a definition that was lost with them.
 		g.misses++
 		c.invalidate(now, g, Cause{Reason: Late, Change: ch})
 		if g.gone() {

@@ -10,7 +10,7 @@ func (g *group) clean() bool { return g.frame != nil && !g.dirty && !g.running }
 // client of s was shown (F6): it was read later, or nothing has concerned it
 // since.
 func (c *core) covers(g *group, s *Subscription) bool {
-	return g.finished.Covers(s.req.At) || g.clean() && c.stamp().Covers(s.req.At)
+	return g.finished.Covers(s.req.At) || g.clean() && !c.known.IsZero() && c.known.Covers(s.req.At)
 }
 
 // fresh reports whether the group's state may be shown to a joiner: it was read

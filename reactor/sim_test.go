@@ -31,6 +31,7 @@ type sim struct {
 	// What the executor knows of the schema (R4).
 	analysed  simAnalysis
 	forgotten []uint64 // DDL that it has been told of
+	base      Snapshot // it has been told to forget all that is older
 
 	numbers map[*Publication]uint64
 	results map[simResult]string // what was read at each point
@@ -260,7 +261,7 @@ func (s *sim) deliver() {
 	}
 	s.say("batch %v delivered", s.batch.Snapshot)
 	if s.batch.Resync {
-		s.analysed.known, s.forgotten = false, nil
+		s.analysed.known, s.forgotten, s.base = false, nil, s.batch.Snapshot
 	}
 	for i := range s.batch.Changes {
 		if ch := &s.batch.Changes[i]; ch.Op == DDL {
@@ -323,7 +324,7 @@ func (s *sim) read(run *simRun) {
 	if !a.known {
 		a = simAnalysis{true, run.before, s.db.state.view}
 		unseen := func(xid uint64) bool { return !run.before.Visible(xid) }
-		if run.epoch != s.db.epoch || slices.ContainsFunc(s.forgotten, unseen) {
+		if run.epoch != s.db.epoch || !run.before.Covers(s.base) || slices.ContainsFunc(s.forgotten, unseen) {
 			a.derived = run.result.Snapshot
 		}
 		s.analysed = a
