@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (m *Main) buildCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "build [dir]",
+		Short: "Build a Go plugin to WebAssembly",
+		Long: "Build the plugins of a project ([dev] sources in its weir.toml), or the Go\n" +
+			"plugin in a directory, to WebAssembly, and say what is in it.",
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			return m.build(cmd.Context(), dir, output)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write the module to this file")
+	return cmd
+}
+
+func (m *Main) build(ctx context.Context, arg, output string) error {
+	builds, err := m.buildsOf(arg)
+	if err != nil {
+		return err
+	}
+	if output != "" {
+		if len(builds) != 1 {
+			return usagef("--output names one file, but %s has %s: name the directory of one", arg, counted(len(builds), "plugin"))
+		}
+		builds[0].output = m.path(output)
+	}
+	for _, b := range builds {
+		if err := b.run(ctx); err != nil {
+			return err
+		}
+		code, err := os.ReadFile(b.output)
+		if err != nil {
+			return err
+		}
+		about, err := m.describe(ctx, code)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.shown(b.output), err)
+		}
+		fmt.Fprintf(m.Stdout, "%s  %s, %s\n", m.shown(b.output), size(int64(len(code))), counted(len(about.manifest.Functions), "function"))
+	}
+	return nil
+}
+
+// buildsOf returns what there is to build: the sources of a project, or the
+// plugin in a directory.
+func (m *Main) buildsOf(arg string) ([]build, error) {
+	dir := m.path(arg)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, usagef("there is no directory %s: name that of a plugin or a project", m.shown(dir))
+	}
+	if _, err := os.Stat(filepath.Join(dir, configName)); err == nil {
+		p, err := m.openProject(arg)
+		if err != nil {
+			return nil, err
+		}
+		builds, err := p.builds()
+		if err == nil && len(builds) == 0 {
+			err = usagef("%s names no plugin sources: add sources to its [dev], or name the directory of a plugin", m.shown(p.file))
+		}
+		return builds, err
+	}
+	return []build{{source: dir, output: filepath.Join(dir, pluginName(dir)+".wasm")}}, nil
+}
+
+// build is one plugin's source and the module that it becomes.
+type build struct{ source, output string }
+
+// builds returns the plugins of [dev] sources.
+func (p *project) builds() ([]build, error) {
+	var list []build
+	for _, source := range p.config.Dev.Sources {
+		if info, err := os.Stat(source); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("dev.sources names %s, which is no directory: make it, or correct %s", source, configName)
+		}
+		b := build{source, filepath.Join(p.config.Plugins, pluginName(source)+".wasm")}
+		if i := slices.IndexFunc(list, func(o build) bool { return o.output == b.output }); i >= 0 {
+			return nil, fmt.Errorf("dev.sources: %s and %s would both be built to %s: rename one directory", list[i].source, source, filepath.Base(b.output))
+		}
+		list = append(list, b)
+	}
+	return list, nil
+}
+
+// pluginName names a plugin after its directory, or the one above when that says
+// nothing.
+func pluginName(dir string) string {
+	dir = filepath.Clean(dir)
+	switch name := filepath.Base(dir); name {
+	case "plugin", "plugins", "src", "cmd":
+		if up := filepath.Base(filepath.Dir(dir)); up != "." && up != string(filepath.Separator) {
+			return up
+		}
+		return name
+	default:
+		return name
+	}
+}
+
+// errNoGo means that there is no Go toolchain.
+var errNoGo = errors.New("go is not installed or not on PATH: install it from https://go.dev/dl")
+
+// compileError is what the compiler said.
+type compileError struct {
+	source string
+	lines  []string // the first ones
+}
+
+// Error returns a headline and the compiler's lines.
+func (e *compileError) Error() string {
+	return fmt.Sprintf("%s does not compile:\n  %s", e.source, strings.Join(e.lines, "\n  "))
+}
+
+// run builds. The module appears in one moment, complete, under its name.
+func (b build) run(ctx context.Context) error {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		return errNoGo
+	}
+	if err := os.MkdirAll(filepath.Dir(b.output), 0o755); err != nil {
+		return err
+	}
+	// Not *.wasm, so that nobody loads it before it is whole.
+	temporary := b.output + ".building"
+	defer os.Remove(temporary)
+	cmd := exec.CommandContext(ctx, goTool, "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", temporary, ".")
+	cmd.Dir = b.source
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	cmd.WaitDelay = 2 * time.Second
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &exit):
+		return &compileError{filepath.Base(b.output), firstLines(out, 12)}
+	case err != nil:
+		return fmt.Errorf("run go build: %w", err)
+	}
+	same, err := equalFiles(temporary, b.output)
+	if err != nil || same {
+		return err // a new time stamp would only make weir look again
+	}
+	return os.Rename(temporary, b.output)
+}
+
+func equalFiles(a, b string) (bool, error) {
+	x, err := os.ReadFile(a)
+	if err != nil {
+		return false, fmt.Errorf("go build made no module: is this package main? %w", err)
+	}
+	y, err := os.ReadFile(b)
+	return err == nil && bytes.Equal(x, y), nil
+}
+
+// firstLines are the lines that people need, without the compiler's headlines.
+func firstLines(out []byte, most int) []string {
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimRight(line, "\n")
+		if line == "" || strings.HasPrefix(line, "# ") {
+			continue
+		}
+		if len(lines) == most {
+			lines = append(lines, "…")
+			break
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) == 0 {
+		lines = []string{"the compiler said nothing: run go vet there"}
+	}
+	return lines
+}

@@ -1,0 +1,421 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"weir/host"
+	"weir/host/config"
+	"weir/host/devdb"
+)
+
+func (m *Main) devCommand() *cobra.Command {
+	var listen string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "dev [dir]",
+		Short: "Serve a project while you write it: database, builds and reloads included",
+		Long: "Serve the project in a directory while you write it.\n\n" +
+			"Without database.url in weir.toml it keeps a private PostgreSQL in .weir/pg, applies\n" +
+			"schema and seed to it, and makes it anew when these change. Plugins are built from\n" +
+			"[dev] sources and loaded live. On this machine ?as=NAME is a user.",
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			s, err := m.newSession(dir, verbose)
+			if err != nil {
+				return err
+			}
+			s.listen = listen
+			return s.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "listen on this address instead of server.listen, on loopback")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the server's log")
+	return cmd
+}
+
+// session is one `weir dev`: a database, the builds, the files it follows, and a
+// host that is started anew when the configuration or the schema changed. It
+// belongs to the goroutine of run.
+type session struct {
+	m       *Main
+	project *project
+	out     *printer
+	report  *reporter
+	logger  *slog.Logger
+	listen  string
+	// ready, if not nil, replaces the lines that say how to begin. It is called
+	// in a goroutine of its own after each start, and ends with its context.
+	ready func(ctx context.Context, url string)
+
+	cluster  *devdb.Cluster
+	database string // the private one that is used
+	instead  string // the address in the place of one that was taken
+	watcher  *watcher
+	host     *running
+	text     []byte         // of weir.toml, as it was read last
+	owned    sync.WaitGroup // what runs as long as the session
+}
+
+// running is a host that runs.
+type running struct {
+	url  string
+	end  context.CancelFunc
+	done chan error // capacity 1
+	also sync.WaitGroup
+}
+
+// stop ends the host in order.
+func (r *running) stop() error {
+	if r == nil {
+		return nil
+	}
+	r.end()
+	err := <-r.done
+	r.also.Wait()
+	return err
+}
+
+// ended tells when the host ended by itself; never for nil.
+func (r *running) ended() <-chan error {
+	if r == nil {
+		return nil
+	}
+	return r.done
+}
+
+// fileError is a fault in the user's files: what served before goes on, and the
+// next change may mend it (CLI5).
+type fileError struct{ err error }
+
+// Error returns the fault.
+func (e *fileError) Error() string { return e.err.Error() }
+
+// Unwrap returns it.
+func (e *fileError) Unwrap() error { return e.err }
+
+func (m *Main) newSession(dir string, verbose bool) (*session, error) {
+	p, err := m.openProject(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := &printer{out: m.Stdout}
+	s := &session{m: m, project: p, out: out, report: newReporter(out), logger: slog.New(slog.DiscardHandler)}
+	if verbose {
+		s.logger = slog.New(slog.NewTextHandler(m.Stderr, nil))
+	}
+	return s, nil
+}
+
+// run serves until ctx ends.
+func (s *session) run(ctx context.Context) (err error) {
+	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		s.watcher.Close()
+		err = errors.Join(err, s.host.stop())
+		_ = os.Remove(s.urlPath()) // it may never have been written
+		end()
+		s.owned.Wait()
+		if s.cluster != nil {
+			err = errors.Join(err, s.cluster.Close())
+		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = nil // it was asked to end
+		}
+	}()
+	s.text, _ = os.ReadFile(s.project.file)
+	s.watch()
+	s.owned.Go(func() { s.report.run(lifetime) })
+	// The compiler and the database start side by side.
+	built := make(chan error, 1)
+	s.owned.Go(func() { built <- s.build(ctx) })
+	if err := s.startDatabase(ctx, lifetime); err != nil {
+		return err
+	}
+	if err := <-built; err != nil {
+		return err
+	}
+	if err := s.tell(s.start(ctx)); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.host.ended():
+			s.host.done <- nil // for stop; the error is told once
+			return err
+		case c := <-s.watcher.changes():
+			if err := s.tell(s.apply(ctx, lifetime, c)); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// changes is C, and never for nil.
+func (w *watcher) changes() <-chan changed {
+	if w == nil {
+		return nil
+	}
+	return w.C
+}
+
+// tell prints what is wrong with the user's files; other errors are returned.
+func (s *session) tell(err error) error {
+	var fault *fileError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	next := "waiting for a change"
+	if s.host != nil {
+		next = "what served before goes on serving"
+	}
+	s.out.eventf("%s", fault)
+	s.out.eventf("%s", next)
+	return nil
+}
+
+// watch follows the files of the project as it is now.
+func (s *session) watch() {
+	s.watcher.Close()
+	var err error
+	if s.watcher, err = watchProject(s.project); err != nil {
+		s.out.eventf("files are not followed (%v): run weir dev again after a change", err)
+	}
+}
+
+// startDatabase starts the private server, if the project wants one and it does
+// not run. It is kept alive as long as the session.
+func (s *session) startDatabase(ctx, lifetime context.Context) error {
+	if !s.project.private() || s.cluster != nil {
+		return nil
+	}
+	logger := slog.New(&storyHandler{out: s.out})
+	cluster, err := s.project.startCluster(ctx, logger)
+	if err != nil {
+		return err
+	}
+	s.cluster = cluster
+	s.owned.Go(func() { _ = cluster.Run(lifetime) }) // it returns nil
+	return nil
+}
+
+// build builds all sources. What does not compile is told and leaves the old
+// module in its place; the error is for what no edit can mend.
+func (s *session) build(ctx context.Context) error {
+	builds, err := s.project.builds()
+	if err != nil {
+		return err
+	}
+	for _, b := range builds {
+		err := b.run(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		_, missing := os.Stat(b.output)
+		var compile *compileError
+		if !errors.As(err, &compile) && missing != nil {
+			return err
+		}
+		s.out.eventf("%s", err)
+		if missing == nil {
+			s.out.eventf("the %s that was built before goes on serving", filepath.Base(b.output))
+		}
+	}
+	return nil
+}
+
+// start makes the database that the files ask for and starts a host on it. The
+// old host, if any, has been stopped.
+func (s *session) start(ctx context.Context) error {
+	file := s.project.config
+	url := file.Database.URL.Reveal()
+	if s.project.private() {
+		name, _, err := s.project.ensureDatabase(ctx, s.cluster)
+		if err != nil {
+			return err
+		}
+		s.database = name
+		file = onPrivate(file, s.cluster, name)
+		dropOthers(ctx, s.cluster, name)
+		url = s.cluster.URL(name)
+	}
+	s.report.use(url)
+	r, err := s.serve(ctx, file)
+	if err != nil {
+		return err
+	}
+	s.host = r
+	return nil
+}
+
+// serve starts a host and returns when it is ready.
+func (s *session) serve(ctx context.Context, file *config.Config) (*running, error) {
+	clients, admin, err := s.listeners()
+	if err != nil {
+		return nil, err
+	}
+	h, err := host.New(host.Config{
+		File: file, Dev: true, StateDir: s.m.stateDir(), Listener: clients, Admin: admin,
+		Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	hostCtx, end := context.WithCancel(context.WithoutCancel(ctx))
+	r := &running{url: h.URL(), end: end, done: make(chan error, 1)}
+	s.owned.Go(func() { r.done <- h.Run(hostCtx) })
+	select {
+	case <-h.Ready():
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), r.stop())
+	case err := <-r.done:
+		end()
+		return nil, err
+	}
+	s.noteURL(r.url)
+	r.also.Go(func() {
+		if s.ready != nil {
+			s.ready(hostCtx, r.url)
+			return
+		}
+		s.greet(hostCtx, r.url)
+	})
+	return r, nil
+}
+
+// noteURL leaves the address for the other commands, which run in the directory.
+func (s *session) noteURL(url string) {
+	path := s.urlPath()
+	if os.MkdirAll(filepath.Dir(path), 0o755) == nil {
+		_ = os.WriteFile(path, []byte(url+"\n"), 0o644) // a convenience
+	}
+}
+
+func (s *session) urlPath() string { return filepath.Join(s.project.dir, ".weir", "url") }
+
+// listeners opens the addresses of clients and operators, on loopback (CLI6). An
+// address that is taken, by another weir dev, gives way to a free one, unless it
+// was asked for on the command line.
+func (s *session) listeners() (clients, admin net.Listener, err error) {
+	address := s.project.config.Server.Listen
+	if s.listen != "" {
+		address = s.listen
+	}
+	if strings.HasPrefix(address, "unix:") {
+		return nil, nil, nil // the host opens it
+	}
+	name, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, nil, usagef("--listen %q is not an address: write host:port or :port", address)
+	}
+	if name == "" {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	if s.instead != "" {
+		address = s.instead // pages that are open must find it again
+	}
+	clients, err = net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) && s.listen == "" {
+		clients, err = net.Listen("tcp", "127.0.0.1:0")
+		if err == nil {
+			s.instead = clients.Addr().String()
+			s.out.eventf("%s is in use, so this listens on %s", address, s.instead)
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen: %w", err)
+	}
+	admin, err = net.Listen("tcp", s.project.config.Admin.Listen)
+	if err != nil {
+		admin, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, clients.Close())
+	}
+	return clients, admin, nil
+}
+
+// apply does what changed files ask for.
+func (s *session) apply(ctx, lifetime context.Context, c changed) error {
+	restart := s.host == nil
+	switch {
+	case c.config:
+		next, err := s.reread()
+		if err != nil {
+			return &fileError{err}
+		}
+		if next == nil {
+			break
+		}
+		s.out.eventf("%s changed: weir starts anew", s.m.shown(c.name))
+		if err := s.stop(); err != nil { // what runs reads the project
+			return err
+		}
+		s.project = next
+		s.watch()
+		if err := s.startDatabase(ctx, lifetime); err != nil {
+			return err
+		}
+		c.sources, restart = true, true
+	case c.sql && s.project.private():
+		name, err := s.project.wanted()
+		if err != nil {
+			return err
+		}
+		if name == s.database {
+			break
+		}
+		s.out.eventf("%s changed: the private database is made anew, what was written by hand is gone", s.m.shown(c.name))
+		// While it is made, and if it cannot be, the old one goes on serving.
+		if _, _, err := s.project.ensureDatabase(ctx, s.cluster); err != nil {
+			return err
+		}
+		restart = true
+	}
+	if c.sources {
+		if err := s.build(ctx); err != nil {
+			return &fileError{err}
+		}
+	}
+	if !restart {
+		return nil
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	return s.start(ctx)
+}
+
+// reread returns the project as its file now is, nil if that is as before.
+func (s *session) reread() (*project, error) {
+	text, err := os.ReadFile(s.project.file)
+	if err != nil || bytes.Equal(text, s.text) {
+		return nil, err
+	}
+	s.text = text
+	return s.m.openProject(s.project.file)
+}
+
+// stop ends the host, if one runs.
+func (s *session) stop() error {
+	old := s.host
+	s.host = nil
+	return old.stop()
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"weir/abi"
+	"weir/host/wasm"
+)
+
+func (m *Main) inspectCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect file.wasm",
+		Short: "Say what is in a plugin, without a database",
+		Args:  oneArg("a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := m.path(args[0])
+			code, err := readModule(path)
+			if err != nil {
+				return err
+			}
+			about, err := m.describe(cmd.Context(), code)
+			if err != nil {
+				return fmt.Errorf("%s: %w", m.shown(path), err)
+			}
+			about.write(m, path, len(code))
+			return nil
+		},
+	}
+}
+
+// maxModule bounds what is read; the runtime's own limit is below it.
+const maxModule = 256 << 20
+
+func readModule(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: name a *.wasm file, weir build makes one", err)
+	case info.IsDir():
+		return nil, usagef("%s is a directory: name a *.wasm file, weir build makes one", path)
+	case info.Size() > maxModule:
+		return nil, fmt.Errorf("%s has %s: is it a plugin?", path, size(info.Size()))
+	}
+	return os.ReadFile(path)
+}
+
+// module is what a plugin's file says of itself.
+type module struct {
+	manifest   *abi.Manifest
+	digest     [32]byte
+	signatures []string
+	memory     int64
+}
+
+// describe compiles a module and asks it for its manifest.
+func (m *Main) describe(ctx context.Context, code []byte) (_ *module, err error) {
+	state := m.stateDir()
+	if state != "" {
+		state = filepath.Join(state, "wasm")
+	}
+	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state})
+	if err != nil && state != "" {
+		// A cache that cannot be used costs time and nothing else.
+		runtime, err = wasm.NewRuntime(ctx, wasm.Config{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, runtime.Close(context.WithoutCancel(ctx))) }()
+	compiled, err := runtime.Compile(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, compiled.Close(context.WithoutCancel(ctx))) }()
+	about := &module{digest: compiled.Digest(), signatures: compiled.Signatures(), memory: compiled.MinMemory()}
+	pool, err := wasm.NewPool(runtime, compiled, wasm.PoolConfig{})
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close(context.WithoutCancel(ctx))
+	described, err := pool.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if about.manifest, err = abi.DecodeManifest(described); err != nil {
+		return nil, fmt.Errorf("its manifest: %w", err)
+	}
+	if err := about.manifest.Validate(); err != nil {
+		return nil, fmt.Errorf("its manifest: %w", err)
+	}
+	return about, nil
+}
+
+// stateDir is where weir keeps what it can make again; empty if nowhere.
+func (m *Main) stateDir() string {
+	dir := m.Getenv("XDG_CACHE_HOME")
+	if dir == "" {
+		home, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		dir = home
+	}
+	return filepath.Join(dir, "weir")
+}
+
+func (about *module) write(m *Main, path string, bytes int) {
+	mf := about.manifest
+	fmt.Fprintf(m.Stdout, "%s  %s  %s, ABI %d\n", mf.Name, mf.Version, size(int64(bytes)), mf.ABI)
+	fmt.Fprintf(m.Stdout, "file     %s\n", m.shown(path))
+	fmt.Fprintf(m.Stdout, "sha256   %x\n", about.digest)
+	fmt.Fprintf(m.Stdout, "memory   %s at the start\n", size(about.memory))
+	if len(mf.Capabilities) > 0 {
+		fmt.Fprintf(m.Stdout, "asks for %s\n", strings.Join(mf.Capabilities, ", "))
+	}
+	fmt.Fprintln(m.Stdout, "\nfunctions")
+	w := tabwriter.NewWriter(m.Stdout, 0, 0, 2, ' ', 0)
+	for i := range mf.Functions {
+		f := &mf.Functions[i]
+		fmt.Fprintf(w, "  %s\t%s\t(%s)\t%s\t%s\n", f.Name, f.Kind, signature(f), accessOf(f), runsAs(f))
+	}
+	w.Flush()
+	fmt.Fprintln(m.Stdout, "\nstatements")
+	for i := range mf.Statements {
+		fmt.Fprintf(m.Stdout, "  %d  %s\n", i, oneLine(strings.Join(strings.Fields(mf.Statements[i].SQL), " ")))
+	}
+	fmt.Fprintln(m.Stdout, "\nmodule")
+	for _, s := range about.signatures {
+		fmt.Fprintf(m.Stdout, "  %s\n", oneLine(s))
+	}
+}
+
+// signature lists a function's arguments and what it takes from the caller.
+func signature(f *abi.Function) string {
+	var parts []string
+	for i := range f.Fields {
+		part := f.Fields[i].Name + " " + typeName(&f.Fields[i].Schema)
+		if f.Fields[i].Schema.Optional || f.Fields[i].Schema.Default != nil {
+			part += "?"
+		}
+		parts = append(parts, part)
+	}
+	for i := range f.Claims {
+		parts = append(parts, "claim "+f.Claims[i].Claim)
+	}
+	for i := range f.Scope {
+		parts = append(parts, "scope "+f.Scope[i].Name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func typeName(s *abi.Schema) string {
+	switch {
+	case s.Format != "" && s.Type == "string":
+		return s.Format
+	case s.Type == "":
+		return "any"
+	case s.Type == "array" && s.Items != nil:
+		return "[]" + typeName(s.Items)
+	}
+	return s.Type
+}
+
+func accessOf(f *abi.Function) string {
+	switch {
+	case f.Kind == abi.Policy:
+		return ""
+	case f.Access.Public:
+		return "public"
+	case f.Access.SignedIn:
+		return "signed in"
+	}
+	return strings.Join(f.Access.Policies, ", ")
+}
+
+func runsAs(f *abi.Function) string {
+	if f.Statement != nil {
+		return fmt.Sprintf("statement %d", *f.Statement)
+	}
+	return "guest"
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"weir/host"
+)
+
+func (m *Main) serveCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "serve [weir.toml]",
+		Short: "Serve a project for real: your database, tokens, no development users",
+		Long: "Serve what weir.toml says until SIGTERM, which drains. The database is yours: prepare it\n" +
+			"once with weir db setup. [dev] is not looked at.",
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			arg := configName
+			if len(args) > 0 {
+				arg = args[0]
+			}
+			return m.serve(cmd.Context(), arg, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "log as JSON")
+	return cmd
+}
+
+func (m *Main) serve(ctx context.Context, arg string, asJSON bool) error {
+	p, err := m.openProject(arg)
+	if err != nil {
+		return err
+	}
+	switch file := p.config; {
+	case file.Database.URL.Reveal() == "":
+		return usagef("%s has no database.url: serve keeps no database of its own; name yours, then run weir db setup", m.shown(p.file))
+	case file.Plugins != "" && file.Database.Guest.Reveal() == "":
+		return usagef("%s has no database.guest: name the role of the plugins' SQL, weir db setup makes it", m.shown(p.file))
+	}
+	var handler slog.Handler = slog.NewTextHandler(m.Stderr, nil)
+	if asJSON {
+		handler = slog.NewJSONHandler(m.Stderr, nil)
+	}
+	logger := slog.New(handler)
+	h, err := host.New(host.Config{File: p.config, StateDir: m.stateDir(), Version: version(), Logger: logger, Event: eventLog(logger)})
+	if err != nil {
+		return err
+	}
+	logger.Info("weir serves", "url", h.URL(), "version", version())
+	if err := h.Run(ctx); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// eventLog logs the events that the host does not log itself.
+func eventLog(logger *slog.Logger) func(host.Event) {
+	return func(e host.Event) {
+		switch e.Kind {
+		case host.DatabaseUp:
+			logger.Info(string(e.Kind))
+		case host.PluginFailed:
+			logger.Error(string(e.Kind), "plugin", e.Name, "err", e.Err)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (m *Main) watchCommand() *cobra.Command {
+	var flags clientFlags
+	var count int
+	cmd := &cobra.Command{
+		Use:   "watch NAME [name=value …]",
+		Short: "Watch a query: a table in the terminal that stays live",
+		Long: "Watch a query. In a terminal its rows are a table that is drawn again with each change;\n" +
+			"elsewhere each result is one line of JSON. A lost connection is opened again.",
+		Example: "  weir watch messages.list room=1 --as ann",
+		Args:    nameFirst,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w := &watching{m: m, name: args[0], count: count}
+			return w.run(cmd.Context(), flags, args[1:])
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after this many results")
+	return cmd
+}
+
+// watching shows one query.
+type watching struct {
+	m      *Main
+	name   string
+	count  int
+	seen   int
+	result result
+	status string
+}
+
+// errEnough ends a watch that has shown what was asked for.
+var errEnough = errors.New("enough")
+
+func (w *watching) run(ctx context.Context, flags clientFlags, rest []string) error {
+	if w.count < 0 {
+		return usagef("--count %d is negative: give the number of results", w.count)
+	}
+	params, err := assignments(rest)
+	s := &subscription{name: w.name, params: params, event: w.event, lost: w.lost}
+	if err == nil && flags.args != "" {
+		s.body, err = objectArgs(flags.args, rest)
+	}
+	if err != nil {
+		return err
+	}
+	if s.client, err = w.m.client(flags); err != nil {
+		return err
+	}
+	defer s.client.close()
+	err = s.run(ctx)
+	if errors.Is(err, errEnough) || ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// result is a full result as it stands in a stream. Rows keep the order of
+// their columns, which a map would lose.
+type result struct {
+	V     string            `json:"v"`
+	Key   []string          `json:"key"`
+	Rows  []json.RawMessage `json:"rows"`
+	Value json.RawMessage   `json:"value"`
+}
+
+// event shows one event.
+func (w *watching) event(e sseEvent) error {
+	var said struct {
+		Status, Reason, Code, Message string
+		Retryable                     bool
+	}
+	switch e.name {
+	case "":
+		w.result = result{}
+		if err := json.Unmarshal(e.data, &w.result); err != nil {
+			return fmt.Errorf("a result cannot be read: %w", err)
+		}
+		w.seen++
+		w.draw(e.data)
+		if w.count > 0 && w.seen >= w.count {
+			return errEnough
+		}
+		return nil
+	case "sub", "problem", "end", "close":
+		if err := json.Unmarshal(e.data, &said); err != nil {
+			return fmt.Errorf("an event cannot be read: %w", err)
+		}
+	}
+	switch e.name {
+	case "sub":
+		w.say(said.Status, said.Reason)
+	case "problem":
+		if !said.Retryable {
+			return &problemError{Code: said.Code, Message: said.Message}
+		}
+		w.say("error", said.Message)
+	case "end":
+		return fmt.Errorf("the query has ended (%s): %s", oneLine(said.Reason), oneLine(said.Message))
+	case "close":
+		w.say("reconnecting", said.Reason)
+	}
+	return nil
+}
+
+func (w *watching) lost(err error, wait time.Duration) {
+	why := ""
+	if err != nil {
+		why = cause(err)
+	}
+	w.say("reconnecting", strings.TrimSpace(why+" in "+millis(wait)))
+}
+
+// say shows a status. On a terminal it stands above the table; elsewhere what is
+// not the normal course goes to standard error.
+func (w *watching) say(status, why string) {
+	if status == "unchanged" {
+		status = "live"
+	}
+	before := w.status
+	w.status = strings.TrimSpace(status + "  " + oneLine(why))
+	switch {
+	case w.m.Terminal:
+		if w.seen > 0 || status != "live" {
+			w.draw(nil)
+		}
+	case w.status != before && (before != "" || status != "live"):
+		fmt.Fprintf(w.m.Stderr, "%s %s\n", clock(time.Now()), w.status)
+	}
+}
+
+// draw shows the newest result. data is its JSON, nil when only the status is
+// new.
+func (w *watching) draw(data []byte) {
+	if !w.m.Terminal {
+		if data != nil {
+			fmt.Fprintf(w.m.Stdout, "%s\n", data)
+		}
+		return
+	}
+	if w.status == "" {
+		w.status = "live"
+	}
+	var b strings.Builder
+	// Home, clear, and no wrapping while this is drawn: a line that wraps would
+	// push the table down.
+	b.WriteString("\x1b[H\x1b[J\x1b[?7l")
+	fmt.Fprintf(&b, "%s  %s  %s  %s\n\n", w.name, w.status, counted(len(w.result.Rows), "row"), clock(time.Now()))
+	if w.result.Value != nil {
+		fmt.Fprintf(&b, "%s\n", oneLine(string(w.result.Value)))
+	} else {
+		writeTable(&b, rowsTable(w.result.Rows, tableRows))
+	}
+	b.WriteString("\x1b[?7h")
+	fmt.Fprint(w.m.Stdout, b.String())
+}
