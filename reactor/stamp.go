@@ -67,29 +67,35 @@ func ParseStamp(text string) (Stamp, error) {
 	if text == "" {
 		return Stamp{}, nil
 	}
+	if len(text) > maxStamp {
+		return Stamp{}, errStamp
+	}
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(text) > maxStamp || len(b) < 10 {
+	if err != nil || len(b) < 10 {
 		return Stamp{}, errStamp
 	}
 	s := Stamp{epoch: binary.BigEndian.Uint64(b)}
 	b = b[8:]
-	next := func() uint64 {
+	next := func() (v uint64) {
 		v, n := binary.Uvarint(b)
+		b = b[max(n, 0):]
 		if n <= 0 {
 			err, b = errStamp, nil
-			return 0
 		}
-		b = b[n:]
 		return v
 	}
-	s.snapshot.XMin = next()
-	s.snapshot.XMax = s.snapshot.XMin + next()
-	last := s.snapshot.XMin
-	for len(b) > 0 && err == nil {
-		last += next()
-		s.snapshot.XIP = append(s.snapshot.XIP, last)
+	xmin := next()
+	xmax := xmin + next()
+	s.snapshot = Snapshot{XMin: xmin, XMax: xmax}
+	ordered := xmax >= xmin
+	for last := xmin; len(b) > 0; {
+		xid := last + next()
+		ordered = ordered && xid >= last && xid < xmax && (xid > last || s.snapshot.XIP == nil)
+		s.snapshot.XIP = append(s.snapshot.XIP, xid)
+		last = xid
 	}
-	if err != nil || s.epoch == 0 || last > s.snapshot.XMax {
+	// Every point has one text: what another reading would give is refused.
+	if err != nil || !ordered || s.String() != text {
 		return Stamp{}, errStamp
 	}
 	return s, nil

@@ -146,7 +146,7 @@ func parseTime(text, layout string, unit time.Duration) (Value, bool) {
 		return IntValue(math.MinInt64), true
 	}
 	t, err := time.Parse(layout, text)
-	if err != nil {
+	if err != nil || t.Nanosecond()%1000 != 0 { // PostgreSQL rounds, Go would cut
 		return "", false
 	}
 	if unit == time.Microsecond {
