@@ -48,6 +48,7 @@ func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []rea
 		queries = append(queries, jobs[i].queries...)
 	}
 	answers, err := wave[0].Call.(*call).space.database.Wave(ctx, queries)
+	cost := time.Since(now) / time.Duration(len(wave)) // what one of them adds
 	rest := answers.Answers
 	for i, e := range wave {
 		own := rest[:min(len(jobs[i].queries), len(rest))]
@@ -59,6 +60,7 @@ func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []rea
 		default:
 			results[i] = jobs[i].result(e, &answers, own)
 		}
+		results[i].Cost = cost
 	}
 	return results
 }
@@ -90,7 +92,6 @@ func newJob(e *reactor.Execution, now time.Time) (job, error) {
 func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reactor.Result {
 	r := reactor.Result{Epoch: w.Epoch, Snapshot: w.Snapshot, Reads: db.ReadSet(answers), Plan: e.Plan}
 	for i := range answers {
-		r.Cost += answers[i].Cost
 		if r.Err = answers[i].Err; r.Err != nil {
 			return r
 		}
