@@ -85,6 +85,7 @@ func (c *core) mark(now time.Time) bool {
 	case cause.Reason == Resynced:
 		c.resync(now, g)
 	case cause.Reason == Defined:
+		c.forgive(now, g)
 		if xid := cause.Change.XID; g.frame != nil && (!g.snapshot.Visible(xid) || !g.reads.Derived.Visible(xid)) {
 			c.invalidate(now, g, cause)
 		}

@@ -118,6 +118,18 @@ func (c *core) backoff(n int) time.Duration {
 	return wait*3/4 + time.Duration(c.rand.Int64N(int64(wait)/2))
 }
 
+// forgive starts the back-off of a failing group again and lets it run soon:
+// something happened that may have mended what made it fail.
+func (c *core) forgive(now time.Time, g *group) {
+	if g.failures == 0 || g.heap == 0 {
+		return
+	}
+	g.failures = 1
+	if soon := now.Add(time.Duration(c.rand.Int64N(int64(100 * time.Millisecond)))); soon.Before(g.due) {
+		c.schedule(g, soon)
+	}
+}
+
 // status says what can be said of the group's result now.
 func (c *core) status(g *group) (Status, error) {
 	switch {

@@ -116,6 +116,9 @@ func (c *core) checkBehind(now time.Time) {
 	}
 	c.behind = behind
 	for _, g := range c.all {
+		if !behind {
+			c.forgive(now, g)
+		}
 		if g.pub.State() != nil {
 			c.publish(g)
 		}
