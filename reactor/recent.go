@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"time"
 )
@@ -22,6 +23,7 @@ type recent struct {
 	// may have missed something.
 	floor Snapshot
 
+	seed  maphash.Seed
 	order []touchKey // in the order of touching; the head is forgotten first
 	head  int
 	limit int
@@ -34,10 +36,12 @@ type mark struct {
 	at             time.Time
 }
 
-// touch is the newest batch that touched something, with its changes.
+// touch is the newest batch that touched something, with its changes. Most have
+// one: it needs no list.
 type touch struct {
-	mark    *mark
-	changes []*Change // at most maxTouch; at that many they are not all known
+	mark  *mark
+	first *Change
+	more  []*Change // at most maxTouch; at that many they are not all known
 }
 
 // maxTouch bounds the changes that are compared with an arriving result, so that
@@ -62,23 +66,21 @@ type recentTable struct {
 	// columns are those that recent tuples carry. A tuple that lacks one of
 	// them counts as whole (C7).
 	columns Columns
-	values  map[columnValue]touch
+	width   int // how many they are
+	// values are by hash of column and value: two that meet only make a touch
+	// look wider than it is.
+	values map[uint64]touch
 }
 
-type columnValue struct {
-	column uint16
-	value  Value
-}
-
-// touchKey names an entry for forgetting. Column 0 stands for the table.
+// touchKey names an entry for forgetting. Hash 0 stands for the table.
 type touchKey struct {
+	hash  uint64
+	mark  *mark
 	table uint32
-	columnValue
-	mark *mark
 }
 
 func newRecent(limit int, age time.Duration) *recent {
-	return &recent{tables: map[uint32]*recentTable{}, limit: limit, age: age}
+	return &recent{seed: maphash.MakeSeed(), tables: map[uint32]*recentTable{}, limit: limit, age: age}
 }
 
 // reset forgets everything; what is older than floor is unknown from now on.
@@ -102,7 +104,7 @@ func (r *recent) add(c *Change) {
 	}
 	t := r.tables[c.Table]
 	if t == nil {
-		t = &recentTable{columns: NewColumns(), values: map[columnValue]touch{}}
+		t = &recentTable{columns: NewColumns(), values: map[uint64]touch{}}
 		r.tables[c.Table] = t
 	}
 	if t.any.mark != r.mark {
@@ -122,11 +124,12 @@ func (r *recent) addRow(t *recentTable, c *Change, row Tuple) {
 	for _, d := range row {
 		if !t.columns.Has(d.Column) {
 			// A newly watched column: what came before lacks it.
-			t.columns = t.columns.With(d.Column)
-			t.whole = touch{t.any.mark, slices.Clip(t.any.changes)} // both grow from here
+			t.columns, t.width = t.columns.With(d.Column), t.width+1
+			t.whole = t.any
+			t.whole.more = slices.Clip(t.any.more) // both grow from here
 		}
 	}
-	if len(row) < t.columns.count() {
+	if len(row) < t.width {
 		t.whole.add(r.mark, c)
 		return
 	}
@@ -134,22 +137,27 @@ func (r *recent) addRow(t *recentTable, c *Change, row Tuple) {
 		if d.Null {
 			continue // no equality meets NULL
 		}
-		key := columnValue{d.Column, d.Value}
-		entry := t.values[key]
+		h := r.hash(d.Column, d.Value)
+		entry := t.values[h]
 		if entry.mark != r.mark {
-			r.remember(touchKey{c.Table, key, r.mark})
+			r.remember(touchKey{table: c.Table, hash: h, mark: r.mark})
 		}
 		entry.add(r.mark, c)
-		t.values[key] = entry
+		t.values[h] = entry
 	}
 }
 
+func (r *recent) hash(column uint16, v Value) uint64 {
+	return (maphash.String(r.seed, string(v)) ^ uint64(column)*0x9E3779B97F4A7C15) | 1
+}
+
 func (t *touch) add(m *mark, c *Change) {
-	if t.mark != m {
-		t.mark, t.changes = m, nil
-	}
-	if n := len(t.changes); n == 0 || n < maxTouch && t.changes[n-1] != c {
-		t.changes = append(t.changes, c)
+	n := len(t.more)
+	switch {
+	case t.mark != m:
+		t.mark, t.first, t.more = m, c, nil
+	case n == 0 && t.first != c, n > 0 && n < maxTouch && t.more[n-1] != c:
+		t.more = append(t.more, c)
 	}
 }
 
@@ -183,8 +191,8 @@ func (r *recent) forget(now time.Time, n int) {
 func (r *recent) drop(key touchKey) {
 	t := r.tables[key.table]
 	t.floor = key.mark.snapshot
-	if t.values[key.columnValue].mark == key.mark {
-		delete(t.values, key.columnValue)
+	if key.hash != 0 && t.values[key.hash].mark == key.mark {
+		delete(t.values, key.hash)
 	}
 	if t.any.mark == key.mark {
 		t.any = touch{}
@@ -231,7 +239,7 @@ func (r *recent) missedAtom(a *Atom, s Snapshot) (*Change, bool) {
 		return c, true
 	}
 	for _, v := range values {
-		if c, ok := t.values[columnValue{column, v}].missed(s, a); ok {
+		if c, ok := t.values[r.hash(column, v)].missed(s, a); ok {
 			return c, true
 		}
 	}
@@ -244,11 +252,11 @@ func (t touch) missed(s Snapshot, a *Atom) (*Change, bool) {
 	if t.mark == nil || s.Covers(t.mark.snapshot) {
 		return nil, false
 	}
-	if !s.Covers(t.mark.prev) || len(t.changes) == maxTouch {
+	if !s.Covers(t.mark.prev) || len(t.more) == maxTouch || !s.Visible(t.first.XID) && a.Concerns(t.first) {
 		// Older batches may have touched it too, or more changes of this one.
-		return t.changes[0], true
+		return t.first, true
 	}
-	for _, c := range t.changes {
+	for _, c := range t.more {
 		if !s.Visible(c.XID) && a.Concerns(c) {
 			return c, true
 		}
@@ -287,15 +295,4 @@ func (d *definitions) missed(s Snapshot) (*Change, bool) {
 		}
 	}
 	return nil, false
-}
-
-// count returns the number of columns in the set.
-func (s Columns) count() int {
-	n := 0
-	for _, w := range s {
-		for ; w != 0; w &= w - 1 {
-			n++
-		}
-	}
-	return n
 }
