@@ -168,7 +168,7 @@ $("post").addEventListener("submit", async (e) => {
     await weir.call("messages.post", { room, body: text })
     $("messages").scrollTop = $("messages").scrollHeight
   } catch (error) {
-    if (!body.value) body.value = text // nothing is lost
+    if (!body.value.trim()) body.value = text // nothing is lost
     sendable()
     toast(error.message)
   }
