@@ -9,6 +9,7 @@ import (
 	"weir/abi"
 	"weir/host/db"
 	"weir/host/plugin"
+	"weir/reactor"
 	"weir/reactor/changelog"
 )
 
@@ -91,6 +92,27 @@ func (c *checker) watch(ctx context.Context, statements []*db.Statement) error {
 		return nil
 	}
 	return c.capture.Watch(ctx, watches)
+}
+
+// recapture captures the tables of a query whose read set was derived again, if
+// they are not: a view may read another table now, or a table of the same name
+// was made anew.
+func (h *Host) recapture(ctx context.Context, list []db.Watch) error {
+	known := h.capture.Tables()
+	var watches []changelog.Watch
+	for _, w := range list {
+		table, ok := known[w.Table]
+		for _, c := range w.Columns {
+			ok = ok && (table.Columns[c].Watched || table.Columns[c].Kind == reactor.KindNone)
+		}
+		if !ok {
+			watches = merge(watches, w)
+		}
+	}
+	if len(watches) == 0 {
+		return nil
+	}
+	return h.capture.Watch(ctx, watches)
 }
 
 // merge adds a statement's table to the list, one entry a table.

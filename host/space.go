@@ -49,6 +49,7 @@ func (h *Host) newSpace(ctx context.Context, cfg config.Tenant) (*space, error) 
 		StatementTimeout: limits.MutationTimeout,
 		MaxRows:          limits.MaxResultRows,
 		MaxResultBytes:   int(limits.MaxResultBytes),
+		Recapture:        h.recapture,
 		Logger:           h.cfg.Logger.With("tenant", t.Name),
 	})
 	if err != nil {

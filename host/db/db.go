@@ -53,6 +53,10 @@ type Config struct {
 	// MaxAnalyses bounds analysed texts that are kept. Default 4096; above it
 	// one that was not used for long is derived again on next use.
 	MaxAnalyses int
+	// Recapture is called when the read set of a query was derived again after a
+	// change of the schema, before anything is read: the tables may be others
+	// now, and must be captured. Its error is the query's. Nil: nothing is called.
+	Recapture func(context.Context, []Watch) error
 	// Logger gets one line per life event; nil discards.
 	Logger *slog.Logger
 }
@@ -69,6 +73,9 @@ func (c Config) withDefaults() Config {
 	c.MaxAnalyses = cmp.Or(max(c.MaxAnalyses, 0), 4096)
 	if c.EpochExpr == nil {
 		c.EpochExpr = func(int) string { return "null" }
+	}
+	if c.Recapture == nil {
+		c.Recapture = func(context.Context, []Watch) error { return nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -176,6 +176,10 @@ func (s *Statement) analysis(ctx context.Context, v *variant) (*analysis, error)
 	if err == nil {
 		err = s.accept(a)
 	}
+	if again := v.analysis.Load() != nil; err == nil && again && s.kind == Read {
+		// W1: it may read tables now that nobody has captured yet.
+		err = s.db.config.Recapture(ctx, a.watch(nil))
+	}
 	if err != nil {
 		err = s.sentence(err)
 		if errors.Is(err, ErrRefused) {
@@ -306,35 +310,43 @@ func (s *Statement) Derived() reactor.Snapshot {
 // Tables returns the tables that any variant or nested statement reads.
 func (s *Statement) Tables() []Watch {
 	var out []Watch
-	add := func(t *relation, c *tableColumn) {
-		i := slices.IndexFunc(out, func(w Watch) bool { return w.Table == t.oid })
-		if i < 0 {
-			i = len(out)
-			out = append(out, Watch{Table: t.oid, Schema: t.schema, Name: t.name})
-		}
-		if w := &out[i]; c != nil && !slices.Contains(w.Columns, c.attr) {
-			w.Columns, w.ColumnNames = append(w.Columns, c.attr), append(w.ColumnNames, c.name)
-		}
-	}
 	for i := range s.variants {
-		a := s.variants[i].analysis.Load()
-		for _, t := range a.tables {
-			add(t, nil)
-		}
-		for j := range a.atoms {
-			for _, c := range slices.Concat(a.atoms[j].equal, a.atoms[j].where) {
-				add(a.atoms[j].table, c.column)
-			}
-		}
+		out = s.variants[i].analysis.Load().watch(out)
 	}
 	for i := range s.nest {
 		for _, w := range s.nest[i].child.Tables() {
 			t := &relation{oid: w.Table, schema: w.Schema, name: w.Name}
-			add(t, nil)
+			out = addWatch(out, t, nil)
 			for k := range w.Columns {
-				add(t, &tableColumn{attr: w.Columns[k], name: w.ColumnNames[k]})
+				out = addWatch(out, t, &tableColumn{attr: w.Columns[k], name: w.ColumnNames[k]})
 			}
 		}
+	}
+	return out
+}
+
+// watch adds the tables of an analysis, and the columns that it compares.
+func (a *analysis) watch(out []Watch) []Watch {
+	for _, t := range a.tables {
+		out = addWatch(out, t, nil)
+	}
+	for i := range a.atoms {
+		for _, c := range slices.Concat(a.atoms[i].equal, a.atoms[i].where) {
+			out = addWatch(out, a.atoms[i].table, c.column)
+		}
+	}
+	return out
+}
+
+// addWatch adds a table, and a column of it if there is one.
+func addWatch(out []Watch, t *relation, c *tableColumn) []Watch {
+	i := slices.IndexFunc(out, func(w Watch) bool { return w.Table == t.oid })
+	if i < 0 {
+		i = len(out)
+		out = append(out, Watch{Table: t.oid, Schema: t.schema, Name: t.name})
+	}
+	if w := &out[i]; c != nil && !slices.Contains(w.Columns, c.attr) {
+		w.Columns, w.ColumnNames = append(w.Columns, c.attr), append(w.ColumnNames, c.name)
 	}
 	return out
 }
