@@ -66,6 +66,7 @@ type session struct {
 	cluster  *devdb.Cluster
 	database string // the private one that is used
 	instead  string // the address in the place of one that was taken
+	noted    string // the URL that other commands find
 	watcher  *watcher
 	host     *running
 	text     []byte         // of weir.toml, as it was read last
@@ -114,6 +115,9 @@ func (m *Main) newSession(dir string, verbose bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := p.builds(); err != nil { // before a database is made for nothing
+		return nil, err
+	}
 	out := &printer{out: m.Stdout}
 	s := &session{m: m, project: p, out: out, report: newReporter(out), logger: slog.New(slog.DiscardHandler)}
 	if verbose {
@@ -128,7 +132,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer func() {
 		s.watcher.Close()
 		err = errors.Join(err, s.host.stop())
-		_ = os.Remove(s.urlPath()) // it may never have been written
+		s.forgetURL()
 		end()
 		s.owned.Wait()
 		if s.cluster != nil {
@@ -303,8 +307,17 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 // noteURL leaves the address for the other commands, which run in the directory.
 func (s *session) noteURL(url string) {
 	path := s.urlPath()
+	s.noted = url
 	if os.MkdirAll(filepath.Dir(path), 0o755) == nil {
 		_ = os.WriteFile(path, []byte(url+"\n"), 0o644) // a convenience
+	}
+}
+
+// forgetURL takes the note away, unless another weir dev wrote it.
+func (s *session) forgetURL() {
+	text, err := os.ReadFile(s.urlPath())
+	if err == nil && s.noted != "" && strings.TrimSpace(string(text)) == s.noted {
+		_ = os.Remove(s.urlPath())
 	}
 }
 
@@ -382,11 +395,12 @@ func (s *session) apply(ctx, lifetime context.Context, c changed) error {
 		if name == s.database {
 			break
 		}
-		s.out.eventf("%s changed: the private database is made anew, what was written by hand is gone", s.m.shown(c.name))
+		s.out.eventf("%s changed: the private database is made anew", s.m.shown(c.name))
 		// While it is made, and if it cannot be, the old one goes on serving.
 		if _, _, err := s.project.ensureDatabase(ctx, s.cluster); err != nil {
 			return err
 		}
+		s.out.eventf("what was written to the old one by hand is gone with it")
 		restart = true
 	}
 	if c.sources {
@@ -409,8 +423,11 @@ func (s *session) reread() (*project, error) {
 	if err != nil || bytes.Equal(text, s.text) {
 		return nil, err
 	}
-	s.text = text
-	return s.m.openProject(s.project.file)
+	next, err := s.m.openProject(s.project.file)
+	if err == nil {
+		s.text = text
+	}
+	return next, err
 }
 
 // stop ends the host, if one runs.

@@ -51,6 +51,7 @@ func flagError(cmd *cobra.Command, err error) error {
 			return usagef("%s exists only under weir dev: give clients tokens, for a try with weir token", dev)
 		}
 	}
+	text, _, _ = strings.Cut(text, ": strconv.") // the parser's own words
 	return usagef("%s: %s --help lists the flags", text, cmd.CommandPath())
 }
 

@@ -130,11 +130,13 @@ func (s *session) fillHints(ctx context.Context, h *hints, m *abi.Manifest, f *a
 		for _, g := range append(policiesOf(m, f), f) {
 			for _, sql := range statementsOf(m, g) {
 				for column, value := range sample(ctx, conn, sql.text, sql.params) {
-					known[column] = value
-					if name := sql.params[column]; h.params.Has(name) {
+					switch name := sql.params[column]; {
+					case h.params.Has(name):
 						h.params.Set(name, value)
-					} else if claimOf(g, name) == "sub" {
+						known[column] = value
+					case claimOf(g, name) == "sub":
 						h.user = value
+						known[column] = value
 					}
 				}
 			}

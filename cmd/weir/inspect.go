@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,9 @@ func (m *Main) inspectCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := m.path(args[0])
 			code, err := readModule(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = usagef("there is no %s: name a *.wasm file, weir build makes one", m.shown(path))
+			}
 			if err != nil {
 				return err
 			}
@@ -43,11 +47,11 @@ func readModule(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: name a *.wasm file, weir build makes one", err)
+		return nil, err
 	case info.IsDir():
-		return nil, usagef("%s is a directory: name a *.wasm file, weir build makes one", path)
+		return nil, usagef("%s is a directory: name a *.wasm file, weir build makes one", filepath.Base(path))
 	case info.Size() > maxModule:
-		return nil, fmt.Errorf("%s has %s: is it a plugin?", path, size(info.Size()))
+		return nil, fmt.Errorf("%s has %s: is it a plugin?", filepath.Base(path), size(info.Size()))
 	}
 	return os.ReadFile(path)
 }

@@ -34,8 +34,8 @@ func clock(t time.Time) string { return t.Format("15:04:05") }
 func millis(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
-	case ms < 0:
-		return "0 ms"
+	case ms < 0.1:
+		return "<0.1 ms"
 	case ms < 10:
 		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
 	case ms < 1000:

@@ -28,6 +28,12 @@ func (m *Main) openProject(arg string) (*project, error) {
 		return nil, err
 	}
 	if p.config, err = config.Load(p.file); err != nil {
+		var faults config.Errors
+		if errors.As(err, &faults) {
+			for _, fault := range faults {
+				fault.File = m.shown(p.file)
+			}
+		}
 		return nil, err
 	}
 	return p, nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,7 @@ type reporter struct {
 	out   *printer
 	runs  chan reactor.Run
 	quiet bool // no lines for runs
+	down  atomic.Bool
 
 	mu     sync.Mutex // protects the fields below
 	url    string     // where tables have their names
@@ -88,7 +90,10 @@ func (r *reporter) cause(ctx context.Context, c reactor.Cause) string {
 	if c.Change == nil {
 		return text
 	}
-	text = fmt.Sprintf("%s: %s %s (tx %d)", text, c.Change.Op, r.table(ctx, c.Change.Table), c.Change.XID)
+	if c.Change.Table != 0 { // a definition may belong to no table
+		text += ": " + c.Change.Op.String() + " " + r.table(ctx, c.Change.Table)
+	}
+	text += fmt.Sprintf(" (tx %d)", c.Change.XID)
 	if c.More > 0 {
 		text += fmt.Sprintf(" and %d more", c.More)
 	}
@@ -131,7 +136,14 @@ func (r *reporter) event(e host.Event) {
 	case host.GuestLog:
 		r.out.eventf("%s  log: %s", e.Name, text)
 		return
-	case host.DatabaseUp, host.DatabaseDown, host.PluginRemoved:
+	case host.DatabaseUp:
+		// That it is there at the start is what everybody expects.
+		if !r.down.Swap(false) {
+			return
+		}
+	case host.DatabaseDown:
+		r.down.Store(true)
+	case host.PluginRemoved:
 		text = strings.TrimSpace(e.Name + " " + text)
 	default:
 		if e.Name != "" {

@@ -115,12 +115,12 @@ func (w *watching) event(e sseEvent) error {
 	return nil
 }
 
-func (w *watching) lost(err error, wait time.Duration) {
+func (w *watching) lost(err error, _ time.Duration) {
 	why := ""
 	if err != nil {
-		why = cause(err)
+		why, _, _ = strings.Cut(err.Error(), ": ") // the next step is ours
 	}
-	w.say("reconnecting", strings.TrimSpace(why+" in "+millis(wait)))
+	w.say("reconnecting", why)
 }
 
 // say shows a status. On a terminal it stands above the table; elsewhere what is
