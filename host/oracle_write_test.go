@@ -156,7 +156,7 @@ func (s *oracleSchema) ddl() string {
 		return "alter table " + s.pick("plain", "pair", "bare", "secret", "base") + " alter column w type " + s.pick("int", "bigint")
 	case 7: // the names of two columns change places
 		name := s.pick("pair", "bare", "child", "swap")
-		return fmt.Sprintf("alter table %s rename kX to tmp; alter table %[1]s rename w to k; alter table %[1]s rename tmp to w", name)
+		return fmt.Sprintf("alter table %s rename k to tmp; alter table %[1]s rename w to k; alter table %[1]s rename tmp to w", name)
 	case 8:
 		if strings.Contains(strings.Join(s.find("parts").targets, " "), "partsx") {
 			return s.pick("alter table parts detach partition partsx", "alter table parts attach partition partsx default")

@@ -135,11 +135,32 @@ func (c *Capture) watchOne(ctx context.Context, conn *pgx.Conn, w Watch, functio
 		}
 		c.logger.Info("table is captured", "table", m.name)
 	}
+	if renamed {
+		return f.settle(ctx, conn, functionRole)
+	}
 	return nil
 }
 
+// settle notes for which columns function and triggers stand now. Its X row has
+// listeners read that.
+func (f *family) settle(ctx context.Context, conn *pgx.Conn, role string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if role != "" {
+			if _, err := tx.Exec(ctx, "set local role "+quote(role)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `update weir.watch set name = $2::text where rel = $1 and attnum = 0`, f.root, f.signature())
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into weir.log (slot, rel, op) select slot, $1, 'X' from weir.reader`, f.root)
+		return err
+	})
+}
+
 // updateFunction writes the watch list and the function, under the lock. It
-// reports whether a column's name changed: then functions of writers in flight
+// reports whether the columns are others: then functions of writers in flight
 // may have logged the wrong column, and only the triggers' table lock ends that.
 func updateFunction(ctx context.Context, tx pgx.Tx, w Watch) (f family, renamed bool, err error) {
 	if _, err = tx.Exec(ctx, `select pg_advisory_xact_lock($1)`, int64(lockWatch)); err != nil {
@@ -190,29 +211,32 @@ func (f *family) grow(ctx context.Context, tx pgx.Tx, wanted []int16, kinds map[
 	if err != nil {
 		return nil, false, err
 	}
-	for _, num := range append([]int16{0}, wanted...) {
-		if _, ok := listed[num]; !ok && (num == 0 || kinds[num] != reactor.KindNone) {
+	for _, num := range wanted {
+		if _, ok := listed[num]; !ok && kinds[num] != reactor.KindNone {
 			listed[num] = ""
 		}
 	}
-	renamed := false
 	for num, old := range listed {
-		c, _ := f.column(num) // dropped or number 0: no name
-		if old == c.name && (old != "" || num == 0) {
+		c, _ := f.column(num) // dropped: no name
+		if num == 0 || old == c.name && old != "" {
 			continue
 		}
-		renamed = renamed || old != ""
 		_, err := tx.Exec(ctx, `insert into weir.watch values ($1, $2, $3)
 			on conflict (rel, attnum) do update set name = excluded.name`, f.root, num, c.name)
 		if err != nil {
 			return nil, false, err
 		}
 	}
-	if _, err := tx.Exec(ctx, `insert into weir.watch values ($1, 0, '') on conflict do nothing`, f.root); err != nil {
+	// Number 0 says for which columns the function stands. Until settle has
+	// renewed it, what the function logs is not trusted.
+	var stands string
+	err = tx.QueryRow(ctx, `insert into weir.watch values ($1, 0, $2) on conflict (rel, attnum) do update
+		set name = watch.name returning name::text`, f.root, f.signature()).Scan(&stands)
+	if err != nil {
 		return nil, false, err
 	}
 	delete(listed, 0)
-	return slices.Sorted(maps.Keys(listed)), renamed, nil
+	return slices.Sorted(maps.Keys(listed)), stands != f.signature(), nil
 }
 
 // triggerKinds are weir's four triggers.

@@ -2,9 +2,11 @@ package changelog
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"weir/reactor"
 )
@@ -185,6 +187,48 @@ func TestSwappedNamesAreFollowed(t *testing.T) {
 	s.exec(`alter table t rename a to tmp; alter table t rename b to a; alter table t rename tmp to b`)
 	s.watch("t", 1)
 	s.expect(`insert into t (a, b) values (7, 8)`, `I t * [{"1": 8, "2": 7}]`)
+}
+
+// C7: functions go by names. From a swap of names until they are made again,
+// what they log is taken for the whole table; then it is narrow again.
+func TestSwappedNamesWidenUntilRepaired(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int primary key, a int, b int)`)
+	s.watch("t", 2, 3)
+	f := s.listen(Config{Live: time.Millisecond, Catalog: 20 * time.Millisecond})
+	f.SetLive(true)
+	f.awaitResync()
+	// The keeper's repair waits for this lock, so the function is the old one.
+	busy := s.Conn(t)
+	if _, err := busy.Exec(testContext(t), `begin; alter table t rename a to tmp; alter table t rename b to a;
+		alter table t rename tmp to b; insert into t (id, a, b) values (1, 7, 8); commit; begin; lock table t in row exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	if c := f.awaitChange(s.oid("t")); c.Keys != nil {
+		t.Errorf("the old function's tuples are trusted: %+v", c)
+	}
+	s.exec(`update t set a = 9`)
+	if c := f.awaitChange(s.oid("t")); c.Keys != nil || c.Changed != nil {
+		t.Errorf("the old function's tuples are trusted: %+v", c)
+	}
+	if _, err := busy.Exec(testContext(t), `commit`); err != nil {
+		t.Fatal(err)
+	}
+	id := 1
+	eventually(t, func() string {
+		id++
+		s.exec(fmt.Sprintf(`insert into t (id, a, b) values (%d, 7, 8)`, id))
+		c := f.awaitChange(s.oid("t"))
+		if c.Keys == nil {
+			return "the whole table"
+		}
+		a, _ := c.Keys[0].Find(3)
+		b, _ := c.Keys[0].Find(2)
+		if a.Value != reactor.IntValue(7) || b.Value != reactor.IntValue(8) {
+			t.Fatalf("the new function's tuples: %+v", c)
+		}
+		return ""
+	})
 }
 
 // A table that becomes a partition reports its new root, also to its own writers.

@@ -98,6 +98,17 @@ func uncaptured(ctx context.Context, conn *pgx.Conn) (map[uint32]drift, error) {
 	return found, err
 }
 
+// staleTables returns the root tables whose columns changed since their triggers
+// were brought up to date (Table.Stale).
+func staleTables(ctx context.Context, conn *pgx.Conn) ([]uint32, error) {
+	rows, err := conn.Query(ctx, `select c.oid from weir.watch w join pg_class c on c.oid = w.rel, weir.reader r
+		where w.attnum = 0 and not r.paused and w.name::text is distinct from `+signatureSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uint32])
+}
+
 // Uncaptured returns which of the root tables are not fully captured now, and
 // why. Without tables it answers for all that are watched.
 func (c *Capture) Uncaptured(ctx context.Context, tables ...uint32) (map[uint32]string, error) {

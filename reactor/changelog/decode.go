@@ -27,13 +27,17 @@ func (r *row) change(tables map[uint32]Table) reactor.Change {
 	default:
 		c.Op = reactor.Truncate
 	}
+	t, known := tables[r.rel]
+	if t.Stale {
+		return c // C7: names moved under the function
+	}
 	if c.Op == reactor.Update && !r.all {
 		c.Changed = reactor.NewColumns()
 		for _, num := range r.mask {
 			c.Changed = c.Changed.With(uint16(num))
 		}
 	}
-	if t, ok := tables[r.rel]; ok && r.keys != "" {
+	if known && r.keys != "" {
 		c.Keys = tuples(r.keys, t)
 	}
 	return c

@@ -14,6 +14,10 @@ type Table struct {
 	OID     uint32
 	Name    string // schema-qualified, quoted
 	Columns map[uint16]Column
+	// Stale says that columns were added, dropped or renamed since the triggers
+	// were brought up to date: they go by names, so that what they log may belong
+	// to another column. Until they are, each change counts for the whole table.
+	Stale bool
 }
 
 // Column is one column of a table and the kind of its canonical values.
@@ -44,7 +48,8 @@ const kindSQL = `with recursive b as (
 
 const tablesSQL = `select c.oid, format('%I.%I', n.nspname, c.relname), a.attnum, a.attname::text,
 	coalesce((` + kindSQL + `), 3)::oid, coalesce(l.collisdeterministic, true) and a.attgenerated <> 'v',
-	exists (select from weir.watch w where w.rel = c.oid and w.attnum = a.attnum)
+	exists (select from weir.watch w where w.rel = c.oid and w.attnum = a.attnum),
+	exists (select from weir.watch w where w.rel = c.oid and w.attnum = 0 and w.name::text is distinct from ` + signatureSQL + `)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 	join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 	left join pg_collation l on l.oid = a.attcollation
@@ -72,11 +77,11 @@ func loadTables(ctx context.Context, conn *pgx.Conn, extra uint32) (map[uint32]T
 	var oid, typeOID uint32
 	var table, name string
 	var num int16
-	var plain, watched bool
-	_, err = pgx.ForEachRow(rows, []any{&oid, &table, &num, &name, &typeOID, &plain, &watched}, func() error {
+	var plain, watched, stale bool
+	_, err = pgx.ForEachRow(rows, []any{&oid, &table, &num, &name, &typeOID, &plain, &watched, &stale}, func() error {
 		t, ok := tables[oid]
 		if !ok {
-			t = Table{OID: oid, Name: table, Columns: map[uint16]Column{}}
+			t = Table{OID: oid, Name: table, Columns: map[uint16]Column{}, Stale: stale}
 			tables[oid] = t
 		}
 		kind := reactor.KindOf(typeOID)

@@ -2,8 +2,10 @@ package changelog
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -202,6 +204,19 @@ func (f *family) numbers(ctx context.Context, conn *pgx.Conn, table uint32, colu
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[int16])
+}
+
+// signatureSQL is the signature of the root c as it stands in the catalog.
+const signatureSQL = `(select md5(string_agg(s.attnum || ':' || s.attname, chr(10) order by s.attnum))
+	from pg_attribute s where s.attrelid = c.oid and s.attnum > 0 and not s.attisdropped)`
+
+// signature stands for the numbers and names of the root's columns.
+func (f *family) signature() string {
+	var lines []string
+	for _, c := range f.columns {
+		lines = append(lines, fmt.Sprintf("%d:%s", c.num, c.name))
+	}
+	return fmt.Sprintf("%x", md5.Sum([]byte(strings.Join(lines, "\n"))))
 }
 
 // column returns the root's column of a number.

@@ -101,6 +101,22 @@ func (k *keeper) triggers(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+	stale, err := staleTables(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for _, root := range stale {
+		if _, ok := missing[root]; ok {
+			continue // below
+		}
+		// Its results are right meanwhile, only less narrow: nobody is told.
+		short, cancel := context.WithTimeout(ctx, 2*time.Second)
+		err := k.l.cfg.Capture.watch(short, conn, []Watch{{Table: root}})
+		cancel()
+		if err != nil && conn.IsClosed() {
+			return err
+		}
+	}
 	repaired := false
 	for root, d := range missing {
 		// A trigger that somebody disabled stays so; it is told.
