@@ -13,15 +13,18 @@ import (
 )
 
 // deliver takes a batch from the change log to the reactor. What was derived
-// from definitions that changed is forgotten first, so that the runs which the
-// batch causes derive it again (R4).
+// from definitions that changed, or may have, is forgotten first, so that the
+// runs which the batch causes derive it again (R4).
 func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
-	for i := range b.Changes {
-		if b.Changes[i].Op != reactor.DDL {
+	for _, s := range h.spaces {
+		if b.Resync {
+			s.database.ForgetAll() // a change of definitions may be lost too
 			continue
 		}
-		for _, s := range h.spaces {
-			s.database.Forget(b.Changes[i].XID)
+		for i := range b.Changes {
+			if b.Changes[i].Op == reactor.DDL {
+				s.database.Forget(b.Changes[i].XID)
+			}
 		}
 	}
 	return h.reactor.Apply(ctx, b)

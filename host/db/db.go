@@ -206,6 +206,15 @@ func (d *DB) Forget(ddlXID uint64) {
 	d.generation.Add(1)
 }
 
+// ForgetAll makes void all that was derived from the schema: changes of it may
+// have been lost with the change log.
+func (d *DB) ForgetAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.generation.Add(maxDDL + 1)
+	d.ddl = nil
+}
+
 // fresh reports whether an analysis may be used. It is asked at each use and not
 // told by Forget, because an analysis may be under way, or be held by a
 // statement when the cache has dropped it.
