@@ -22,9 +22,11 @@ func TestManifestComesBackAsItWas(t *testing.T) {
 		ABI: 1, Name: "n", Version: "v", Capabilities: []string{abi.CapabilityDynamicSQL},
 		Statements: []abi.Statement{{SQL: "select 1", Key: []string{"id"}, Nest: []abi.Nest{{Name: "n", On: "o", Statement: 3, Column: "c"}}}},
 		Functions: []abi.Function{
-			{Name: "f", Kind: abi.Query, Fields: []abi.Field{{Name: "a", Schema: *s}}, Claims: []abi.Claim{{Name: "b", Claim: "c", Schema: *s}},
+			{
+				Name: "f", Kind: abi.Query, Fields: []abi.Field{{Name: "a", Schema: *s}}, Claims: []abi.Claim{{Name: "b", Claim: "c", Schema: *s}},
 				Scope: []abi.Field{{Name: "s"}}, Statement: ptr(0), Uses: []int{1, 2}, Access: abi.Access{Policies: []string{"p"}},
-				Result: s, Action: true, Call: true, Doc: "d"},
+				Result: s, Action: true, Call: true, Doc: "d",
+			},
 			{Name: "g", Fields: []abi.Field{}, Access: abi.Access{SignedIn: true}},
 			{Name: "h", Fields: []abi.Field{}, Access: abi.Access{Public: true}},
 		},

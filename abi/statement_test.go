@@ -201,7 +201,7 @@ func rename(text string, params []string) (string, bool) {
 		for ; j < len(text) && text[j] >= '0' && text[j] <= '9'; j++ {
 			n = n*10 + int(text[j]-'0')
 		}
-		if n < 1 || n > len(params) || j < len(text) && (isName(text[j])) {
+		if n < 1 || n > len(params) || j < len(text) && isName(text[j]) {
 			return "", false
 		}
 		b.WriteString("$" + params[n-1])

@@ -136,7 +136,7 @@ func (h *Host) pluginStats() pluginStats {
 		for _, p := range s.plugins.All() {
 			d := p.Stats()
 			sum.Plugins++
-			sum.Instances += int(d.Instances)
+			sum.Instances += d.Instances
 			sum.Calls += uint64(d.Calls)
 			sum.Started += uint64(d.Started)
 			sum.Dropped += uint64(d.Dropped)

@@ -26,11 +26,10 @@ type oracleTable struct {
 // oracleSchema is a random schema: every flavour of table once, with random
 // columns, indexes, policies and views.
 type oracleSchema struct {
-	rng     *rand.Rand
-	tables  []oracleTable
-	sql     strings.Builder
-	renamed int
-	made    int // tables and partitions made on the way
+	rng    *rand.Rand
+	tables []oracleTable
+	sql    strings.Builder
+	made   int // tables and partitions made on the way
 }
 
 // oracleKinds are the types of random columns.

@@ -16,6 +16,7 @@ func (a agenda) Less(i, j int) bool {
 	}
 	return a[i].due.Before(a[j].due)
 }
+
 func (a agenda) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
 	a[i].heap, a[j].heap = i+1, j+1

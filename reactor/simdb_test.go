@@ -375,18 +375,26 @@ func makeSimQueries() []simQuery {
 	for l := range int8(3) {
 		inList := func(_ int, r simRow) bool { return r.list == l }
 		out = append(out,
-			simQuery{fmt.Sprintf("list(%d)", l), func(s *simState) string { return s.rows(0, true, inList) },
-				func(*simState, int) []Atom { return []Atom{simAtom(0, full, simEq(colList, l))} }, true},
-			simQuery{fmt.Sprintf("ids(%d)", l), func(s *simState) string { return s.rows(1, false, inList) },
+			simQuery{
+				fmt.Sprintf("list(%d)", l), func(s *simState) string { return s.rows(0, true, inList) },
+				func(*simState, int) []Atom { return []Atom{simAtom(0, full, simEq(colList, l))} }, true,
+			},
+			simQuery{
+				fmt.Sprintf("ids(%d)", l), func(s *simState) string { return s.rows(1, false, inList) },
 				func(*simState, int) []Atom {
 					return []Atom{simAtom(1, NewColumns(colID, colList), simEq(colList, l))}
-				}, true},
-			simQuery{fmt.Sprintf("both(%d)", l), func(s *simState) string { return s.rows(0, true, inList) + "/" + s.rows(1, true, inList) },
+				}, true,
+			},
+			simQuery{
+				fmt.Sprintf("both(%d)", l), func(s *simState) string { return s.rows(0, true, inList) + "/" + s.rows(1, true, inList) },
 				func(*simState, int) []Atom {
 					return []Atom{simAtom(0, nil, simEq(colList, l)), simAtom(1, full, simEq(colList, l))}
-				}, true},
-			simQuery{fmt.Sprintf("view(%d)", l), func(s *simState) string { return s.rows(s.view, true, inList) },
-				func(_ *simState, view int) []Atom { return []Atom{simAtom(view, full, simEq(colList, l))} }, true},
+				}, true,
+			},
+			simQuery{
+				fmt.Sprintf("view(%d)", l), func(s *simState) string { return s.rows(s.view, true, inList) },
+				func(_ *simState, view int) []Atom { return []Atom{simAtom(view, full, simEq(colList, l))} }, true,
+			},
 			// What it reads depends on what it finds: the list of a row.
 			simQuery{fmt.Sprintf("follow(%d)", l), func(s *simState) string {
 				row := s.tables[1][l]

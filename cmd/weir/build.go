@@ -143,7 +143,7 @@ func (b build) run(ctx context.Context) error {
 	}
 	// Not *.wasm, so that nobody loads it before it is whole.
 	temporary := b.output + ".building"
-	defer os.Remove(temporary)
+	defer func() { _ = os.Remove(temporary) }() // it is gone when all went well
 	cmd := exec.CommandContext(ctx, goTool, "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", temporary, ".")
 	cmd.Dir = b.source
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")

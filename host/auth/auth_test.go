@@ -35,7 +35,8 @@ var testKeys = sync.OnceValue(func() (k struct {
 	ec384   *ecdsa.PrivateKey
 	rsa     *rsa.PrivateKey
 	another ed25519.PrivateKey
-}) {
+},
+) {
 	k.secret = make([]byte, 32)
 	var errs [6]error
 	_, errs[0] = rand.Read(k.secret)

@@ -153,7 +153,7 @@ func (p *arrayParser) array(depth int) (arrayNode, bool) {
 	}
 	for {
 		var item arrayNode
-		ok := true
+		var ok bool
 		switch p.peek() {
 		case '{':
 			item, ok = p.array(depth + 1)

@@ -99,7 +99,7 @@ func (p *pool) give(c *conn) {
 	p.mu.Unlock()
 	if !keep {
 		c.net.Close()
-		c.written() // the write ends with the connection
+		_ = c.written() // the write ends with the connection
 	}
 	<-p.slots
 }

@@ -372,7 +372,8 @@ func (s *Statement) bind(ctx context.Context, q *Query) (*job, error) {
 	}
 	j := &job{query: q, analysis: a, args: make([]argument, len(v.params))}
 	for i, p := range v.params {
-		value, name := abi.Null(), abi.ParamNow
+		var value abi.Value
+		name := abi.ParamNow
 		if p >= 0 {
 			value, name = q.Args[p], s.names[p]
 		} else {

@@ -105,7 +105,7 @@ func (f fetcher) into(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }() // it is gone when all went well
 	if err := unpack(bytes.NewReader(tarball), tmp, f.limits); err != nil {
 		return err
 	}

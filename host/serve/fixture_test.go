@@ -247,8 +247,8 @@ func (b *backend) Mutate(_ context.Context, who *auth.Caller, name string, args 
 	return f(who, name, args)
 }
 
-// tenSeconds bounds every wait of a test.
-const tenSeconds = 10 * time.Second
+// patience bounds every wait of a test.
+const patience = 10 * time.Second
 
 // fixture is a server on a loopback listener.
 type fixture struct {
@@ -372,7 +372,7 @@ func (f *fixture) do(method, path, body string, headers ...string) response {
 
 func (f *fixture) open(method, path, body string, headers ...string) *http.Response {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), tenSeconds)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	f.t.Cleanup(cancel)
 	var r io.Reader
 	if body != "" {

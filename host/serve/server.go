@@ -151,7 +151,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	if err == nil {
-		<-served
+		_ = <-served // always http.ErrServerClosed
 	}
 	return closed
 }

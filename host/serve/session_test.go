@@ -56,7 +56,7 @@ func TestSessionIDWorksOnlyWithItsPrincipal(t *testing.T) {
 // eventually waits for what another goroutine does.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	end := time.NewTimer(tenSeconds)
+	end := time.NewTimer(patience)
 	defer end.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -64,7 +64,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-end.C:
-			t.Fatalf("not within %v: %s", tenSeconds, what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

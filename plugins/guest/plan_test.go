@@ -28,35 +28,35 @@ type common struct {
 // everything has a field of every kind that an input can have.
 type everything struct {
 	common
-	Room     int64  `json:"room" doc:"where"`
-	Tiny     int8   `weir:"min=-3"`
-	Level    uint16 `weir:"max=9"`
-	Ratio    float32
-	Exact    float64 `weir:"min=0.5,max=1.5,default=1"`
-	Limit    int     `weir:"min=1,max=200,default=50"`
-	Live     bool    `weir:"default=true"`
-	Name     string  `weir:"minlen=1,maxlen=20"`
-	Sort     string  `weir:"enum=new|old,default=new"`
-	Ref      string  `weir:"format=uuid"`
-	ID       [16]byte
-	Blob     []byte
-	Doc      JSON
-	Day      time.Time `weir:"format=date"`
-	SentAt   time.Time
-	Author   *string
-	Count    *int32
-	Tags     []string `weir:"maxlen=5"`
-	IDs      []int64  `json:"ids"`
-	Home     address
-	Others   []address
-	Maybe    *address
-	Any      abi.Value
-	Role     *string  `claim:"role"`
-	Groups   []string `claim:"groups"`
-	Tenant   int64    `scope:""`
-	Shard    int64    `scope:"shard_no"`
-	Skipped  string   `json:"-"`
-	internal int
+	Room    int64  `json:"room" doc:"where"`
+	Tiny    int8   `weir:"min=-3"`
+	Level   uint16 `weir:"max=9"`
+	Ratio   float32
+	Exact   float64 `weir:"min=0.5,max=1.5,default=1"`
+	Limit   int     `weir:"min=1,max=200,default=50"`
+	Live    bool    `weir:"default=true"`
+	Name    string  `weir:"minlen=1,maxlen=20"`
+	Sort    string  `weir:"enum=new|old,default=new"`
+	Ref     string  `weir:"format=uuid"`
+	ID      [16]byte
+	Blob    []byte
+	Doc     JSON
+	Day     time.Time `weir:"format=date"`
+	SentAt  time.Time
+	Author  *string
+	Count   *int32
+	Tags    []string `weir:"maxlen=5"`
+	IDs     []int64  `json:"ids"`
+	Home    address
+	Others  []address
+	Maybe   *address
+	Any     abi.Value
+	Role    *string  `claim:"role"`
+	Groups  []string `claim:"groups"`
+	Tenant  int64    `scope:""`
+	Shard   int64    `scope:"shard_no"`
+	Skipped string   `json:"-"`
+	_       int      // what is not exported is no field
 }
 
 func TestManifestComesFromTypesAndTags(t *testing.T) {

@@ -154,11 +154,15 @@ func (f *family) check(ctx context.Context, conn *pgx.Conn, role string) ([]Find
 		case gap != "" && !m.mayTrigger && !m.owner:
 			fs = append(fs, Finding{LevelMissing, "right to capture " + m.name, m.grant(role)})
 		case gap != "" && len(m.triggers) > 0:
-			fs = append(fs, Finding{LevelDegraded, m.name + ": " + gap + ", results that read it are stale",
-				"ALTER TABLE " + m.name + " ENABLE ALWAYS TRIGGER …, or weir db setup --admin-url URL"})
+			fs = append(fs, Finding{
+				LevelDegraded, m.name + ": " + gap + ", results that read it are stale",
+				"ALTER TABLE " + m.name + " ENABLE ALWAYS TRIGGER …, or weir db setup --admin-url URL",
+			})
 		case gap == "" && origin:
-			fs = append(fs, Finding{LevelDegraded, m.name + " is captured, but not writes under session_replication_role = replica",
-				"as the table's owner: weir db setup --admin-url URL"})
+			fs = append(fs, Finding{
+				LevelDegraded, m.name + " is captured, but not writes under session_replication_role = replica",
+				"as the table's owner: weir db setup --admin-url URL",
+			})
 		case gap == "":
 			fs = append(fs, Finding{LevelOK, m.name + " is captured", ""})
 		default:

@@ -147,8 +147,10 @@ func TestDriftIsToldAndRepaired(t *testing.T) {
 	s := newSite(t, `create table t (id int) partition by list (id); create table t1 partition of t for values in (1)`)
 	s.watch("t", 1)
 	states := make(chan State, 100)
-	f := s.listen(Config{Idle: 5 * time.Millisecond, Catalog: 10 * time.Millisecond, State: func(st State) { states <- st },
-		Deliver: func(context.Context, reactor.Batch) error { return nil }})
+	f := s.listen(Config{
+		Idle: 5 * time.Millisecond, Catalog: 10 * time.Millisecond, State: func(st State) { states <- st },
+		Deliver: func(context.Context, reactor.Batch) error { return nil },
+	})
 	eventually(t, func() string {
 		if !f.Stats().Healthy {
 			return "not healthy"
@@ -316,9 +318,11 @@ func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	s := newSite(t, "")
 	p := newProxy(t, s.weir)
 	states := make(chan State, 100)
-	f := s.listen(Config{URL: p.url, Idle: 5 * time.Millisecond, Heartbeat: 100 * time.Millisecond, MaxBackoff: 20 * time.Millisecond,
+	f := s.listen(Config{
+		URL: p.url, Idle: 5 * time.Millisecond, Heartbeat: 100 * time.Millisecond, MaxBackoff: 20 * time.Millisecond,
 		State:   func(st State) { states <- st },
-		Deliver: func(context.Context, reactor.Batch) error { return nil }})
+		Deliver: func(context.Context, reactor.Batch) error { return nil },
+	})
 	wait := func(healthy bool) State {
 		t.Helper()
 		timeout := time.After(patience)
