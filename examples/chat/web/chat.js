@@ -67,7 +67,7 @@ function drawRooms(status = list.current.status, error = list.current.error) {
   if (focus) $("rooms").querySelector(`[href="${focus}"]`)?.focus()
   if (!rooms.length && status === "live") $("rooms").append(element("p", { textContent: "You are in no room yet. When somebody lets you in, it appears here." }))
   if (!rooms.length && status === "error") $("rooms").append(element("p", { textContent: error.message }))
-  $("title").textContent = open ? "# " + open.name : room ? "# " + room : "\u00a0"
+  $("title").textContent = open ? "# " + open.name : "\u00a0"
   $("members").replaceChildren(...(open?.members ?? []).map((m) => face(m.user)))
   document.title = open ? open.name + " · weir chat" : "weir chat"
 }
