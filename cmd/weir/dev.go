@@ -355,6 +355,9 @@ func (s *session) listeners() (clients, admin net.Listener, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen: %w", err)
 	}
+	if port == "0" {
+		s.instead = clients.Addr().String()
+	}
 	admin, err = net.Listen("tcp", s.project.config.Admin.Listen)
 	if err != nil {
 		admin, err = net.Listen("tcp", "127.0.0.1:0")
