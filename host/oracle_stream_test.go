@@ -142,3 +142,36 @@ func (w *shown) settle(t *testing.T, conn *pgx.Conn, seed uint64) {
 		}
 	}
 }
+
+// TestTablesAreCapturedAfterTheirQueryChanged: a view turns to a table that
+// nobody has read before, and a table is made anew: both are captured before
+// they are read, so that the next write is not missed (W1, R4).
+func TestTablesAreCapturedAfterTheirQueryChanged(t *testing.T) {
+	t.Parallel()
+	byView := statement{name: "todos.open", sql: `select id, title from open_todos order by id`, key: []string{"id"}}
+	s := hosttest.Start(t, hosttest.Config{
+		Schema:  todos + `create view open_todos as select id, title from todos where not done;`,
+		Modules: map[string][]byte{"todos.wasm": module(byList, byView)},
+	})
+	byListed, byViewed := watch(t, s.URL+"/v1/q/todos.list?list=1"), watch(t, s.URL+"/v1/q/todos.open")
+	until := func(what string, w *stream, n int) {
+		t.Helper()
+		for len(w.result(t).Rows) != n {
+			t.Logf("%s: not yet %d rows", what, n)
+		}
+	}
+	until("list", byListed, 3)
+	until("view", byViewed, 9)
+	const grants = `grant select on %[1]s to weir_guest; grant trigger on %[1]s to weir;`
+	s.SQL(t, `create table fresh (id int primary key, title text);`+fmt.Sprintf(grants, "fresh")+
+		`create or replace view open_todos as select id, title from fresh`)
+	until("view of the fresh table", byViewed, 0)
+	s.SQL(t, `insert into fresh values (1, 'seen')`)
+	until("a row of the fresh table", byViewed, 1)
+
+	s.SQL(t, `drop table todos; create table todos (id int primary key, list int not null, title text not null, done boolean not null default false);`+
+		fmt.Sprintf(grants, "todos"))
+	until("the table made anew", byListed, 0)
+	s.SQL(t, `insert into todos values (1, 1, 'seen')`)
+	until("a row of the table made anew", byListed, 1)
+}

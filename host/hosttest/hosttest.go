@@ -75,6 +75,8 @@ func Start(t testing.TB, cfg Config) *Server {
 		sources = append(sources, file.Dev.Sources...)
 	}
 	file.Plugins = s.Plugins
+	// Under the race detector, beside other tests, a guest compiles for long.
+	file.Limits.CompileTimeout = max(file.Limits.CompileTimeout, time.Minute)
 	for _, source := range sources {
 		s.Install(t, source)
 	}
