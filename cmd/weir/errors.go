@@ -90,8 +90,10 @@ func cause(err error) string {
 		err  error
 		text string
 	}{
-		{syscall.ECONNREFUSED, "connection refused"}, {fs.ErrNotExist, "no such socket"},
-		{context.DeadlineExceeded, "no answer in time"}, {context.Canceled, "interrupted"},
+		{syscall.ECONNREFUSED, "connection refused"},
+		{fs.ErrNotExist, "no such socket"},
+		{context.DeadlineExceeded, "no answer in time"},
+		{context.Canceled, "interrupted"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.text
