@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 
 	"weir/abi"
 	"weir/reactor"
@@ -25,14 +26,32 @@ func read(out Outcome) (reactor.Decision, error) {
 }
 
 // readRows reads the answer of a statement: a row allows. Columns with meaning:
-// allow (so that a row can deny), reason, scope; wake_at is the reactor's.
+// allow (so that a row can deny), reason, scope; wake_at is the reactor's. Rows
+// have no order, so with allow or scope each of them is an answer of its own and
+// all must allow: which row comes first decides nothing.
 func readRows(rows Rows) (reactor.Decision, error) {
 	if rows.Len() == 0 {
 		return reactor.Decision{Answer: reactor.Deny}, nil
 	}
+	n := 1
+	if rows.Column("allow") >= 0 || rows.Column("scope") >= 0 {
+		n = rows.Len()
+	}
+	answers := make([]reactor.Decision, n)
+	for i := range answers {
+		var err error
+		if answers[i], err = readRow(rows, i); err != nil {
+			return reactor.Decision{}, err
+		}
+	}
+	return reactor.MergeDecisions(answers...), nil
+}
+
+// readRow reads one row's answer.
+func readRow(rows Rows, row int) (reactor.Decision, error) {
 	d := reactor.Decision{Answer: reactor.Allow}
 	if c := rows.Column("allow"); c >= 0 {
-		allow, ok := rows.Value(0, c).AsBool()
+		allow, ok := rows.Value(row, c).AsBool()
 		if !ok {
 			return reactor.Decision{}, fmt.Errorf("its column allow is not a boolean")
 		}
@@ -41,13 +60,16 @@ func readRows(rows Rows) (reactor.Decision, error) {
 		}
 	}
 	if c := rows.Column("reason"); c >= 0 {
-		d.Reason, _ = rows.Value(0, c).AsText()
+		d.Reason, _ = rows.Value(row, c).AsText()
+		if len(d.Reason) > abi.MaxError { // as long as a guest's may be
+			d.Reason = strings.ToValidUTF8(d.Reason[:abi.MaxError], "")
+		}
 	}
 	c := rows.Column("scope")
 	if c < 0 {
 		return d, nil
 	}
-	value := rows.Value(0, c)
+	value := rows.Value(row, c)
 	if text, ok := value.AsText(); ok { // jsonb comes as its text
 		parsed, err := abi.ParseJSON([]byte(text), abi.MaxDepth)
 		if err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"weir/abi"
@@ -87,11 +89,16 @@ func (g *Guard) policies(fn *plugin.Function) ([]string, error) {
 		return nil, fmt.Errorf("%s says nothing about access", fn.Name)
 	}
 	names := append([]string(nil), fn.Access.Policies...)
-	for pattern, more := range g.Tenant.Require {
-		if ok, err := path.Match(pattern, fn.Name); err != nil {
+	// In order, so that the same caller is told the same reason each time.
+	for _, pattern := range slices.Sorted(maps.Keys(g.Tenant.Require)) {
+		ok, err := path.Match(pattern, fn.Name)
+		if err != nil {
 			return nil, fmt.Errorf("require %q: %w", pattern, err)
-		} else if ok {
-			names = append(names, more...)
+		}
+		for _, name := range g.Tenant.Require[pattern] {
+			if ok && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
 	return names, nil
