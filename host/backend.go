@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,11 @@ var _ serve.Backend = (*backend)(nil)
 
 // Subscribe implements serve.Backend.
 func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q serve.Query, ready func()) (*serve.Live, error) {
-	req, err := b.request(ctx, who, q)
+	var req reactor.Request
+	err := current(func() (err error) {
+		req, err = b.request(ctx, who, q)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +39,34 @@ func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q serve.Query
 
 // Get implements serve.Backend.
 func (b *backend) Get(ctx context.Context, who *auth.Caller, q serve.Query) (*reactor.State, error) {
-	req, err := b.request(ctx, who, q)
+	var state *reactor.State
+	err := current(func() error {
+		req, err := b.request(ctx, who, q)
+		if err != nil {
+			return err
+		}
+		if state, err = b.host.reactor.Get(ctx, req); err == nil && errors.Is(state.Err, plugin.ErrRetired) {
+			return state.Err
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return b.host.reactor.Get(ctx, req)
+	return state, nil
+}
+
+// current does what a request asks for, and does it again when a plugin was
+// replaced between the look-up and the call: then nothing has run, and the new
+// one is asked.
+func current(ask func() error) error {
+	var err error
+	for range tries {
+		if err = ask(); !errors.Is(err, plugin.ErrRetired) {
+			return err
+		}
+	}
+	return refusal(err)
 }
 
 // request is the one gate before every subscription: function, arguments,
@@ -71,18 +99,13 @@ func (b *backend) request(ctx context.Context, who *auth.Caller, q serve.Query) 
 func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, args serve.Arguments) (serve.Answer, error) {
 	caller := policyCaller(who)
 	var a answer
-	var err error
-	for range tries {
-		s, fn, values, refused := b.resolve(who.Principal.Tenant, name, args, abi.Mutation)
-		if refused != nil {
-			return serve.Answer{}, refused
+	err := current(func() error {
+		s, fn, values, err := b.resolve(who.Principal.Tenant, name, args, abi.Mutation)
+		if err == nil {
+			a, err = b.host.mutate(ctx, s, fn, values, caller)
 		}
-		// A plugin that was replaced between the look-up and the call has run
-		// nothing: the new one is asked.
-		if a, err = b.host.mutate(ctx, s, fn, values, caller); !errors.Is(err, plugin.ErrRetired) {
-			break
-		}
-	}
+		return err
+	})
 	if err != nil {
 		return serve.Answer{}, refusal(missing(err, caller))
 	}
@@ -189,7 +212,7 @@ func denied(d reactor.Decision) error {
 	if message == "" {
 		message = "access denied by policy " + d.Policy
 	}
-	return &serve.Refusal{Kind: abi.Denied, Message: message, Reason: d.Policy}
+	return &serve.Refusal{Kind: abi.Denied, Message: message, Reason: cmp.Or(d.Reason, d.Policy)}
 }
 
 // missing turns a claim that an anonymous caller cannot have into a request to
@@ -205,10 +228,13 @@ func missing(err error, who policy.Caller) error {
 	return err
 }
 
-// refusal gives the errors of policies their public form.
+// refusal gives errors that carry no code their public form.
 func refusal(err error) error {
-	if errors.Is(err, policy.ErrSignIn) {
+	switch {
+	case errors.Is(err, policy.ErrSignIn):
 		return &serve.Refusal{Kind: abi.Unauthenticated, Message: policy.ErrSignIn.Error()}
+	case errors.Is(err, plugin.ErrRetired):
+		return fmt.Errorf("%w: %w", &serve.Refusal{Kind: abi.Unavailable, Message: "the plugin is being replaced: try again"}, err)
 	}
 	return err
 }

@@ -28,6 +28,16 @@ func newCall(s *space, fn *plugin.Function, in abi.Input) *call {
 	return &call{space: s, fn: fn, input: in, key: parts.Key()}
 }
 
+// current returns the call on the plugin that serves now, if that is the same
+// code: a group outlives a plugin that was taken out and put back.
+func (c *call) current() *call {
+	fn, err := c.space.plugins.Lookup(c.fn.Name)
+	if err != nil || fn.Plugin.Digest != c.fn.Plugin.Digest {
+		return c
+	}
+	return &call{space: c.space, fn: fn, input: c.input, key: c.key}
+}
+
 func (c *call) prepared() *prepared { return c.fn.Plugin.Prepared.(*prepared) }
 
 // waves reports whether the function is one statement.

@@ -21,8 +21,8 @@ type executor struct {
 
 var _ reactor.Executor = (*executor)(nil)
 
-// tries bounds how often a run whose tables were rewritten under it begins
-// again (R9).
+// tries bounds how often work begins again for reasons that are not its own: a
+// serialization failure, tables rewritten under it (R9), a plugin replaced.
 const tries = 3
 
 // job is one execution of a wave: which queries of the wave are its own, and
@@ -138,17 +138,10 @@ func viewKey(c *call, v *wasm.View) []string {
 // guest runs a function that may look at its rows.
 func (x *executor) guest(ctx context.Context, c *call, e *reactor.Execution) reactor.Result {
 	began := time.Now()
-	var r reactor.Result
-	for range tries {
-		out, read, err := x.host.read(ctx, c, began)
-		r = reactor.Result{Err: err}
-		if errors.Is(err, db.ErrUnstable) {
-			continue
-		}
-		if err == nil {
-			r = guestResult(c, e, out, read)
-		}
-		break
+	out, read, err := x.host.read(ctx, c, began)
+	r := reactor.Result{Err: refusal(err)}
+	if err == nil {
+		r = guestResult(c, e, out, read)
 	}
 	r.Cost = time.Since(began)
 	return r

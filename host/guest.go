@@ -35,6 +35,9 @@ type statements struct {
 	tx       transaction
 	answers  []db.Answer
 	conflict error // a serialization failure, which the guest cannot mend
+	// lost is the error of a read of which no read set is known: what the guest
+	// makes of it cannot be kept live (W1).
+	lost error
 }
 
 var _ wasm.Backend = (*statements)(nil)
@@ -46,7 +49,7 @@ func (s *statements) Query(ctx context.Context, qs []*wasm.Query) error {
 	for _, q := range qs {
 		statement, err := s.statement(ctx, q)
 		if err != nil {
-			q.Err = err
+			s.fail(q, err)
 			continue
 		}
 		queries = append(queries, db.Query{Statement: statement, Args: q.Args, Now: s.now})
@@ -83,11 +86,21 @@ func (s *statements) take(q *wasm.Query, a db.Answer) {
 		s.conflict = a.Err
 	}
 	if a.Err != nil {
-		q.Err = a.Err
+		s.fail(q, a.Err)
 		return
 	}
 	q.Rows, q.Affected = a.Rows, a.Affected
 	s.answers = append(s.answers, a)
+}
+
+// fail gives a query its error. Only what the arguments and the grants decide is
+// the same whatever the tables hold.
+func (s *statements) fail(q *wasm.Query, err error) {
+	q.Err = err
+	var errno abi.Errno
+	if s.kind == db.Read && !errors.Is(err, db.ErrType) && !errors.As(err, &errno) {
+		s.lost = err
+	}
 }
 
 // statement finds the prepared statement of a query.

@@ -34,7 +34,8 @@ type answer struct {
 }
 
 // mutate runs a mutation: up to three tries on a serialization failure, then
-// conflict. It commits only if the function succeeds.
+// conflict, and on what has spoilt the transaction before it did anything (R9,
+// C4). It commits only if the function succeeds.
 func (h *Host) mutate(ctx context.Context, s *space, fn *plugin.Function, args abi.Value, who policy.Caller) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.tenant.Limits.WithDefaults().MutationTimeout)
 	defer cancel()
@@ -42,7 +43,7 @@ func (h *Host) mutate(ctx context.Context, s *space, fn *plugin.Function, args a
 	var err error
 	for range tries {
 		a, err = h.mutateOnce(ctx, s, fn, args, who)
-		if !errors.Is(err, db.ErrConflict) {
+		if !errors.Is(err, db.ErrConflict) && !errors.Is(err, db.ErrUnstable) {
 			break
 		}
 	}
@@ -58,6 +59,9 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 	m := &mutation{host: h, space: s, tx: tx, now: time.Now()}
 	decision, err := s.guard.Decide(ctx, m, fn, args, who)
 	if err != nil {
+		return answer{}, err
+	}
+	if err := tx.Stable(ctx); err != nil { // R9: what the policies read
 		return answer{}, err
 	}
 	if decision.Answer != reactor.Allow {

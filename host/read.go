@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"weir/abi"
@@ -19,10 +20,24 @@ type reading struct {
 	answers  []db.Answer
 }
 
-// read runs a guest function in a read transaction of its own. The transaction
-// begins with the first statement that must run; a function without any still
-// learns at which point it ran.
-func (h *Host) read(ctx context.Context, c *call, now time.Time) (*wasm.Output, *reading, error) {
+// read runs a guest function in a read transaction of its own, again if tables
+// were rewritten under it (R9) or its plugin was loaded anew meanwhile.
+func (h *Host) read(ctx context.Context, c *call, now time.Time) (out *wasm.Output, r *reading, err error) {
+	for range tries {
+		out, r, err = h.readOnce(ctx, c, now)
+		switch {
+		case errors.Is(err, plugin.ErrRetired):
+			c = c.current()
+		case !errors.Is(err, db.ErrUnstable):
+			return out, r, err
+		}
+	}
+	return nil, nil, err
+}
+
+// readOnce is one try. The transaction begins with the first statement that must
+// run; a function without any still learns at which point it ran.
+func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Output, *reading, error) {
 	var tx *db.ReadTx
 	defer func() {
 		if tx != nil {
@@ -41,6 +56,9 @@ func (h *Host) read(ctx context.Context, c *call, now time.Time) (*wasm.Output, 
 	}
 	if err := s.finish(ctx, out); err != nil {
 		return nil, nil, err
+	}
+	if s.lost != nil && out.Kind != wasm.OutputError {
+		return nil, nil, s.lost
 	}
 	if tx == nil {
 		if _, err := open(ctx); err != nil {

@@ -54,6 +54,46 @@ func (t *WriteTx) Snapshot() reactor.Snapshot { return t.s.snapshot }
 // Epoch returns the history that the snapshot and the transaction belong to.
 func (t *WriteTx) Epoch() reactor.Epoch { return t.s.epoch }
 
+// Stable checks that no table which was read so far had been rewritten between
+// the transaction's snapshot and the read (R9): then rows were missing that
+// neither the old nor the new state of the table misses, and with ErrUnstable
+// nothing that was read may be used. Afterwards the locks of the reads keep the
+// tables as they are.
+func (t *WriteTx) Stable(ctx context.Context) error {
+	s := t.s
+	switch {
+	case s.c == nil:
+		return fault("check the tables", errOver)
+	case s.failed != nil:
+		return s.failed
+	case len(s.leaves) == 0:
+		return nil
+	}
+	rewrote, err := s.rewrote(ctx)
+	switch {
+	case err != nil:
+		s.failed = fault("check the tables", err)
+	case rewrote:
+		s.failed = unstable("read the tables")
+	}
+	return s.failed
+}
+
+func (s *session) rewrote(ctx context.Context) (bool, error) {
+	defer s.c.watched(ctx)()
+	s.c.check(s.leaves)
+	s.c.sync()
+	if err := s.c.flush(); err != nil {
+		s.c.broken = true
+		return false, err
+	}
+	rows, err := s.c.texts()
+	if end := s.c.drain(); err == nil {
+		err = end
+	}
+	return len(rows) > 0, err
+}
+
 // Commit commits and returns the transaction's number, 0 if it wrote nothing.
 // If the connection is lost meanwhile, the server is asked what became of it
 // (F11): a transaction that did not commit is ErrUnavailable, one of which the
