@@ -35,15 +35,11 @@ var (
 	savepoint  = &command{id: 5, text: "savepoint weir"}
 	rollbackTo = &command{id: 6, text: "rollback to weir"}
 	assigned   = &command{id: 7, text: "select pg_current_xact_id_if_assigned()::text"}
-	// R9: TRUNCATE and rewriting ALTER show through a snapshot. pg_class is read
-	// at the snapshot, pg_relation_filenode as it is now.
-	rewritten = &command{id: 8, oids: []uint32{oidOIDArray}, text: `select 1 from pg_class
-		where oid = any($1::oid[]) and relfilenode is distinct from pg_relation_filenode(oid)`}
 )
 
 // snapshotID is the id of the command that reads snapshot and epoch; its text
-// depends on Config.EpochExpr.
-const snapshotID, firstID = 9, 16
+// depends on Config.EpochExpr. The checks of R9 begin at firstCheckID.
+const snapshotID, firstCheckID, firstID = 9, 10, 16
 
 // conn is one connection, owned by whoever took it from the pool. It speaks the
 // extended protocol only.
@@ -231,7 +227,7 @@ func (c *conn) ready() error {
 		}
 		switch m := msg.(type) {
 		case *pgproto3.ErrorResponse:
-			c.refuse(m)
+			_ = c.refuse(m) // an error of what nobody waits for any more
 		case *pgproto3.ReadyForQuery:
 			c.received++
 			if c.received < c.sent {

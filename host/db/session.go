@@ -206,7 +206,7 @@ func (s *session) send(r round) {
 	}
 	if r.tail {
 		if len(s.leaves) > 0 {
-			s.c.run(rewritten, []argument{oidArgument(s.leaves)}, 1)
+			s.c.check(s.leaves)
 		}
 		s.c.run(rollback, nil, 0)
 	}
