@@ -12,8 +12,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
-
-	"weir/host/hosttest"
 )
 
 // chromium returns the browser's program. Without it these tests are not run,
@@ -155,8 +153,8 @@ const isLive = `document.querySelector("#status").dataset.status === "live"`
 
 func TestMessagePostedInOneWindowAppearsInTheOther(t *testing.T) {
 	t.Parallel()
+	h := start(t)
 	chrome := browser(t)
-	h := hosttest.Start(t, hosttest.Config{Dir: "."})
 	ann := open(t, chrome, h.URL+"/?as=ann#1")
 	bob := open(t, chrome, h.URL+"/?as=bob#1")
 	for _, w := range []window{ann, bob} {
@@ -183,8 +181,8 @@ func TestMessagePostedInOneWindowAppearsInTheOther(t *testing.T) {
 
 func TestPageSaysWhatIsDeniedAndWhatFailed(t *testing.T) {
 	t.Parallel()
+	h := start(t)
 	chrome := browser(t)
-	h := hosttest.Start(t, hosttest.Config{Dir: "."})
 	ann := open(t, chrome, h.URL+"/?as=ann#3")
 	ann.says("#messages .empty", "This room is not yours")
 	ann.until(isLive)
@@ -213,8 +211,8 @@ func TestPageSaysWhatIsDeniedAndWhatFailed(t *testing.T) {
 // D4: a page without weir.js hears every full result as a message.
 func TestPlainEventSourceHearsChanges(t *testing.T) {
 	t.Parallel()
+	h := start(t)
 	chrome := browser(t)
-	h := hosttest.Start(t, hosttest.Config{Dir: "."})
 	w := open(t, chrome, h.URL+"/weir.d.ts")
 	w.run(`
 		window.seen = []

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +26,36 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of these tests.
-const patience = time.Minute
+const patience = 2 * time.Minute
+
+// starting lets one host compile the plugin, and the others find it compiled.
+var starting sync.Mutex
+
+// start starts the whole example: its weir.toml, schema, seed, plugin and page.
+// Its time limits are those of a machine that does much else, under the race
+// detector.
+func start(t *testing.T) *hosttest.Server {
+	t.Helper()
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	limits := `
+[limits]
+compile_timeout = "2m"
+guest_timeout   = "10s"
+policy_timeout  = "10s"
+query_timeout   = "30s"
+`
+	starting.Lock()
+	defer starting.Unlock()
+	return hosttest.Start(t, hosttest.Config{
+		TOML: read("weir.toml") + limits, Schema: read("schema.sql"), Seed: read("seed.sql"), Plugins: []string{"plugin"},
+	})
+}
 
 // result is a full result of messages.list.
 type result struct {
@@ -122,7 +153,7 @@ func request(t *testing.T, method, url, body string) (int, string) {
 // W1: a row written by SQL, past weir, is in the next frame.
 func TestRowWrittenBySQLIsInTheNextFrame(t *testing.T) {
 	t.Parallel()
-	h := hosttest.Start(t, hosttest.Config{Dir: "."})
+	h := start(t)
 	stream := frames(t, h.URL+"/v1/q/messages.list?room=1&as=ann")
 	if first := next(t, stream); len(first.Rows) != 3 {
 		t.Fatalf("the seed shows %+v", first)
@@ -147,7 +178,7 @@ line two')`)
 // who reads.
 func TestPostedMessageReachesAnotherMember(t *testing.T) {
 	t.Parallel()
-	h := hosttest.Start(t, hosttest.Config{Dir: "."})
+	h := start(t)
 	bob := frames(t, h.URL+"/v1/q/messages.list?room=1&as=bob")
 	next(t, bob)
 	if status, body := request(t, "POST", h.URL+"/v1/call/messages.post?as=ann", `{"room":1,"body":" hello "}`); status != 200 {
@@ -161,7 +192,7 @@ func TestPostedMessageReachesAnotherMember(t *testing.T) {
 // Bad input and callers without access get a status, a code and a sentence.
 func TestWhatIsRefusedSaysWhy(t *testing.T) {
 	t.Parallel()
-	h := hosttest.Start(t, hosttest.Config{Dir: "."})
+	h := start(t)
 	f := func(method, path, body string, want problem) {
 		t.Helper()
 		status, text := request(t, method, h.URL+path, body)
