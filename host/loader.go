@@ -20,14 +20,28 @@ import (
 // what is refused is tried again when the file changes.
 type loader struct {
 	host  *Host
-	again chan struct{} // capacity 1: the database is back
+	again chan struct{} // capacity 1: the database is back, or changed
 	done  atomic.Bool
+
+	failed map[string]failure // by path; owned by run
+}
+
+// failure is a file that was refused. Unchanged, it is tried again at growing
+// intervals, because what it lacks may come by itself, such as a table; at once
+// when definitions change. Compiling takes too long to do it at every look.
+type failure struct {
+	size     int64
+	modified time.Time
+	next     time.Time
+	wait     time.Duration
 }
 
 // settle is how long a directory must be quiet before its files are loaded.
 const settle = 60 * time.Millisecond
 
-func newLoader(h *Host) *loader { return &loader{host: h, again: make(chan struct{}, 1)} }
+func newLoader(h *Host) *loader {
+	return &loader{host: h, again: make(chan struct{}, 1), failed: map[string]failure{}}
+}
 
 // tried reports whether every plugin was tried once with the database there.
 func (l *loader) tried() bool { return l.done.Load() }
@@ -67,6 +81,7 @@ func (l *loader) run(ctx context.Context) error {
 			l.host.cfg.Logger.Warn("plugin directories cannot be followed closely", "err", err)
 			continue
 		case <-l.again:
+			clear(l.failed)
 		case <-timer.C:
 		}
 		if l.loadAll(ctx) {
@@ -130,19 +145,43 @@ func (l *loader) loadSpace(ctx context.Context, s *space) bool {
 	settled := true
 	before := s.plugins.Errors()
 	for _, path := range paths {
-		err := s.plugins.Load(ctx, path)
-		switch {
+		info, err := os.Lstat(path)
+		if err != nil || l.known(path, info) {
+			continue
+		}
+		switch err := s.plugins.Load(ctx, path); {
 		case err == nil || ctx.Err() != nil:
+			delete(l.failed, path)
 		case transient(err):
 			settled = false
 			l.host.cfg.Logger.Debug("a plugin waits for the database", "plugin", path, "err", err)
-		case before[path] == nil || before[path].Error() != err.Error():
+		default:
+			l.refused(path, info)
+			if before[path] != nil && before[path].Error() == err.Error() {
+				continue
+			}
 			l.host.cfg.Logger.Error("plugin failed", "tenant", s.tenant.Name, "plugin", path, "err", err)
 			l.host.cfg.Event(Event{Kind: PluginFailed, Name: filepath.Base(path), Err: err})
 		}
 	}
 	l.removeGone(ctx, s, paths)
 	return settled
+}
+
+// known reports whether a file was refused as it is, not long ago.
+func (l *loader) known(path string, info os.FileInfo) bool {
+	f, ok := l.failed[path]
+	return ok && f.size == info.Size() && f.modified.Equal(info.ModTime()) && time.Now().Before(f.next)
+}
+
+// refused notes that a file was refused as it is.
+func (l *loader) refused(path string, info os.FileInfo) {
+	const first, most = 5 * time.Second, 5 * time.Minute
+	wait := first
+	if f, ok := l.failed[path]; ok && f.size == info.Size() && f.modified.Equal(info.ModTime()) {
+		wait = min(2*f.wait, most)
+	}
+	l.failed[path] = failure{info.Size(), info.ModTime(), time.Now().Add(wait), wait}
 }
 
 func (l *loader) removeGone(ctx context.Context, s *space, paths []string) {

@@ -126,6 +126,7 @@ func (o *oracle) must(conn *pgx.Conn, sql string) {
 func (o *oracle) start(server devdbtest.DB) {
 	t := o.t
 	h := &Host{spaces: map[string]*space{}, cfg: Config{Observe: o.observe, Logger: slog.New(slog.DiscardHandler)}}
+	h.loader = newLoader(h)
 	database, err := db.Open(t.Context(), db.Config{
 		URL: server.As("weir_guest", ""), Connections: 4, EpochExpr: changelog.EpochExpr, SearchPath: searchPath("public"),
 		Recapture: h.recapture,

@@ -16,6 +16,13 @@ import (
 // from definitions that changed, or may have, is forgotten first, so that the
 // runs which the batch causes derive it again (R4).
 func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
+	defined := b.Resync
+	for i := range b.Changes {
+		defined = defined || b.Changes[i].Op == reactor.DDL
+	}
+	if defined {
+		h.loader.retry() // a plugin that was refused may lack nothing any more
+	}
 	for _, s := range h.spaces {
 		if b.Resync {
 			s.database.ForgetAll() // a change of definitions may be lost too
