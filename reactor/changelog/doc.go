@@ -48,11 +48,11 @@
 //
 // Of the server's time for a small update, 41 to 44 % is the trigger while weir
 // listens, 16 to 17 % while it is stopped, and 6 % for an empty trigger with the
-// same transition tables (one client, no wait for the disk). No part stands out:
-// it is the start of each executor run, three of them, and fewer runs is what
-// would help. Tried without gain: an insert straight into the partition (within
-// 1 % either way); the mark in a sequence, read without a query (stopped 15 %,
-// but listening 2 % more).
+// same transition tables (one client, no wait for the disk, a busy machine; one
+// or two runs each). A profile shows no part that stands out: most is starting
+// and running three executor runs, so fewer runs may help; not tried. Tried once
+// each, and no gain beyond the spread: an insert straight into the partition, and
+// the mark in a sequence that is read without a query.
 //
 // # What it does not do
 //
