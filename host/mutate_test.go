@@ -1,0 +1,347 @@
+package host_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"weir/abi"
+	"weir/host/hosttest"
+	"weir/host/wasm/wasmtest"
+)
+
+const counters = `create table counters (id int primary key, n int not null, note text not null default '');
+	insert into counters values (1, 0), (2, 0);
+	create table bans (user_id text primary key);`
+
+// writer assembles a plugin of mutations that are one statement each.
+func writer(statements ...statement) []byte {
+	var m abi.Manifest
+	for i, s := range statements {
+		index := i
+		m.Statements = append(m.Statements, abi.Statement{SQL: s.sql})
+		f := abi.Function{Name: s.name, Kind: abi.Mutation, Statement: &index, Access: abi.Access{Public: true}}
+		for _, field := range s.fields {
+			f.Fields = append(f.Fields, abi.Field{Name: field, Schema: abi.Schema{Type: "integer"}})
+		}
+		m.Functions = append(m.Functions, f)
+	}
+	return guest("counters", m, nil, wasmtest.Unreachable())
+}
+
+var add = statement{name: "counters.add", sql: `update counters set n = n + 1 where id = $id returning n`, fields: []string{"id"}}
+
+// number reads one number as the owner.
+func number(t *testing.T, conn *pgx.Conn, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+// TestMutationOfOneStatement: its rows or their number, and a tx only if
+// something was written (F11).
+func TestMutationOfOneStatement(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: "plugins = \"plugins\"\n[limits]\nresult_bytes = \"64 KiB\"\n", Schema: counters,
+		Modules: map[string][]byte{"counters.wasm": writer(add,
+			statement{name: "counters.clear", sql: `update counters set n = 0`},
+			statement{name: "counters.none", sql: `update counters set n = 7 where id = -1`},
+			statement{name: "counters.read", sql: `select n from counters where id = $id`, fields: []string{"id"}},
+			statement{name: "counters.big", sql: `update counters set note = repeat('x', 100000) where id = 1 returning note`},
+			statement{name: "counters.bad", sql: `insert into counters (id, n) values ($id, 0)`, fields: []string{"id"}},
+		)},
+	})
+	call := func(name, body string) (int, map[string]any) { return post(t, s.URL+"/v1/call/"+name, body) }
+	if status, a := call("counters.add", `{"id":1}`); status != 200 || a["tx"] == nil ||
+		a["result"].([]any)[0].(map[string]any)["n"] != float64(1) {
+		t.Errorf("add: %d %v", status, a)
+	}
+	if status, a := call("counters.clear", `{}`); status != 200 || a["result"] != float64(2) || a["tx"] == nil {
+		t.Errorf("clear: %d %v", status, a)
+	}
+	if status, a := call("counters.none", `{}`); status != 200 || a["result"] != float64(0) || a["tx"] != nil {
+		t.Errorf("nothing written: %d %v", status, a)
+	}
+	if status, a := call("counters.read", `{"id":1}`); status != 200 || a["tx"] != nil {
+		t.Errorf("nothing but a read: %d %v", status, a)
+	}
+	conn := s.DB.Conn(t)
+	if status, a := call("counters.big", `{}`); a["code"] != string(abi.ResultTooLarge) ||
+		number(t, conn, `select length(note) from counters where id = 1`) != 0 {
+		t.Errorf("a result that is too large: %d %v; it must write nothing", status, a)
+	}
+	// PostgreSQL's text has values of rows: it stays in the log.
+	if status, a := call("counters.bad", `{"id":1}`); status != 500 || a["code"] != string(abi.SQLError) ||
+		strings.Contains(a["message"].(string), "counters") {
+		t.Errorf("a refused statement: %d %v", status, a)
+	}
+	if status, a := call("counters.add", `{"id":"1"}`); status != 400 {
+		t.Errorf("a wrong argument: %d %v", status, a)
+	}
+	if status, a := get(t, s.URL+"/v1/q/counters.add?id=1"); status != 404 || !strings.Contains(a["message"].(string), "POST /v1/call/counters.add") {
+		t.Errorf("a mutation asked for as a query: %d %v", status, a)
+	}
+}
+
+// TestMutationRollsBackWithItsFunction: an error, a trap and a result that is
+// not one undo what was written, also when the guest has closed its eyes to a
+// statement that failed.
+func TestMutationRollsBackWithItsFunction(t *testing.T) {
+	t.Parallel()
+	refusal := abi.AppendError(nil, &abi.Error{Code: "enough", Message: "that is enough", Public: true})
+	hidden := abi.AppendError(nil, &abi.Error{Code: "secret", Message: "password is x"})
+	exec := func(statement int32) []byte {
+		return wasmtest.Join(wasmtest.I32(statement), wasmtest.I32(wasmtest.InputAt), wasmtest.Get(1), wasmtest.Invoke(fnExec), wasmtest.Drop())
+	}
+	m := abi.Manifest{Statements: []abi.Statement{
+		{SQL: `update counters set n = n + 1`}, {SQL: `insert into counters (id, n) values (1, 1)`},
+	}}
+	var bodies [][]byte
+	f := func(name string, body ...[]byte) {
+		m.Functions = append(m.Functions, abi.Function{Name: name, Kind: abi.Mutation, Access: abi.Access{Public: true}, Uses: []int{0, 1}})
+		bodies = append(bodies, wasmtest.Join(body...))
+	}
+	f("ok", exec(0), wasmtest.Pack(abi.TagNone, 0, 0))
+	f("refuses", exec(0), wasmtest.Pack(abi.TagError, wasmtest.DataAt, uint32(len(refusal))))
+	f("hides", exec(0), wasmtest.Pack(abi.TagError, wasmtest.DataAt+uint32(len(refusal)), uint32(len(hidden))))
+	f("traps", exec(0), wasmtest.Unreachable())
+	f("garbage", exec(0), wasmtest.Pack(abi.TagValue, wasmtest.DataAt, 3))
+	f("loops", exec(0), wasmtest.Forever(nil), wasmtest.Unreachable())
+	f("ignores", exec(0), exec(1), wasmtest.Pack(abi.TagNone, 0, 0))
+	s := hosttest.Start(t, hosttest.Config{
+		Schema:  counters,
+		Modules: map[string][]byte{"g.wasm": guest("g", m, append(append([]byte(nil), refusal...), hidden...), bodies...)},
+	})
+	conn := s.DB.Conn(t)
+	g := func(name string, status int, code string) {
+		t.Helper()
+		got, a := post(t, s.URL+"/v1/call/"+name, `{}`)
+		if got != status || a["code"] != code || strings.Contains(a["message"].(string), "password") {
+			t.Errorf("%s: %d %v, want %d %s", name, got, a, status, code)
+		}
+		if n := number(t, conn, `select max(n) from counters`); n != 1 {
+			t.Errorf("%s wrote: n is %d", name, n)
+		}
+	}
+	if status, a := post(t, s.URL+"/v1/call/ok", `{}`); status != 200 || a["tx"] == nil || a["result"] != nil {
+		t.Fatalf("ok: %d %v", status, a)
+	}
+	g("refuses", 422, "enough")
+	g("hides", 500, string(abi.Internal))
+	g("traps", 500, string(abi.GuestTrap))
+	g("garbage", 500, string(abi.GuestContract))
+	g("loops", 504, string(abi.Deadline))
+	g("ignores", 500, string(abi.SQLError))
+}
+
+// blocked waits until SQL of a plugin waits for a lock in a transaction that
+// began after a time, and returns when it began.
+func blocked(t *testing.T, conn *pgx.Conn, after time.Time) time.Time {
+	t.Helper()
+	for range 500 {
+		var began time.Time
+		err := conn.QueryRow(t.Context(), `select xact_start from pg_stat_activity where usename = 'weir_guest'
+			and datname = current_database() and wait_event_type = 'Lock' and xact_start > $1`, after).Scan(&began)
+		if err == nil {
+			return began
+		}
+		if _, err := conn.Exec(t.Context(), `select pg_sleep(0.02)`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("no statement of the plugin waits")
+	return time.Time{}
+}
+
+// later runs a call beside the test.
+func later(t *testing.T, url, body string) func() (int, map[string]any) {
+	t.Helper()
+	type outcome struct {
+		resp *http.Response
+		err  error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		resp, err := http.Post(url, "application/json", strings.NewReader(body))
+		done <- outcome{resp, err}
+	}()
+	return func() (int, map[string]any) {
+		t.Helper()
+		o := <-done
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		return decode(t, o.resp)
+	}
+}
+
+// TestConflictIsTriedAgain: a mutation that loses against another write runs
+// again on the new state.
+func TestConflictIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{Schema: counters, Modules: map[string][]byte{"counters.wasm": writer(add)}})
+	conn, other := s.DB.Conn(t), s.DB.Conn(t)
+	tx, err := other.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `update counters set n = 10 where id = 1`); err != nil {
+		t.Fatal(err)
+	}
+	wait := later(t, s.URL+"/v1/call/counters.add", `{"id":1}`)
+	blocked(t, conn, time.Time{})
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, a := wait(); status != 200 || a["result"].([]any)[0].(map[string]any)["n"] != float64(11) {
+		t.Errorf("got %d %v", status, a)
+	}
+}
+
+// TestConflictThreeTimesIsTold: the caller may try again; nothing is written.
+func TestConflictThreeTimesIsTold(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{Schema: counters, Modules: map[string][]byte{"counters.wasm": writer(add)}})
+	conn := s.DB.Conn(t)
+	// Three writers stand in line before the mutation; each time one commits, the
+	// next has the row, and the mutation's try is lost.
+	var holders []pgx.Tx
+	var got []chan error
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i := range 3 {
+		tx, err := s.DB.Conn(t).Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		holders, got = append(holders, tx), append(got, done)
+		go func() {
+			_, err := tx.Exec(ctx, `update counters set n = n + 1 where id = 1`)
+			done <- err
+		}()
+		if i == 0 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		for number(t, conn, `select count(*) from pg_stat_activity where datname = current_database()
+			and wait_event_type = 'Lock' and query like 'update counters%'`) < i {
+		}
+	}
+	wait := later(t, s.URL+"/v1/call/counters.add", `{"id":1}`)
+	began := time.Time{}
+	for i, tx := range holders {
+		began = blocked(t, conn, began)
+		if err := tx.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if i+1 < len(got) {
+			if err := <-got[i+1]; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if status, a := wait(); status != 409 || a["code"] != string(abi.Conflict) || a["retryable"] != true {
+		t.Errorf("got %d %v", status, a)
+	}
+	if n := number(t, conn, `select n from counters where id = 1`); n != 3 {
+		t.Errorf("n is %d, want 3", n)
+	}
+}
+
+// TestPolicyOfAMutationReadsInItsTransaction: F11, and R9 there: rows of a table
+// that is truncated and filled again are missing from neither state.
+func TestPolicyOfAMutationReadsInItsTransaction(t *testing.T) {
+	t.Parallel()
+	zero, one := 0, 1
+	m := abi.Manifest{
+		Statements: []abi.Statement{
+			{SQL: `update counters set n = n + 1 where id = 1`},
+			{SQL: `select 1 where not exists (select from bans where user_id = $me)`},
+		},
+		Functions: []abi.Function{
+			{Name: "add", Kind: abi.Mutation, Statement: &zero, Access: abi.Access{Policies: []string{"free"}}},
+			{Name: "free", Kind: abi.Policy, Statement: &one, Claims: []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}},
+		},
+	}
+	s := hosttest.Start(t, hosttest.Config{
+		Schema:  counters + `insert into bans values ('bob');`,
+		Modules: map[string][]byte{"g.wasm": guest("g", m, nil, wasmtest.Unreachable())},
+	})
+	waves := metric(t, s, "weir_db_waves_total")
+	if status, a := post(t, s.URL+"/v1/call/add?as=ann", `{}`); status != 200 {
+		t.Errorf("ann: %d %v", status, a)
+	}
+	if status, a := post(t, s.URL+"/v1/call/add?as=bob", `{}`); status != 403 || a["code"] != "denied" {
+		t.Errorf("bob: %d %v", status, a)
+	}
+	if now := metric(t, s, "weir_db_waves_total"); now != waves {
+		t.Errorf("%v policies were read in transactions of their own", now-waves)
+	}
+	conn, other := s.DB.Conn(t), s.DB.Conn(t)
+	tx, err := other.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `truncate bans`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `insert into bans values ('bob')`); err != nil {
+		t.Fatal(err)
+	}
+	wait := later(t, s.URL+"/v1/call/add?as=bob", `{}`)
+	blocked(t, conn, time.Time{})
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, a := wait(); status != 403 {
+		t.Errorf("bob was banned before and after, and wrote between: %d %v", status, a)
+	}
+	if n := number(t, conn, `select n from counters where id = 1`); n != 1 {
+		t.Errorf("n is %d, want 1", n)
+	}
+}
+
+// TestConcurrentMutationsLoseNothing: read-modify-write by many at once.
+func TestConcurrentMutationsLoseNothing(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{Schema: counters, Modules: map[string][]byte{"counters.wasm": writer(add)}})
+	var mu sync.Mutex // protects the field below
+	done := 0
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 10 {
+				resp, err := http.Post(s.URL+"/v1/call/counters.add", "application/json", strings.NewReader(`{"id":1}`))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+				switch resp.StatusCode {
+				case 200:
+					mu.Lock()
+					done++
+					mu.Unlock()
+				case 409: // told, and not written
+				default:
+					t.Errorf("status %s", resp.Status)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := number(t, s.DB.Conn(t), `select n from counters where id = 1`); n != done || n == 0 {
+		t.Errorf("n is %d after %d mutations that succeeded", n, done)
+	}
+}
