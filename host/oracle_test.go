@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -310,6 +311,8 @@ func (o *oracle) compare(w *liveQuery, right oracleAnswer) (again bool) {
 	switch {
 	case right.err != "" && state.Err != nil:
 		return false // both say that it does not work
+	case errors.Is(state.Err, db.ErrRefused):
+		return false // W10: after a change of the schema it cannot be kept live, and says so
 	case state.Status != reactor.Live || right.err != "":
 		return true // W9: told
 	}

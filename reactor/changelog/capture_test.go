@@ -251,8 +251,10 @@ func TestTablesDescribeKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := c.Tables()[s.oid("t")]
-	want := []reactor.Kind{reactor.KindInt, reactor.KindEnum, reactor.KindInt, reactor.KindNone, reactor.KindText,
-		reactor.KindNone, reactor.KindNone, reactor.KindUUID, reactor.KindNone, reactor.KindNone, reactor.KindInstant}
+	want := []reactor.Kind{
+		reactor.KindInt, reactor.KindEnum, reactor.KindInt, reactor.KindNone, reactor.KindText,
+		reactor.KindNone, reactor.KindNone, reactor.KindUUID, reactor.KindNone, reactor.KindNone, reactor.KindInstant,
+	}
 	for i, kind := range want {
 		if got := table.Columns[uint16(i+1)].Kind; got != kind {
 			t.Errorf("column %d has kind %d, want %d", i+1, got, kind)
