@@ -147,11 +147,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	if srv.Shutdown(shut) != nil {
 		_ = srv.Close()
 	}
-	if err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return err
+	if err == nil { // ctx ended it
+		err = <-served
 	}
-	if err == nil {
-		_ = <-served // always http.ErrServerClosed
+	if !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
 	return closed
 }
