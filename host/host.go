@@ -101,11 +101,16 @@ func (h *Host) wire(ctx context.Context) error {
 // serve makes the server of clients and operators.
 func (h *Host) serve(limits tenant.Limits) error {
 	file := h.cfg.File
+	window := time.Duration(0) // serve's own
+	if h.cfg.Dev {
+		window = time.Second // who develops waits for every restart
+	}
 	var err error
 	h.server, err = serve.New(serve.Config{
 		Backend: &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
 		Hosts: file.Server.Hosts, Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
 		Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
+		DrainWindow: window,
 		Rooms: map[string]func() any{
 			"reactor":   func() any { return h.reactor.Stats() },
 			"changelog": func() any { return h.logStats() },

@@ -163,17 +163,16 @@ func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
 	list := s.sessions.all()
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for i, session := range list {
-		timer.Reset(s.cfg.DrainWindow / time.Duration(len(list)))
 		session.end(drainCode, retryMS(0, max(time.Second, s.cfg.DrainWindow)))
 		if i == len(list)-1 {
 			break
 		}
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
+		// Clients may leave before their turn: nobody new comes in.
+		pause, cancel := context.WithTimeout(ctx, s.cfg.DrainWindow/time.Duration(len(list)))
+		s.waitForSessions(pause)
+		cancel()
+		if n, _ := s.sessions.sizes(); n == 0 || ctx.Err() != nil {
 			return
 		}
 	}

@@ -395,6 +395,31 @@ func TestNothingIsLeftBehindBySlowPolicies(t *testing.T) {
 	}
 }
 
+// TestDrainWaitsForNobody: when all clients have left there is nothing to spread.
+func TestDrainWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, func(t *testing.T, f *fixture) {
+		begin := time.Now()
+		var list []*stream
+		for range 10 {
+			list = append(list, f.sessionFor(time.Hour, `{"id":1,"q":"rooms.list"}`))
+		}
+		drained := make(chan struct{})
+		go func() {
+			f.server.Drain(t.Context())
+			close(drained)
+		}()
+		synctest.Wait()
+		for _, s := range list {
+			s.close()
+		}
+		<-drained
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestDrainSpreadsTheEnds(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(t *testing.T, f *fixture) {
