@@ -124,6 +124,9 @@ func TestClaimsAreTheOnlyDifference(t *testing.T) {
 		Observe: func(r reactor.Run) {
 			mu.Lock()
 			defer mu.Unlock()
+			if r.Cause.Reason != reactor.First {
+				return // weir's own set-up is DDL that may still be in the log
+			}
 			if groups[r.Name] == nil {
 				groups[r.Name] = map[string]int{}
 			}
