@@ -235,8 +235,8 @@ func TestOperatorsSeeHowItIs(t *testing.T) {
 	if t.Failed() {
 		t.Log(text)
 	}
-	if resp, err := http.Get(s.URL + "/metrics"); err != nil || resp.StatusCode != 404 {
-		t.Errorf("metrics on the clients' address: %v %v", resp.Status, err)
+	if status, answer := get(t, s.URL+"/metrics"); status != 404 {
+		t.Errorf("metrics on the clients' address: %d %v", status, answer)
 	}
 	// A plugin that cannot be loaded is told.
 	s.Write(t, "bad.wasm", []byte("nothing"))
