@@ -58,6 +58,7 @@ type core struct {
 	agenda  agenda
 	turns   uint64
 	ready   lanes // due, waiting for a free slot
+	waves   uint64
 	overdue []deadline
 	emptied []deadline
 	waiting []*group  // groups whose joiners wait for a read of the log

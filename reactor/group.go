@@ -52,6 +52,7 @@ type group struct {
 	late      bool      // concerned for MaxStale, and said so
 	dark      bool      // it read a table that is not captured
 	started   time.Time // dispatch of the last run
+	wave      uint64    // which it was part of
 	ranAt     time.Time // dispatch of the last run that has finished
 	finished  Stamp     // of the newest result, at its snapshot
 	changes   int       // changes since the last dispatch
