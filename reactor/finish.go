@@ -20,6 +20,7 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 	if g.gone() {
 		return
 	}
+	c.sync(g)
 	c.admit(now, g)
 	if g.gone() {
 		return // the last of those who waited was refused
