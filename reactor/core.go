@@ -53,7 +53,8 @@ type core struct {
 
 	batch *Batch // being applied, nil if none
 	at    int    // how many of its changes are applied
-	hits  hits   // groups of the last of them, still to be marked
+	fed   time.Time
+	hits  hits // groups of the last of them, still to be marked
 
 	// The schedule.
 	agenda  agenda

@@ -208,7 +208,7 @@ func (s *sim) write() {
 
 // follow asks to be told when the clients show a transaction (F10).
 func (s *sim) follow(xid uint64) {
-	sync := &Sync{Tx: TxStamp(s.db.epochName(), xid), xid: xid}
+	sync := &Sync{Tx: TxStamp(s.db.epochName(), xid), arrived: s.now}
 	var subs []*simSub
 	for _, sub := range s.subs {
 		if sub.ready {

@@ -1,5 +1,7 @@
 package reactor
 
+import "time"
+
 // Sync waits until a transaction has reached what some subscriptions show: the
 // change log is applied beyond it, and every group that it made dirty has run
 // again, or failed. It is how a client is told that it reads its own writes.
@@ -12,8 +14,8 @@ type Sync struct {
 	// Done is called once from the loop. It must not block.
 	Done func()
 
-	xid   uint64
-	waits int
+	arrived time.Time
+	waits   int
 }
 
 // TxStamp names a transaction of an epoch: the point at which it, and all that
@@ -24,7 +26,7 @@ func TxStamp(e Epoch, xid uint64) Stamp {
 
 // Await hands a Sync over. Who asks bounds how many there are.
 func (r *Reactor) Await(tenant string, s *Sync) {
-	s.xid = s.Tx.snapshot.XMax - 1
+	s.arrived = r.cfg.Now()
 	r.mu.Lock()
 	closed := r.closed
 	if !closed {
@@ -74,7 +76,13 @@ func (c *core) follow(s *Sync) {
 func (c *core) syncPassed() {
 	left := c.syncs[:0]
 	for _, s := range c.syncs {
-		if c.known.epoch == s.Tx.epoch && !c.known.snapshot.Visible(s.xid) || c.known.IsZero() {
+		reached := c.known.snapshot.Visible(s.Tx.snapshot.XMax - 1)
+		if c.known.epoch != s.Tx.epoch {
+			// One of the two histories is over. A read of the log that began later
+			// tells which.
+			reached = !c.known.IsZero() && !c.began.Before(s.arrived)
+		}
+		if !reached {
 			c.out.poke = true
 			left = append(left, s)
 			continue
@@ -83,6 +91,13 @@ func (c *core) syncPassed() {
 	}
 	clear(c.syncs[len(left):])
 	c.syncs = left
+}
+
+// syncAll looks at everything again: a history may have ended.
+func (c *core) syncAll() {
+	for _, g := range c.all {
+		c.sync(g)
+	}
 }
 
 // syncGroups lets a sync wait for the groups that have not seen its transaction.
