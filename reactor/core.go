@@ -31,7 +31,7 @@ import (
 // or a failing simulation could not be run again.
 type core struct {
 	tenant string
-	cfg    *Config
+	cfg    *Config // of the tenant
 	rand   *rand.Rand
 
 	groups map[Key]*group
@@ -70,9 +70,11 @@ type core struct {
 
 	uncaptured map[uint32]string // tables whose changes do not reach the log, and why
 
-	subs  int
-	stats coreStats
-	out   outputs
+	subs    int
+	account account
+	begins  time.Time // when the next group may begin, see begin
+	stats   coreStats
+	out     outputs
 }
 
 // hits are the groups that a change concerns. They are marked one by one, so
@@ -105,6 +107,13 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 	}
 	c.know(Stamp{})
 	return c
+}
+
+// configure replaces the limits. What is over a new one stays until it goes by
+// itself.
+func (c *core) configure(cfg *Config) {
+	c.cfg = cfg
+	c.recent.limit, c.recent.age = cfg.MaxRecent, cfg.RecentAge
 }
 
 // know moves the point up to which the log is applied, and what writers see of
@@ -209,6 +218,9 @@ func (c *core) enlist(now time.Time, g *group, s *Subscription) {
 	switch {
 	case !g.answered && !g.running && !g.dirty:
 		c.invalidate(now, g, Cause{Reason: First})
+		if at := c.begin(now); at.After(now) && g.heap != 0 {
+			c.schedule(g, at)
+		}
 	case g.err != nil && !g.running && g.heap != 0:
 		// Somebody asks: do not sit out the back-off, but keep to one a second.
 		if soon := later(now, g.ranAt.Add(time.Second)); soon.Before(g.due) {
