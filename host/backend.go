@@ -99,6 +99,9 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 	}
 	b.host.watched()
 	req := reactor.Request{Tenant: s.tenant.Name, Name: fn.Name, At: q.At}
+	if !who.Anonymous() {
+		req.Principal = who.Principal.Issuer + "\x00" + who.Principal.Subject
+	}
 	for _, ask := range asks {
 		req.Policies = append(req.Policies, newCall(s, ask.Policy, ask.Input).target(ask.Name))
 	}

@@ -105,7 +105,7 @@ func (h *Host) limitsOf(name string) reactor.Config {
 	return reactor.Config{
 		Weight: s.tenant.Share(), TenantExecutions: l.MaxExecutions, Deadline: l.QueryTimeout,
 		MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
-		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups,
+		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups, PrincipalGroups: l.MaxPrincipalGroups,
 	}
 }
 

@@ -61,6 +61,10 @@ type Config struct {
 	// MaxGroups bounds the groups of a tenant; above it new keys are refused
 	// with ErrTooManyGroups. Zero means 50 000.
 	MaxGroups int
+	// PrincipalGroups bounds those that were made for one principal and live yet,
+	// its policies' decisions included; above it new keys are refused with
+	// ErrPrincipalGroups. Zero means 500, negative is off.
+	PrincipalGroups int
 	// Seed makes jitter repeatable. Zero means random.
 	Seed uint64
 	// Now is the clock. Nil means time.Now.
@@ -87,6 +91,7 @@ func (c *Config) of(tenant string) *Config {
 	own.MaxRecent = cmp.Or(t.MaxRecent, c.MaxRecent)
 	own.RecentAge = cmp.Or(t.RecentAge, c.RecentAge)
 	own.MaxGroups = cmp.Or(t.MaxGroups, c.MaxGroups)
+	own.PrincipalGroups = cmp.Or(t.PrincipalGroups, c.PrincipalGroups)
 	own.FirstRuns = cmp.Or(t.FirstRuns, c.FirstRuns)
 	return &own
 }
@@ -104,6 +109,7 @@ func (c Config) withDefaults() Config {
 	c.MaxRecent = cmp.Or(c.MaxRecent, 65536)
 	c.RecentAge = cmp.Or(c.RecentAge, 30*time.Second)
 	c.MaxGroups = cmp.Or(c.MaxGroups, 50000)
+	c.PrincipalGroups = cmp.Or(c.PrincipalGroups, 500)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

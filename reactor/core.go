@@ -35,8 +35,9 @@ type core struct {
 	rand   *rand.Rand
 
 	groups map[Key]*group
-	serial uint64   // of the newest group
-	all    []*group // the same groups; each knows its place
+	serial uint64         // of the newest group
+	owners map[string]int // how many groups were made for a principal
+	all    []*group       // the same groups; each knows its place
 	index  *index
 	recent *recent
 
@@ -102,7 +103,7 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 	}
 	c := &core{
 		tenant: tenant, cfg: cfg, rand: rand.New(rand.NewPCG(seed, 0)),
-		groups: map[Key]*group{}, index: newIndex(),
+		groups: map[Key]*group{}, owners: map[string]int{}, index: newIndex(),
 		recent: newRecent(cfg.MaxRecent, cfg.RecentAge), began: now, read: now,
 	}
 	c.know(Stamp{})
@@ -140,9 +141,9 @@ func (c *core) adopt(b *Batch) {
 func (c *core) subscribe(now time.Time, s *Subscription) {
 	c.subs++
 	for i := range s.req.Policies {
-		d := c.find(&s.req.Policies[i])
-		if d == nil {
-			c.refuse(now, s, ErrTooManyGroups)
+		d, err := c.find(&s.req.Policies[i], s.req.Principal)
+		if err != nil {
+			c.refuse(now, s, err)
 			return
 		}
 		if slices.Contains(s.guards, d) {
@@ -202,9 +203,9 @@ func (c *core) decide(now time.Time, s *Subscription) {
 
 // allow lets a subscription join the group of its target.
 func (c *core) allow(now time.Time, s *Subscription, t Target) {
-	g := c.find(&t)
-	if g == nil {
-		c.refuse(now, s, ErrTooManyGroups)
+	g, err := c.find(&t, s.req.Principal)
+	if err != nil {
+		c.refuse(now, s, err)
 		return
 	}
 	g.join()
@@ -241,21 +242,27 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// find returns the group of a key, made if need be; nil if there are too many.
-func (c *core) find(t *Target) *group {
+// find returns the group of a key, made for a principal if need be.
+func (c *core) find(t *Target, principal string) (*group, error) {
 	if g := c.groups[t.Key]; g != nil {
-		return g
+		return g, nil
 	}
-	if len(c.groups) >= c.cfg.MaxGroups {
-		return nil
+	switch {
+	case len(c.groups) >= c.cfg.MaxGroups:
+		return nil, ErrTooManyGroups
+	case principal != "" && c.cfg.PrincipalGroups > 0 && c.owners[principal] >= c.cfg.PrincipalGroups:
+		return nil, ErrPrincipalGroups
 	}
 	c.serial++
-	g := &group{key: t.Key, name: t.Name, call: t.Call, waves: t.Waves, serial: c.serial}
+	g := &group{key: t.Key, name: t.Name, call: t.Call, waves: t.Waves, serial: c.serial, owner: principal}
 	g.pub.Query = base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, c.rand.Uint64()))
 	g.place = len(c.all)
 	c.all = append(c.all, g)
 	c.groups[g.key] = g
-	return g
+	if principal != "" {
+		c.owners[principal]++
+	}
+	return g, nil
 }
 
 // join counts one more who listens.
@@ -309,6 +316,11 @@ func (c *core) remove(g *group) {
 	c.rest(g)
 	defer c.sync(g) // when it is gone: nothing comes from it
 	delete(c.groups, g.key)
+	if g.owner != "" {
+		if c.owners[g.owner]--; c.owners[g.owner] == 0 {
+			delete(c.owners, g.owner)
+		}
+	}
 	last := len(c.all) - 1
 	c.all[g.place] = c.all[last]
 	c.all[g.place].place = g.place

@@ -109,3 +109,44 @@ func TestFirstRunsHaveARate(t *testing.T) {
 		now = now.Add(time.Second)
 	}
 }
+
+// W6: one user cannot use up the groups of all; whoever shares a group that is
+// there makes none, and what has gone does not count.
+func TestOnePrincipalMakesSoManyGroups(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	cfg := Config{Seed: 1, Resync: -1, PrincipalGroups: 3, Linger: time.Second}.withDefaults()
+	c := newCore("t", &cfg, now)
+	ask := func(who, key string, policies ...string) *Subscription {
+		req := Request{Key: Key(key), Waves: true, Principal: who}
+		for _, p := range policies {
+			req.Policies = append(req.Policies, Target{Key: Key(p), Waves: true})
+		}
+		s := &Subscription{req: req, arrived: now}
+		c.subscribe(now, s)
+		return s
+	}
+	ask("bob", "shared")
+	mine := ask("ann", "1")
+	for key, want := range map[string]error{"shared": nil, "2": nil} {
+		if s := ask("ann", key); s.err != want {
+			t.Errorf("%s: %v, want %v", key, s.err, want)
+		}
+	}
+	if s := ask("ann", "3", "policy"); s.err != nil { // the policy is the third
+		t.Errorf("a policy: %v", s.err)
+	}
+	if s := ask("ann", "4"); s.err != ErrPrincipalGroups {
+		t.Errorf("one too many: %v", s.err)
+	}
+	if s := ask("bob", "4"); s.err != nil {
+		t.Errorf("somebody else: %v", s.err)
+	}
+	if s := ask("", "5"); s.err != nil {
+		t.Errorf("nobody: %v", s.err)
+	}
+	c.leave(now, mine)
+	if s := ask("ann", "6"); s.err != nil {
+		t.Errorf("after one has gone: %v", s.err)
+	}
+}

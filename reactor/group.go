@@ -23,6 +23,7 @@ type group struct {
 	pub    Publication
 	place  int    // in core.all
 	serial uint64 // no other group of the core has it
+	owner  string // the principal that it was made for
 	hit    uint64 // the last change that hit it, see index.hits
 
 	// Who listens.

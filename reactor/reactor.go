@@ -27,6 +27,9 @@ type Request struct {
 	Name  string
 	Call  any
 	Waves bool
+	// Principal is who asks, in any form that names no other one; empty for nobody
+	// in particular. Groups that are made for it are counted.
+	Principal string
 	// Policies must all allow. They are run, shared and kept live like queries;
 	// none is asked if the list is empty. The host decides what guards a
 	// function: an empty list means that anybody may see the result.
