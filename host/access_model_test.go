@@ -21,6 +21,7 @@ type accessState struct {
 	members map[[2]string]int // org and user → team
 	bans    map[string]bool
 	docs    map[int]accessDoc
+	did     string // the transaction that made it
 }
 
 type accessDoc struct {
@@ -30,7 +31,7 @@ type accessDoc struct {
 }
 
 func (s *accessState) clone() accessState {
-	return accessState{maps.Clone(s.members), maps.Clone(s.bans), maps.Clone(s.docs)}
+	return accessState{maps.Clone(s.members), maps.Clone(s.bans), maps.Clone(s.docs), ""}
 }
 
 // watched is one subscription: which function, with which argument, by whom.
@@ -92,6 +93,18 @@ func (m *accessModel) find(w watched, content string, first int) (at int, denied
 		denied = true
 	}
 	return 0, denied, false
+}
+
+// history says what was answered and allowed lately.
+func (m *accessModel) history(w watched, content string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out strings.Builder
+	for i := max(0, len(m.states)-25); i < len(m.states); i++ {
+		s := &m.states[i]
+		fmt.Fprintf(&out, "%d: allowed %v, that answer %v, %s\n", i, s.allows(w), s.answer(w) == content, s.did)
+	}
+	return out.String()
 }
 
 // everDenied reports whether the policies denied in any state from first on.

@@ -107,7 +107,7 @@ func TestAccessOracle(t *testing.T) {
 	if text := os.Getenv("WEIR_SEED"); text != "" {
 		o.seed, _ = strconv.ParseUint(text, 10, 64)
 	}
-	o.model.add(accessState{map[[2]string]int{}, map[string]bool{}, map[int]accessDoc{}})
+	o.model.add(accessState{members: map[[2]string]int{}, bans: map[string]bool{}, docs: map[int]accessDoc{}})
 	s := hosttest.Start(t, hosttest.Config{TOML: withKey, Schema: accessSchema, Modules: map[string][]byte{"access.wasm": accessPlugin()}})
 	for _, user := range accessUsers {
 		o.join(s, user)
@@ -208,9 +208,9 @@ func (o *accessOracle) show(w *accessWatch, f full) {
 	case ok:
 		w.first = at
 	case denied:
-		o.t.Errorf("seed %d: W5: %v was shown, since %d, what it was never allowed to see:\n%s", o.seed, w.watched, w.first, rows.String())
+		o.t.Errorf("seed %d: W5: %v was shown, since %d, what it was never allowed to see:\n%s%s", o.seed, w.watched, w.first, rows.String(), o.model.history(w.watched, rows.String()))
 	default:
-		o.t.Errorf("seed %d: W2: %v was shown what was not the answer since %d:\n%s", o.seed, w.watched, w.first, rows.String())
+		o.t.Errorf("seed %d: W2: %v was shown what was not the answer since %d:\n%s%s", o.seed, w.watched, w.first, rows.String(), o.model.history(w.watched, rows.String()))
 	}
 	w.held, w.content = f.Version, rows.String()
 }
@@ -234,7 +234,13 @@ func (o *accessOracle) write(url string, end time.Time) int {
 			if err == nil {
 				sql, args := accessWrite(r, &next)
 				_, err = tx.Exec(ctx, sql, args...)
+				next.did += fmt.Sprint(sql, args, "; ")
 			}
+		}
+		if err == nil {
+			var xid string
+			err = tx.QueryRow(ctx, `select pg_current_xact_id()::text`).Scan(&xid)
+			next.did = xid + " " + next.did
 		}
 		if err == nil && r.IntN(8) == 0 { // a write that is open for a while
 			_, err = tx.Exec(ctx, `select pg_sleep($1)`, r.Float64()*0.02)

@@ -77,7 +77,8 @@ type group struct {
 	holding   []*fence // those that hold a state
 	fenced    Stamp    // the newest state waits until the log is applied so far
 	unsettled []*watch
-	doubt     bool // a fence may have kept the newest state back: the next one is news
+	decided   Stamp // where the span of a decision before it began last
+	doubt     bool  // a fence may have kept the newest state back: the next one is news
 	watches   map[*group]*watch
 	watched   []*watch // the same, in order
 	syncs     []*Sync  // wait for the next result

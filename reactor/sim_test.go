@@ -658,7 +658,15 @@ func (s *sim) checkCore() {
 			s.fail("%s is not at rest", g.name)
 		}
 		if len(g.unsure()) > 0 || len(g.holding) > 0 {
-			s.fail("%s waits for decisions that nobody takes", g.name)
+			var why strings.Builder
+			for _, f := range g.holding {
+				from, open := f.latest()
+				fmt.Fprintf(&why, " %v from %v open %v", f.passes(g.pub.State(), s.core.known), from.snapshot, open)
+				for _, d := range f.guards {
+					fmt.Fprintf(&why, " %s %v", d.name, d.span)
+				}
+			}
+			s.fail("%s %v waits for decisions that nobody takes: %d unsure,%s; known %v", g.name, g.span, len(g.unsettled), why.String(), s.core.known.snapshot)
 		}
 		atoms += len(g.postings)
 		subs += g.subs
