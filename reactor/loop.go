@@ -36,9 +36,15 @@ type inbox struct {
 	subs     []*Subscription
 	leaves   []*Subscription
 	finished []flight
+	syncs    []tenantSync
 	// The newest list of dark tables, if captureTold.
 	uncaptured  map[uint32]string
 	captureTold bool
+}
+
+type tenantSync struct {
+	tenant string
+	sync   *Sync
 }
 
 // flight is one wave and what came of it.
@@ -172,7 +178,9 @@ func (r *Reactor) refuse() {
 		}
 	}
 	for _, s := range waiting {
-		s.refuse(ErrClosed)
+		if s.err == nil { // it may wait for several policies
+			s.refuse(ErrClosed)
+		}
 	}
 }
 
@@ -217,6 +225,9 @@ func (r *Reactor) receive() {
 	}
 	for _, s := range in.subs {
 		r.core(s.req.Tenant).subscribe(r.cfg.Now(), s)
+	}
+	for _, s := range in.syncs {
+		r.core(s.tenant).follow(s.sync)
 	}
 	for _, s := range in.leaves {
 		r.core(s.req.Tenant).leave(r.cfg.Now(), s)
@@ -278,10 +289,18 @@ func (r *Reactor) hand(out *outputs) {
 	if len(out.published) > 0 && r.cfg.Published != nil {
 		r.cfg.Published(out.published)
 	}
+	for _, s := range out.decided {
+		if s.req.Decided != nil {
+			s.req.Decided(s)
+		}
+	}
 	for _, s := range out.ready {
 		if s.req.Ready != nil {
 			s.req.Ready(s)
 		}
+	}
+	for _, s := range out.synced {
+		s.Done()
 	}
 	for _, run := range out.runs {
 		r.cfg.Observe(run)
@@ -300,7 +319,7 @@ func (r *Reactor) start(ctx context.Context) {
 			if r.waves >= r.cfg.MaxExecutions {
 				return
 			}
-			if len(c.ready) == 0 || r.flights[c] >= r.cfg.TenantExecutions {
+			if c.ready.len() == 0 || r.flights[c] >= r.cfg.TenantExecutions {
 				continue
 			}
 			if wave := c.wave(r.cfg.Now(), r.share(c)); len(wave) > 0 {
@@ -315,7 +334,7 @@ func (r *Reactor) start(ctx context.Context) {
 // busy, but no transaction longer than need be.
 func (r *Reactor) share(c *core) int {
 	free := min(r.cfg.MaxExecutions-r.waves, r.cfg.TenantExecutions-r.flights[c], runtime.GOMAXPROCS(0))
-	return min(r.cfg.MaxWave, (len(c.ready)+free-1)/free)
+	return min(r.cfg.MaxWave, (c.ready.len()+free-1)/free)
 }
 
 // launch runs a wave in a goroutine of its own.
