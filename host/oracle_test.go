@@ -206,7 +206,7 @@ func (o *oracle) subscribe(n int) {
 		index, name := 0, fmt.Sprintf("q%d", o.sum.queries)
 		fn := &plugin.Function{
 			Function: &abi.Function{Name: name, Kind: abi.Query, Statement: &index},
-			Plugin:   &plugin.Plugin{},
+			Plugin:   &plugin.Plugin{Manifest: &abi.Manifest{Name: "oracle"}},
 		}
 		p := &prepared{reads: []*db.Statement{s}, args: map[string][]int{name: nil}}
 		for _, param := range s.Names() {
