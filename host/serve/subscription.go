@@ -76,7 +76,9 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 	}
 	left = sub.live
 	if a.err == nil {
-		if left == nil || left.Query() != a.live.Query() {
+		// One without a query has no rows to announce: only what is new of it is
+		// told, so that who was told of a denial is not told again.
+		if q := a.live.Query(); left == nil || q != "" && left.Query() != q {
 			sub.told, sub.number = false, 0
 		}
 		sub.live, sub.refused, sub.delay = a.live, nil, 0
