@@ -135,6 +135,9 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil
 }
 
+// Await implements serve.Backend.
+func (b *backend) Await(tenantName string, s *reactor.Sync) { b.host.reactor.Await(tenantName, s) }
+
 // resolve finds a function and reads its arguments.
 func (b *backend) resolve(tenantName, name string, args serve.Arguments, kind abi.Kind) (*space, *plugin.Function, abi.Value, error) {
 	s := b.host.spaces[tenantName]

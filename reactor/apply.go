@@ -40,6 +40,7 @@ func (c *core) step(now time.Time, n int) bool {
 	c.know(NewStamp(c.epoch, c.cursor))
 	c.checkBehind(now)
 	c.passed()
+	c.syncPassed()
 	c.admitWaiting(now)
 	return false
 }

@@ -45,6 +45,7 @@ type core struct {
 	cursor  Snapshot
 	known   Stamp                 // of the cursor; zero while its history is not known
 	applied atomic.Pointer[Stamp] // the same, for writers
+	lasting Stamp                 // the newest that was known
 	began   time.Time             // when the read began that brought the cursor here
 	read    time.Time             // when it was applied, or when the core was made
 	behind  bool                  // the log has not been read for MaxStale
@@ -58,11 +59,13 @@ type core struct {
 	agenda  agenda
 	turns   uint64
 	ready   lanes // due, waiting for a free slot
+	waves   uint64
 	overdue []deadline
 	emptied []deadline
 	waiting []*group  // groups whose joiners wait for a read of the log
 	patient time.Time // until when the first of those joiners waits
 	fenced  []*group  // groups whose results wait until the log is applied as far
+	syncs   []*Sync   // whose transactions the log has not reached
 
 	uncaptured map[uint32]string // tables whose changes do not reach the log, and why
 
@@ -84,6 +87,7 @@ type outputs struct {
 	published []*Publication
 	ready     []*Subscription
 	decided   []*Subscription
+	synced    []*Sync
 	runs      []Run
 	poke      bool
 }
@@ -106,6 +110,9 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 // it.
 func (c *core) know(s Stamp) {
 	c.known = s
+	if !s.IsZero() {
+		c.lasting = s
+	}
 	c.applied.Store(&s)
 }
 
@@ -287,6 +294,7 @@ func (c *core) remove(g *group) {
 	c.index.remove(g)
 	g.wakeAt = time.Time{}
 	c.rest(g)
+	defer c.sync(g) // when it is gone: nothing comes from it
 	delete(c.groups, g.key)
 	last := len(c.all) - 1
 	c.all[g.place] = c.all[last]

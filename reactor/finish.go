@@ -20,6 +20,7 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 	if g.gone() {
 		return
 	}
+	c.sync(g)
 	c.admit(now, g)
 	if g.gone() {
 		return // the last of those who waited was refused
@@ -96,7 +97,7 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		c.rest(g)
 	}
 	c.publish(g)
-	g.doubt = !g.span.open || len(g.unsettled) > 0
+	g.doubt = len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
 	if g.guarded() && !c.known.reaches(g.finished) {
 		c.wait(g, g.finished)
 	}

@@ -52,6 +52,7 @@ type group struct {
 	late      bool      // concerned for MaxStale, and said so
 	dark      bool      // it read a table that is not captured
 	started   time.Time // dispatch of the last run
+	wave      uint64    // which it was part of
 	ranAt     time.Time // dispatch of the last run that has finished
 	finished  Stamp     // of the newest result, at its snapshot
 	changes   int       // changes since the last dispatch
@@ -78,6 +79,7 @@ type group struct {
 	doubt     bool // a fence may have kept the newest state back: the next one is news
 	watches   map[*group]*watch
 	watched   []*watch // the same, in order
+	syncs     []*Sync  // wait for the next result
 }
 
 // invalidate marks the group dirty.
@@ -187,7 +189,7 @@ func (c *core) publish(g *group) {
 // before the mark moves, or writers would take the result for fresh (F9).
 func (c *core) freeze(g *group) {
 	if g.span.open {
-		g.span = g.span.frozen(c.known)
+		g.span = g.span.frozen(c.lasting)
 		g.pub.freeze(g.span)
 		for _, f := range g.holding {
 			f.freeze(g.span)

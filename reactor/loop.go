@@ -36,9 +36,15 @@ type inbox struct {
 	subs     []*Subscription
 	leaves   []*Subscription
 	finished []flight
+	syncs    []tenantSync
 	// The newest list of dark tables, if captureTold.
 	uncaptured  map[uint32]string
 	captureTold bool
+}
+
+type tenantSync struct {
+	tenant string
+	sync   *Sync
 }
 
 // flight is one wave and what came of it.
@@ -220,6 +226,9 @@ func (r *Reactor) receive() {
 	for _, s := range in.subs {
 		r.core(s.req.Tenant).subscribe(r.cfg.Now(), s)
 	}
+	for _, s := range in.syncs {
+		r.core(s.tenant).follow(s.sync)
+	}
 	for _, s := range in.leaves {
 		r.core(s.req.Tenant).leave(r.cfg.Now(), s)
 	}
@@ -289,6 +298,9 @@ func (r *Reactor) hand(out *outputs) {
 		if s.req.Ready != nil {
 			s.req.Ready(s)
 		}
+	}
+	for _, s := range out.synced {
+		s.Done()
 	}
 	for _, run := range out.runs {
 		r.cfg.Observe(run)

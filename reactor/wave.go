@@ -11,6 +11,7 @@ import (
 // both are read at one snapshot (F1). It returns nil when nothing is ready.
 func (c *core) wave(now time.Time, n int) []*Execution {
 	var wave []*Execution
+	c.waves++
 	for _, lane := range c.ready.order(c.cfg.TenantExecutions) {
 		var more bool
 		if wave, more = c.fill(now, lane, wave, n); !more {
@@ -30,12 +31,12 @@ func (c *core) fill(now time.Time, lane *[]*group, wave []*Execution, n int) (_ 
 		if due := !g.gone() && g.ready; due && !g.together() && len(wave) > 0 {
 			more = false
 			break
-		} else if due && g.blocked() {
+		} else if due && g.blocked(c.waves) {
 			blocked = append(blocked, g)
 		} else if due {
 			wave = append(wave, c.dispatch(now, g))
 			if more = g.together(); more {
-				wave = c.pull(now, g, wave)
+				wave = c.pull(now, g, c.bring(now, g, wave))
 			}
 		}
 		(*lane)[0] = nil
@@ -50,19 +51,30 @@ func (c *core) fill(now time.Time, lane *[]*group, wave []*Execution, n int) (_ 
 	return wave, more && len(wave) < n
 }
 
-// blocked reports whether a decision that can be read in one wave with g is
-// running: its answer would be of another snapshot than g's result, and while
-// both are hot they would miss each other for ever.
-func (g *group) blocked() bool {
+// blocked reports whether a decision that could be read in one wave with g is
+// running in another one: its answer will be of another snapshot than g's result,
+// and while both are hot they would miss each other for ever.
+func (g *group) blocked(wave uint64) bool {
 	if len(g.unsettled) == 0 || !g.together() {
 		return false
 	}
 	for _, w := range g.unsure() {
-		if d := w.decision; d.running && d.together() {
+		if d := w.decision; d.running && d.wave != wave && d.together() {
 			return true
 		}
 	}
 	return false
+}
+
+// bring takes the results that wait for a slot, and then for decision d, into its
+// wave.
+func (c *core) bring(now time.Time, d *group, wave []*Execution) []*Execution {
+	for _, w := range d.watched {
+		if g := w.group; len(wave) < c.cfg.MaxWave && g.ready && g.together() && !g.blocked(c.waves) {
+			wave = c.pull(now, g, append(wave, c.dispatch(now, g)))
+		}
+	}
+	return wave
 }
 
 // pull takes the dirty decisions before g into its wave. One that failed keeps to
@@ -91,7 +103,7 @@ func (c *core) dispatch(now time.Time, g *group) *Execution {
 		Plan: g.plan, Last: g.frame, Cause: g.cause, group: g, begun: now, waited: now.Sub(g.since),
 	}
 	g.running, g.started = true, now
-	g.ready = false
+	g.ready, g.wave = false, c.waves
 	g.dirty, g.changes = false, 0
 	return e
 }

@@ -26,6 +26,8 @@ type Backend interface {
 	// Get returns a state that is at least as new as the call. A denial is a
 	// Refusal.
 	Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error)
+	// Await tells when a transaction has reached subscriptions of a tenant.
+	Await(tenant string, s *reactor.Sync)
 	// Mutate runs a mutation.
 	Mutate(ctx context.Context, who *auth.Caller, name string, args Arguments) (Answer, error)
 }
@@ -83,8 +85,8 @@ func (l *Live) Leave() { l.Sub.Leave() }
 type Answer struct {
 	// Result is one JSON value. Empty means null.
 	Result []byte
-	// Tx names the transaction; empty if nothing was written (F11).
-	Tx string
+	// Tx names the transaction; zero if nothing was written (F11).
+	Tx reactor.Stamp
 }
 
 // Schema describes a tenant's functions.

@@ -14,6 +14,7 @@ import (
 	"weir/abi"
 	"weir/host/auth"
 	"weir/host/tenant"
+	"weir/reactor"
 )
 
 // node returns the program that runs the client's tests. Without it they are not
@@ -55,7 +56,7 @@ func TestClientSpeaksTheServersProtocol(t *testing.T) {
 		if who.Principal.Subject != "ann" || name != "messages.post" {
 			t.Errorf("%s called %s", who.Principal.Subject, name)
 		}
-		return Answer{Result: json.RawMessage(`{"id":5}`), Tx: "1"}, nil
+		return Answer{Result: json.RawMessage(`{"id":5}`), Tx: reactor.TxStamp("e", 7)}, nil
 	}
 	say, expect := follow(t, path, f.url)
 

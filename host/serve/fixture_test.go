@@ -30,6 +30,8 @@ type backend struct {
 	done    sync.WaitGroup
 	poke    chan struct{}
 
+	reading sync.Mutex // held from a commit to its batch: no read of the log comes between
+
 	mu       sync.Mutex // protects the fields below
 	values   map[string]value
 	xid      uint64
@@ -89,7 +91,9 @@ func (b *backend) start(s *Server) {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
+			b.reading.Lock()
 			b.apply(ctx)
+			b.reading.Unlock()
 			select {
 			case <-b.poke:
 			case <-tick.C:
@@ -126,6 +130,8 @@ func (b *backend) set(name, content string) { b.commit(name, value{content: cont
 func (b *backend) fail(name string, err error) { b.commit(name, value{err: err}) }
 
 func (b *backend) commit(name string, v value) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	b.mu.Lock()
 	b.values[name] = v
 	b.xid++
@@ -147,6 +153,8 @@ const policyTable = 50
 // decide commits another answer of a function's live policy; nil: it fails. A
 // function has one from the first call on.
 func (b *backend) decide(name string, d *reactor.Decision) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	b.mu.Lock()
 	b.policies[name] = d
 	b.xid++
@@ -324,6 +332,8 @@ func (b *backend) Get(ctx context.Context, who *auth.Caller, q Query) (reactor.S
 	}
 	return st, err
 }
+
+func (b *backend) Await(tenant string, s *reactor.Sync) { b.reactor.Await(tenant, s) }
 
 func (b *backend) Mutate(_ context.Context, who *auth.Caller, name string, args Arguments) (Answer, error) {
 	b.mu.Lock()

@@ -48,6 +48,9 @@ func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
 		t.small = appendEvent(t.small, "expiring", expiringEvent{expires.Sub(now).Milliseconds()})
 	}
 	s.gatherSubs(&t, now)
+	if t.empty() && len(s.syncs) > 0 {
+		s.gatherSyncs(&t, now)
+	}
 	if t.empty() && pingDue {
 		t.small = appendEvent(t.small, "ping", pingEvent{s.at.String()})
 	}
@@ -172,6 +175,9 @@ func (s *session) deadline(ping time.Time) time.Time {
 	}
 	for _, sub := range s.subs {
 		earlier(sub.retryAt)
+	}
+	for _, a := range s.syncs {
+		earlier(a.until)
 	}
 	return at
 }
