@@ -83,15 +83,13 @@ func failure(st *reactor.State) error {
 	switch {
 	case st.Frame != nil:
 		return nil
-	case st.Policy != "": // F4: worth another try, whatever is wrong with the policy
-		return fmt.Errorf("%w: policy %s: %w", errUndecided, st.Policy, st.Err)
+	case st.Policy != "":
+		return Undecided(fmt.Errorf("policy %s: %w", st.Policy, st.Err))
 	case st.Err != nil:
 		return st.Err
 	}
 	return errors.New("the state has neither a result nor an error")
 }
-
-var errUndecided = &Refusal{Kind: abi.Unavailable, Message: "access cannot be decided now: try again later"}
 
 // writeResult answers with a result, or says that the client has it.
 func writeResult(w http.ResponseWriter, r *http.Request, st *reactor.State) {

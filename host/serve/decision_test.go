@@ -254,6 +254,47 @@ func TestChangedScopeMovesTheSubscription(t *testing.T) {
 	})
 }
 
+// A function that declares no scope shows the same rows with any: there is nothing
+// to drop.
+func TestScopeThatNobodyReadsMovesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.backend.unscoped["rooms.list"] = true
+	f.backend.decide("rooms.list", scoped("acme"))
+	s := f.session(`{"id":1,"q":"rooms.list"}`)
+	q := s.expect("sub", "message")[0].field("q")
+	for n := range 5 {
+		f.backend.decide("rooms.list", scoped(fmt.Sprint(n)))
+		f.backend.set("rooms.list", rows(n+1))
+		if e := s.expect("sub", "message"); e[0].field("status") != "live" || e[0].field("q") != q || !strings.Contains(e[1].data, fmt.Sprintf(`"id":%d}`, n+1)) {
+			t.Fatalf("with scope %d: %v", n, e)
+		}
+	}
+}
+
+// F4: a scope that the function cannot use decides nothing: what was shown of
+// another one is dropped, nobody is denied, and the next answer mends it.
+func TestScopeThatTheFunctionCannotUse(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.backend.decide("rooms.list", scoped("bad"))
+	s := f.session(`{"id":1,"q":"rooms.list"}`)
+	s.expect("sub")[0].is(t, "status", "stale", "reason", "unavailable", "v", "")
+	if res := f.do(http.MethodGet, "/v1/q/rooms.list", ""); res.status != 503 || codeOf(t, res) != "unavailable" || strings.Contains(res.body, "integer") {
+		t.Errorf("one result: %d %s", res.status, res.body)
+	}
+	if more := f.marker(s, 2); len(more) != 0 {
+		t.Fatalf("while the scope is bad: %v", more)
+	}
+	f.backend.decide("rooms.list", scoped("acme"))
+	s.expect("sub", "message")[0].is(t, "status", "live")
+	f.backend.decide("rooms.list", scoped("bad"))
+	s.expect("sub")[0].is(t, "status", "denied", "reason", "scope_changed")
+	s.expect("sub")[0].is(t, "status", "stale", "reason", "unavailable", "v", "")
+	f.backend.decide("rooms.list", scoped("acme"))
+	s.expect("sub", "message")[0].is(t, "status", "live")
+}
+
 // A scope that changes on the way back from a denial or from unknown.
 func TestScopeThatChangedMeanwhile(t *testing.T) {
 	t.Parallel()

@@ -42,8 +42,9 @@ type backend struct {
 	gate     chan struct{}                      // Subscribe waits for it, if set
 	plugin   string                             // digest in the keys
 	runs     int
-	ran      map[string]int // runs of each function
-	calls    int            // of Subscribe
+	unscoped map[string]bool // functions that declare no scope
+	ran      map[string]int  // runs of each function
+	calls    int             // of Subscribe
 	mutation func(who *auth.Caller, name string, args Arguments) (Answer, error)
 	asked    []Query
 }
@@ -68,7 +69,7 @@ func newBackend(t testing.TB) *backend {
 	b := &backend{
 		t: t, values: map[string]value{}, xid: 100, poke: make(chan struct{}, 1), plugin: "p1",
 		denied: map[string]bool{}, refused: map[string]error{}, policies: map[string]*reactor.Decision{},
-		answers: map[*auth.Caller]*reactor.Decision{}, ran: map[string]int{},
+		answers: map[*auth.Caller]*reactor.Decision{}, ran: map[string]int{}, unscoped: map[string]bool{},
 	}
 	for _, f := range functions {
 		b.values[f.Name] = value{content: rows(0)}
@@ -279,7 +280,13 @@ func (b *backend) request(who *auth.Caller, q Query) (reactor.Request, error) {
 		req.Policies = []reactor.Target{{
 			Key: reactor.Key(fmt.Sprintf("policy of %s %p", q.Name, call.who)), Name: "member", Call: call, Waves: true,
 		}}
+		if b.unscoped[q.Name] {
+			return req, nil
+		}
 		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
+			if scope["org"] == "bad" {
+				return reactor.Target{}, Undecided(errors.New("org is no integer"))
+			}
 			key, t := key, reactor.Target{Name: q.Name}
 			if org := scope["org"]; org != "" {
 				key.Role, t.Call = org, org

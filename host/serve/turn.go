@@ -150,7 +150,7 @@ func (s *session) gatherState(t *turn, sub *subscription) {
 // gatherMove drops the rows of a scope that is not the client's any longer, and
 // asks for those of its new one.
 func (s *session) gatherMove(t *turn, sub *subscription) {
-	if sub.live.Query() != "" && sub.has {
+	if sub.live.Sub.Scoped() && sub.live.Query() != "" && sub.has {
 		gone := reactor.State{Status: reactor.Denied, Reason: scopeChanged}
 		t.small, _ = sub.appendState(t.small, &gone, s.at)
 	}
