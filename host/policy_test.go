@@ -468,3 +468,38 @@ func TestRequiredPolicyOfAnotherPlugin(t *testing.T) {
 	s.SQL(t, `truncate bans`)
 	bob.one(t, "denied team/staff")
 }
+
+// topOf returns the newest sequence of a result.
+func topOf(data string) (top int64) {
+	var f struct{ Rows []struct{ Seq int64 } }
+	if json.Unmarshal([]byte(data), &f) != nil {
+		return -1
+	}
+	for _, row := range f.Rows {
+		top = max(top, row.Seq)
+	}
+	return top
+}
+
+// looks assembles a plugin of notes.list behind a policy that a guest evaluates:
+// a row of the statement of member allows.
+func looks(name string) []byte {
+	yes := abi.AppendDecision(nil, &abi.Decision{Allow: true})
+	no := abi.AppendDecision(nil, &abi.Decision{Reason: "no member"})
+	zero := 0
+	room := []abi.Field{{Name: "room", Schema: abi.Schema{Type: "integer"}}}
+	m := abi.Manifest{
+		Statements: []abi.Statement{
+			{SQL: `select seq, body from notes where room = $room order by seq desc limit 20`, Key: []string{"seq"}},
+			{SQL: member.sql},
+		},
+		Functions: []abi.Function{
+			{Name: "notes.list", Kind: abi.Query, Statement: &zero, Fields: room, Access: abi.Access{Policies: []string{name}}},
+			{Name: name, Kind: abi.Policy, Uses: []int{1}, Fields: room, Claims: []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}},
+		},
+	}
+	decide := wasmtest.Join(pose(1), wasmtest.Get(2), wasmtest.Invoke(fnRowsLen),
+		wasmtest.If(wasmtest.Join(wasmtest.Pack(abi.TagValue, wasmtest.DataAt, uint32(len(yes))), wasmtest.Return())),
+		wasmtest.Pack(abi.TagValue, wasmtest.DataAt+uint32(len(yes)), uint32(len(no))))
+	return guest("club", m, append(yes, no...), wasmtest.Unreachable(), decide)
+}
