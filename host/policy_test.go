@@ -483,7 +483,10 @@ func topOf(data string) (top int64) {
 
 // looks assembles a plugin of notes.list behind a policy that a guest evaluates:
 // a row of the statement of member allows.
-func looks(name string) []byte {
+func looks(name string) []byte { return looksAt(name, member.sql) }
+
+// looksAt is looks with another statement.
+func looksAt(name, sql string) []byte {
 	yes := abi.AppendDecision(nil, &abi.Decision{Allow: true})
 	no := abi.AppendDecision(nil, &abi.Decision{Reason: "no member"})
 	zero := 0
@@ -491,7 +494,7 @@ func looks(name string) []byte {
 	m := abi.Manifest{
 		Statements: []abi.Statement{
 			{SQL: `select seq, body from notes where room = $room order by seq desc limit 20`, Key: []string{"seq"}},
-			{SQL: member.sql},
+			{SQL: sql},
 		},
 		Functions: []abi.Function{
 			{Name: "notes.list", Kind: abi.Query, Statement: &zero, Fields: room, Access: abi.Access{Policies: []string{name}}},
