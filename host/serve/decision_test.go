@@ -198,6 +198,25 @@ func TestPolicyThatFailsIsStale(t *testing.T) {
 	})
 }
 
+// Subscriptions that nobody can decide about are told each of its own reason,
+// once.
+func TestUndecidedSubscriptionsHaveNothingInCommon(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.backend.decide("rooms.list", nil)              // internal
+	f.backend.decide("messages.list", scoped("bad")) // unavailable
+	s := f.session(`{"id":1,"q":"rooms.list"},{"id":2,"q":"messages.list"},{"id":3,"q":"rooms.list"}`)
+	want := map[string]string{"1": "internal", "2": "unavailable", "3": "internal"}
+	for range len(want) {
+		e := s.expect("sub")[0]
+		e.is(t, "status", "stale", "reason", want[e.field("id")])
+		delete(want, e.field("id"))
+	}
+	if more := f.marker(s, 4); len(more) != 0 {
+		t.Errorf("then: %v", more)
+	}
+}
+
 // A policy that fails at the start: no rows and no end, and live when it is
 // mended.
 func TestPolicyThatFailsAtTheStart(t *testing.T) {

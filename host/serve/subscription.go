@@ -133,6 +133,16 @@ func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
 	return appendEvent(dst, "sub", subEvent{ID: json.RawMessage(sub.id), Status: status, Reason: reason, At: at.String()})
 }
 
+// shares reports whether st, which is told to another subscription, is also the
+// state of this one, of the same group.
+func (sub *subscription) shares(with *subscription, st *reactor.State) bool {
+	if sub.live == nil || sub.over != nil || st.Number == 0 || sub.live.Query() != with.live.Query() {
+		return false
+	}
+	own, shown := sub.live.State()
+	return shown && own.Number == st.Number && own.Status == st.Status
+}
+
 // knows reports whether the client was shown the group's state, or a newer one.
 func (sub *subscription) knows(st *reactor.State) bool {
 	if !sub.told || st.Number == 0 {
