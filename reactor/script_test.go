@@ -20,7 +20,8 @@ import (
 //	subscribe SUB FUNCTION [at=SNAPSHOT] [alone] [by=POLICY,…] [scoped]
 //	                              alone: a function that looks at rows; POLICY ends
 //	                              with ! for one that does; scoped: the function's
-//	                              key holds what the policies put into the scope
+//	                              key holds what the policies put into the scope,
+//	                              and bad is no scope of it
 //	leave SUB
 //	dispatch [max=N]              one wave, if something is ready
 //	apply SNAPSHOT [CHANGE…]      (after 10 ms)
@@ -119,6 +120,9 @@ func (s *script) subscribe(args []string) {
 		}
 		if a == "scoped" {
 			req.Resolve = func(scope Scope) (Target, error) {
+				if scope["v"] == "bad" {
+					return Target{}, errors.New("no such scope")
+				}
 				name := args[1] + "/" + scope["v"]
 				return Target{Key: Key(name), Name: name, Waves: true}, nil
 			}
