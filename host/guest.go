@@ -44,17 +44,7 @@ var _ wasm.Backend = (*statements)(nil)
 
 // Query implements wasm.Backend: all that was recorded runs in one round trip.
 func (s *statements) Query(ctx context.Context, qs []*wasm.Query) error {
-	queries := make([]db.Query, 0, len(qs))
-	open := make([]*wasm.Query, 0, len(qs))
-	for _, q := range qs {
-		statement, err := s.statement(ctx, q)
-		if err != nil {
-			s.fail(q, err)
-			continue
-		}
-		queries = append(queries, db.Query{Statement: statement, Args: q.Args, Now: s.now})
-		open = append(open, q)
-	}
+	open, queries := s.resolve(ctx, qs)
 	if len(open) == 0 {
 		return nil
 	}
@@ -69,10 +59,24 @@ func (s *statements) Query(ctx context.Context, qs []*wasm.Query) error {
 	if err != nil {
 		return err
 	}
-	for i, q := range open {
-		s.take(q, answers[i])
-	}
+	s.take(open, answers)
 	return nil
+}
+
+// resolve finds the statements of queries and fails those that have none. It
+// returns the others.
+func (s *statements) resolve(ctx context.Context, qs []*wasm.Query) (open []*wasm.Query, queries []db.Query) {
+	open, queries = make([]*wasm.Query, 0, len(qs)), make([]db.Query, 0, len(qs))
+	for _, q := range qs {
+		statement, err := s.statement(ctx, q)
+		if err != nil {
+			s.fail(q, err)
+			continue
+		}
+		open = append(open, q)
+		queries = append(queries, db.Query{Statement: statement, Args: q.Args, Now: s.now})
+	}
+	return open, queries
 }
 
 // Exec implements wasm.Backend.
@@ -80,17 +84,20 @@ func (s *statements) Exec(ctx context.Context, q *wasm.Query) error {
 	return s.Query(ctx, []*wasm.Query{q})
 }
 
-// take gives a query its outcome.
-func (s *statements) take(q *wasm.Query, a db.Answer) {
-	if errors.Is(a.Err, db.ErrConflict) {
-		s.conflict = a.Err
+// take gives queries their outcomes.
+func (s *statements) take(qs []*wasm.Query, answers []db.Answer) {
+	for i, q := range qs {
+		a := answers[i]
+		if errors.Is(a.Err, db.ErrConflict) {
+			s.conflict = a.Err
+		}
+		if a.Err != nil {
+			s.fail(q, a.Err)
+			continue
+		}
+		q.Rows, q.Affected = a.Rows, a.Affected
+		s.answers = append(s.answers, a)
 	}
-	if a.Err != nil {
-		s.fail(q, a.Err)
-		return
-	}
-	q.Rows, q.Affected = a.Rows, a.Affected
-	s.answers = append(s.answers, a)
 }
 
 // fail gives a query its error. Only what the arguments and the grants decide is
@@ -121,19 +128,44 @@ func (s *statements) statement(ctx context.Context, q *wasm.Query) (*db.Statemen
 
 // finish runs what the output needs and the guest did not look at.
 func (s *statements) finish(ctx context.Context, out *wasm.Output) error {
-	if out.Kind != wasm.OutputRows {
-		return nil
-	}
-	var pending []*wasm.Query
-	for _, q := range out.View.Queries() {
-		if !q.Ran() {
-			pending = append(pending, q)
-		}
-	}
-	if len(pending) > 0 {
+	if pending := pending(out); len(pending) > 0 {
 		if err := s.Query(ctx, pending); err != nil {
 			return err
 		}
+	}
+	return check(out)
+}
+
+// wave is finish for a call that has begun no transaction: what is left runs as
+// a wave of its own, in one round trip. The wave is there also when nothing is
+// left, because the result must say at which point it holds.
+func (s *statements) wave(ctx context.Context, out *wasm.Output) (db.Wave, error) {
+	open, queries := s.resolve(ctx, pending(out))
+	w, err := s.call.space.database.Wave(ctx, queries)
+	if err != nil {
+		return db.Wave{}, err
+	}
+	s.take(open, w.Answers)
+	return w, check(out)
+}
+
+// pending are the queries that the output needs and that have not run.
+func pending(out *wasm.Output) (list []*wasm.Query) {
+	if out.Kind != wasm.OutputRows {
+		return nil
+	}
+	for _, q := range out.View.Queries() {
+		if !q.Ran() {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
+// check reports what is wrong with rows that have all run.
+func check(out *wasm.Output) error {
+	if out.Kind != wasm.OutputRows {
+		return nil
 	}
 	return out.View.Check()
 }

@@ -138,6 +138,35 @@ func TestPlanRunsAgainWithoutTheGuest(t *testing.T) {
 	f("the time", wasmtest.Join(wasmtest.Invoke(fnNow), wasmtest.Drop(), pose(0), rows()), true)
 }
 
+// TestUnseenRowsAreReadInOneWave: G13. What a guest returned without looking at it
+// is read as a wave, also the first time; what it looked at is not read again.
+func TestUnseenRowsAreReadInOneWave(t *testing.T) {
+	t.Parallel()
+	m := abi.Manifest{
+		Statements: []abi.Statement{{SQL: `select id, title from todos where list = $list order by id`}},
+		Functions:  []abi.Function{public("unseen", 0), public("seen", 0)},
+	}
+	for i := range m.Functions {
+		m.Functions[i].Fields = []abi.Field{{Name: "list", Schema: abi.Schema{Type: "integer"}}}
+	}
+	s := hosttest.Start(t, hosttest.Config{Schema: todos, Modules: map[string][]byte{
+		"g.wasm": guest("g", m, nil, wasmtest.Join(pose(0), rows()), wasmtest.Join(pose(0), look(), rows())),
+	}})
+	f := func(name string, want float64) {
+		t.Helper()
+		before := metric(t, s, "weir_db_waves_total")
+		status, answer := get(t, s.URL+"/v1/q/"+name+"?list=1")
+		if list, _ := answer["rows"].([]any); status != 200 || len(list) != 3 {
+			t.Errorf("%s: %d %v", name, status, answer)
+		}
+		if waves := metric(t, s, "weir_db_waves_total") - before; waves != want {
+			t.Errorf("%s: read in %v waves, want %v", name, waves, want)
+		}
+	}
+	f("unseen", 1)
+	f("seen", 0)
+}
+
 // TestConstantIsNotComputedAgain: G13. A change of definitions runs every group;
 // a value that depends on nothing is taken from the plan.
 func TestConstantIsNotComputedAgain(t *testing.T) {
