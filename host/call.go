@@ -69,6 +69,6 @@ type plan struct {
 func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, line string)) *wasm.Call {
 	return &wasm.Call{
 		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
-		Seed: c.space.seed("weir call seed", []byte(c.key)),
+		Seed: func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
 	}
 }
