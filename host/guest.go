@@ -35,8 +35,9 @@ type statements struct {
 	tx       transaction
 	answers  []db.Answer
 	conflict error // a serialization failure, which the guest cannot mend
-	// lost is the error of a read of which no read set is known: what the guest
-	// makes of it cannot be kept live (W1).
+	// lost is the first error that the arguments and the grants do not decide. Of
+	// a read that failed no read set is known: what the guest makes of it cannot
+	// be kept live (W1).
 	lost error
 }
 
@@ -105,7 +106,7 @@ func (s *statements) take(qs []*wasm.Query, answers []db.Answer) {
 func (s *statements) fail(q *wasm.Query, err error) {
 	q.Err = err
 	var errno abi.Errno
-	if s.kind == db.Read && !errors.Is(err, db.ErrType) && !errors.As(err, &errno) {
+	if s.lost == nil && !errors.Is(err, db.ErrType) && !errors.As(err, &errno) {
 		s.lost = err
 	}
 }
@@ -168,6 +169,16 @@ func check(out *wasm.Output) error {
 		return nil
 	}
 	return out.View.Check()
+}
+
+// refused returns the statement's error behind an error of the guest's own that
+// is not for clients, or nil: the guest only hands on what it got, and the code
+// of a statement tells a client more than that of a plugin that failed.
+func (s *statements) refused(out *wasm.Output) error {
+	if out.Kind != wasm.OutputError || out.Err.Public || s.lost == nil {
+		return nil
+	}
+	return fmt.Errorf("plugin %s, %s: %v: %w", s.call.fn.Plugin.Name(), s.call.fn.Name, out.Err, s.lost)
 }
 
 // outputError is the error that a guest returned. What is not public stays in

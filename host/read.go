@@ -52,6 +52,9 @@ func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Outp
 	}
 	s := &statements{call: c, checker: h.checker(c.space), now: now, kind: db.Read, begin: open}
 	out, err := c.fn.Call(ctx, c.guest(now, s, h.logOf(c)))
+	if err == nil {
+		err = s.refused(out)
+	}
 	switch {
 	case err != nil:
 		return nil, nil, err
