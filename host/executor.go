@@ -90,7 +90,9 @@ func newJob(e *reactor.Execution, now time.Time) (job, error) {
 
 // result makes an execution's result of the answers of its queries.
 func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reactor.Result {
-	r := reactor.Result{Epoch: w.Epoch, Snapshot: w.Snapshot, Reads: db.ReadSet(answers), Plan: e.Plan}
+	r := reactor.Result{
+		Epoch: w.Epoch, Snapshot: w.Snapshot, Reads: db.ReadSet(answers), WakeAt: db.WakeAt(answers), Plan: e.Plan,
+	}
 	for i := range answers {
 		if r.Err = answers[i].Err; r.Err != nil {
 			return r
@@ -100,11 +102,7 @@ func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reac
 	var content []byte
 	switch {
 	case j.call.waves():
-		rows, statement := answers[0].Rows, j.queries[0].Statement
-		content, r.Err = appendRows(nil, statement.Key(), rows, limit)
-		if statement.UsesNow() {
-			r.WakeAt, _ = rows.WakeAt()
-		}
+		content, r.Err = appendRows(nil, j.queries[0].Statement.Key(), answers[0].Rows, limit)
 	case j.view != nil:
 		for i, q := range j.asked {
 			q.Rows = answers[i].Rows
@@ -150,6 +148,9 @@ func (x *executor) guest(ctx context.Context, c *call, e *reactor.Execution) rea
 // guestResult makes a result of what a guest returned.
 func guestResult(c *call, e *reactor.Execution, out *wasm.Output, read *reading) reactor.Result {
 	r := reactor.Result{Epoch: read.epoch, Snapshot: read.snapshot, Reads: db.ReadSet(read.answers), WakeAt: out.WakeAt}
+	if at := db.WakeAt(read.answers); r.WakeAt.IsZero() || !at.IsZero() && at.Before(r.WakeAt) {
+		r.WakeAt = at
+	}
 	limit := int(c.space.tenant.Limits.WithDefaults().MaxResultBytes)
 	var content []byte
 	next := &plan{}

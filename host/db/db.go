@@ -323,6 +323,16 @@ func (d *DB) drop(a *analysis) {
 	}
 }
 
+// WakeAt is the earliest time at which one of the answers asks to run again; zero
+// is never.
+func WakeAt(answers []Answer) time.Time {
+	var first time.Time
+	for i := range answers {
+		first = earlier(first, answers[i].WakeAt)
+	}
+	return first
+}
+
 // ReadSet joins the read sets of a call's answers. It is void as soon as the
 // oldest of them is.
 func ReadSet(answers []Answer) reactor.ReadSet {
