@@ -252,7 +252,7 @@ func TestStatementWithNowRunsAgainAtWakeAt(t *testing.T) {
 		Modules: map[string][]byte{"alarms.wasm": guest("alarms", m, nil,
 			wasmtest.Unreachable(), wasmtest.Join(pose(0), rows()), wasmtest.Join(pose(0), look(), rows()))},
 	})
-	s.SQL(t, `insert into alarms values (1, clock_timestamp() + interval '2 s'), (2, clock_timestamp() + interval '1 h')`)
+	s.SQL(t, `insert into alarms values (1, clock_timestamp() + interval '4 s'), (2, clock_timestamp() + interval '1 h')`)
 	var streams []*stream
 	for _, f := range m.Functions {
 		stream := watch(t, s.URL+"/v1/q/"+f.Name)
