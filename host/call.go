@@ -40,6 +40,14 @@ func (c *call) current() *call {
 
 func (c *call) prepared() *prepared { return c.fn.Plugin.Prepared.(*prepared) }
 
+// decides reports whether the function is a policy.
+func (c *call) decides() bool { return c.fn.Kind == abi.Policy }
+
+// target is the call as the reactor runs it.
+func (c *call) target(name string) reactor.Target {
+	return reactor.Target{Key: c.key, Name: name, Call: c, Waves: c.waves()}
+}
+
 // waves reports whether the function is one statement.
 func (c *call) waves() bool { return c.fn.Statement != nil }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"weir/abi"
 	"weir/host/db"
+	"weir/host/policy"
 	"weir/host/wasm"
 	"weir/reactor"
 )
@@ -101,6 +103,8 @@ func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reac
 	limit := int(j.call.space.tenant.Limits.WithDefaults().MaxResultBytes)
 	var content []byte
 	switch {
+	case j.call.decides():
+		return j.decision(r, answers)
 	case j.call.waves():
 		content, r.Err = appendRows(nil, j.queries[0].Statement.Key(), answers[0].Rows, limit)
 	case j.view != nil:
@@ -112,6 +116,28 @@ func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reac
 		content, r.Err = appendValue(nil, e.Plan.(*plan).value, limit)
 	}
 	r.Frame = frame(e, content)
+	return r
+}
+
+// decision makes the result of a policy: a statement's rows, or the value that a
+// guest gave without looking at anything.
+func (j *job) decision(r reactor.Result, answers []db.Answer) reactor.Result {
+	if j.call.waves() {
+		r.WakeAt, _ = answers[0].Rows.WakeAt()
+		return decided(j.call, r, policy.Outcome{Rows: answers[0].Rows})
+	}
+	return decided(j.call, r, policy.Outcome{Value: r.Plan.(*plan).value})
+}
+
+// decided reads a policy's answer. One that cannot be read is an error: it has
+// decided nothing (F4).
+func decided(c *call, r reactor.Result, out policy.Outcome) reactor.Result {
+	d, err := policy.Read(out)
+	if err != nil {
+		r.Err = fmt.Errorf("policy %s: %w", c.fn.Name, err)
+		return r
+	}
+	r.Decision = &d
 	return r
 }
 
@@ -136,13 +162,40 @@ func viewKey(c *call, v *wasm.View) []string {
 // guest runs a function that may look at its rows.
 func (x *executor) guest(ctx context.Context, c *call, e *reactor.Execution) reactor.Result {
 	began := time.Now()
+	if c.decides() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.space.tenant.Limits.WithDefaults().PolicyTimeout)
+		defer cancel()
+	}
 	out, read, err := x.host.read(ctx, c, began)
 	r := reactor.Result{Err: refusal(err)}
-	if err == nil {
+	switch {
+	case err != nil:
+	case c.decides():
+		r = guestDecision(c, out, read)
+	default:
 		r = guestResult(c, e, out, read)
 	}
 	r.Cost = time.Since(began)
 	return r
+}
+
+// guestDecision makes a result of what a guest policy returned.
+func guestDecision(c *call, out *wasm.Output, read *reading) reactor.Result {
+	r := reactor.Result{Epoch: read.epoch, Snapshot: read.snapshot, Reads: db.ReadSet(read.answers), WakeAt: out.WakeAt}
+	if out.Kind == wasm.OutputError {
+		r.Err = outputError(c, out)
+		return r
+	}
+	if d, err := abi.DecodeDecision(out.Value); err == nil && d.WakeAt != 0 {
+		if at := time.UnixMicro(d.WakeAt); r.WakeAt.IsZero() || at.Before(r.WakeAt) {
+			r.WakeAt = at
+		}
+	}
+	if !out.Looked && out.Kind == wasm.OutputValue && r.WakeAt.IsZero() {
+		r.Plan = &plan{value: out.Value}
+	}
+	return decided(c, r, policy.Outcome{Value: out.Value})
 }
 
 // guestResult makes a result of what a guest returned.

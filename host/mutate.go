@@ -11,6 +11,7 @@ import (
 	"weir/host/db"
 	"weir/host/plugin"
 	"weir/host/policy"
+	"weir/host/serve"
 	"weir/host/wasm"
 	"weir/reactor"
 )
@@ -65,9 +66,9 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 		return answer{}, err
 	}
 	if decision.Answer != reactor.Allow {
-		return answer{}, denied(decision)
+		return answer{}, serve.Denial(decision.Policy, decision.Reason)
 	}
-	in, err := fn.Input(args, abi.Caller{Claim: who.Claim, Scope: scopeOf(decision)})
+	in, err := fn.Input(args, abi.Caller{Claim: who.Claim, Scope: scopeOf(decision.Scope)})
 	if err != nil {
 		return answer{}, err
 	}
@@ -156,11 +157,11 @@ func (m *mutation) RunPolicy(ctx context.Context, fn *plugin.Function, in abi.In
 		if err != nil {
 			return policy.Outcome{}, err
 		}
-		return policy.Outcome{Rows: a.Rows, Snapshot: m.tx.Snapshot()}, nil
+		return policy.Outcome{Rows: a.Rows}, nil
 	}
 	out, err := m.guest(ctx, c)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	return policy.Outcome{Value: out.Value, Snapshot: m.tx.Snapshot()}, nil
+	return policy.Outcome{Value: out.Value}, nil
 }

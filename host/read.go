@@ -5,10 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"weir/abi"
 	"weir/host/db"
 	"weir/host/plugin"
-	"weir/host/policy"
 	"weir/host/wasm"
 	"weir/reactor"
 )
@@ -76,38 +74,4 @@ func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Outp
 		return nil, nil, err
 	}
 	return out, &reading{tx.Epoch(), tx.Snapshot(), s.answers}, nil
-}
-
-// reader runs policies for queries. It implements policy.Runner.
-type reader struct {
-	host  *Host
-	space *space
-}
-
-var _ policy.Runner = (*reader)(nil)
-
-// RunPolicy implements policy.Runner.
-func (r *reader) RunPolicy(ctx context.Context, fn *plugin.Function, in abi.Input) (policy.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.space.tenant.Limits.WithDefaults().PolicyTimeout)
-	defer cancel()
-	c := newCall(r.space, fn, in)
-	now := time.Now()
-	if c.waves() {
-		w, err := r.space.database.Wave(ctx, []db.Query{c.query(now)})
-		if err == nil {
-			err = w.Answers[0].Err
-		}
-		if err != nil {
-			return policy.Outcome{}, err
-		}
-		return policy.Outcome{Rows: w.Answers[0].Rows, Snapshot: w.Snapshot}, nil
-	}
-	out, read, err := r.host.read(ctx, c, now)
-	if err != nil {
-		return policy.Outcome{}, err
-	}
-	if out.Kind == wasm.OutputError {
-		return policy.Outcome{}, outputError(c, out)
-	}
-	return policy.Outcome{Value: out.Value, Snapshot: read.snapshot}, nil
 }

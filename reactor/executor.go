@@ -34,9 +34,11 @@ type Result struct {
 	Epoch    Epoch
 	Snapshot Snapshot // what the run's read transaction saw
 	Reads    ReadSet
-	// Frame is the encoded result. It may be Execution.Last itself when the
-	// content is equal.
+	// Frame is the encoded result of a query. It may be Execution.Last itself
+	// when the content is equal.
 	Frame *Frame
+	// Decision is the answer of a policy, instead of a frame.
+	Decision *Decision
 	// Plan lets the next run repeat this one's statements without the guest.
 	Plan any
 	// WakeAt asks for another run at that time; zero asks for none (D9).
@@ -101,5 +103,8 @@ type Run struct {
 	Waited time.Duration
 	Same   bool // the content was equal: no new frame
 	Size   int  // of the frame in bytes
+	// Answer and Reason are a policy's; Unknown for a query.
+	Answer Answer
+	Reason string
 	Err    error
 }

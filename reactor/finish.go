@@ -11,12 +11,19 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 	if r.Err != nil {
 		c.fail(now, g, e, r.Err)
 	} else {
+		before := g.span
 		c.accept(now, g, r)
+		if g.decides && !g.gone() {
+			c.settle(now, g, before)
+		}
 	}
 	if g.gone() {
 		return
 	}
 	c.admit(now, g)
+	if g.gone() {
+		return // the last of those who waited was refused
+	}
 	if len(g.joiners) > 0 && !g.dirty {
 		c.out.poke = true // they came while it ran
 	}
@@ -52,10 +59,15 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 	}
 	c.index.add(g)
 	g.dark = c.reaches(g)
-	if g.frame == nil || g.frame.Version != r.Frame.Version {
-		g.frame = r.Frame
-	}
 	g.finished = NewStamp(r.Epoch, r.Snapshot)
+	if g.decides {
+		c.judge(g, *r.Decision)
+	} else {
+		if !g.answered || g.frame.Version != r.Frame.Version {
+			g.frame = r.Frame
+		}
+		g.answered, g.span = true, span{from: g.finished, to: g.finished}
+	}
 	g.failures, g.err = 0, nil
 	g.cost = (3*g.cost + r.Cost) / 4
 	g.concerned, g.late = time.Time{}, false
@@ -80,9 +92,27 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		}
 	} else {
 		g.misses = 0
+		g.span.open = true
 		c.rest(g)
 	}
 	c.publish(g)
+	g.doubt = len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
+	if g.guarded() && !c.known.reaches(g.finished) {
+		c.wait(g, g.finished)
+	}
+}
+
+// guarded reports whether a decision that a commit can change stands before the
+// group's results.
+func (g *group) guarded() bool {
+	for _, f := range g.fences {
+		for _, d := range f.guards {
+			if !d.timeless() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // wake decides when a clean group runs again by itself: when the function asked
@@ -117,6 +147,7 @@ func (c *core) fail(now time.Time, g *group, e *Execution, err error) {
 	}
 	if !g.dirty {
 		g.dirty, g.since = true, now
+		c.freeze(g)
 	}
 	g.cause = Cause{Reason: Retried, Change: e.Cause.Change, More: e.Cause.More}
 	c.schedule(g, now.Add(wait))
@@ -134,8 +165,12 @@ func (c *core) report(e *Execution, r *Result) {
 	switch {
 	case r.Err != nil:
 		c.stats.failed++
+	case g.decides:
+		c.stats.decisions++
+		run.Answer, run.Reason = r.Decision.Answer, r.Decision.Reason
+		run.Same = g.answered && g.decision.Answer == r.Decision.Answer && g.decision.Scope.text() == r.Decision.Scope.text()
 	default:
-		run.Same = g.frame != nil && g.frame.Version == r.Frame.Version
+		run.Same = g.answered && g.frame.Version == r.Frame.Version
 		run.Size = r.Frame.Size()
 		if run.Same {
 			c.stats.same++

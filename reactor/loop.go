@@ -172,7 +172,9 @@ func (r *Reactor) refuse() {
 		}
 	}
 	for _, s := range waiting {
-		s.refuse(ErrClosed)
+		if s.err == nil { // it may wait for several policies
+			s.refuse(ErrClosed)
+		}
 	}
 }
 
@@ -278,6 +280,11 @@ func (r *Reactor) hand(out *outputs) {
 	if len(out.published) > 0 && r.cfg.Published != nil {
 		r.cfg.Published(out.published)
 	}
+	for _, s := range out.decided {
+		if s.req.Decided != nil {
+			s.req.Decided(s)
+		}
+	}
 	for _, s := range out.ready {
 		if s.req.Ready != nil {
 			s.req.Ready(s)
@@ -300,7 +307,7 @@ func (r *Reactor) start(ctx context.Context) {
 			if r.waves >= r.cfg.MaxExecutions {
 				return
 			}
-			if len(c.ready) == 0 || r.flights[c] >= r.cfg.TenantExecutions {
+			if c.ready.len() == 0 || r.flights[c] >= r.cfg.TenantExecutions {
 				continue
 			}
 			if wave := c.wave(r.cfg.Now(), r.share(c)); len(wave) > 0 {
@@ -315,7 +322,7 @@ func (r *Reactor) start(ctx context.Context) {
 // busy, but no transaction longer than need be.
 func (r *Reactor) share(c *core) int {
 	free := min(r.cfg.MaxExecutions-r.waves, r.cfg.TenantExecutions-r.flights[c], runtime.GOMAXPROCS(0))
-	return min(r.cfg.MaxWave, (len(c.ready)+free-1)/free)
+	return min(r.cfg.MaxWave, (c.ready.len()+free-1)/free)
 }
 
 // launch runs a wave in a goroutine of its own.

@@ -391,9 +391,9 @@ func TestManySubscribersOneRun(t *testing.T) {
 			if d.runs != runs || ready != n {
 				t.Errorf("%d runs, %d ready, want %d and %d", d.runs, ready, runs, n)
 			}
-			first := subs[0].Publication().State().Frame
+			first := frameOf(subs[0])
 			for _, s := range subs {
-				if s.Publication().State().Frame != first {
+				if frameOf(s) != first {
 					t.Fatal("subscribers have different frames")
 				}
 			}
@@ -471,4 +471,9 @@ func TestFloodOfOneTenantDoesNotStarveAnother(t *testing.T) {
 	if left := turns(func() bool { return !r.applying() }); left < 50 {
 		t.Errorf("the flood was over after %d more turns: nothing is shown", left)
 	}
+}
+
+func frameOf(s *Subscription) *Frame {
+	st, _ := s.State()
+	return st.Frame
 }

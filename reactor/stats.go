@@ -20,20 +20,21 @@ type Stats struct {
 	Executions uint64
 	Same       uint64 // executions whose content was equal
 	Failed     uint64
+	Decisions  uint64 // executions of policies that answered
 }
 
 // coreStats counts since the start.
 type coreStats struct {
-	batches, changes, executions, same, failed uint64
+	batches, changes, executions, same, failed, decisions uint64
 }
 
 // add puts a core's figures into s.
 func (s *Stats) add(c *core, now time.Time) {
 	s.Groups += len(c.groups)
 	s.Subscriptions += c.subs
-	s.Waiting += len(c.ready)
-	if len(c.ready) > 0 {
-		s.OldestDirty = max(s.OldestDirty, now.Sub(c.ready[0].since))
+	s.Waiting += c.ready.len()
+	if g := c.ready.oldest(); g != nil {
+		s.OldestDirty = max(s.OldestDirty, now.Sub(g.since))
 	}
 	s.Atoms += c.index.count
 	s.Recent += c.recent.size()
@@ -43,4 +44,5 @@ func (s *Stats) add(c *core, now time.Time) {
 	s.Executions += c.stats.executions
 	s.Same += c.stats.same
 	s.Failed += c.stats.failed
+	s.Decisions += c.stats.decisions
 }

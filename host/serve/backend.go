@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 
@@ -17,16 +18,25 @@ import (
 // *abi.ArgumentError or a sentinel of reactor or tenant; of any other they see
 // at most the code.
 type Backend interface {
-	// Subscribe resolves the function, checks and completes the arguments,
-	// evaluates the policies and subscribes. It may wait for the policies.
-	// ready is called once, from any goroutine, also before Subscribe returns,
-	// when the subscription has its first state; it does not block. When ctx
-	// has ended the caller is gone: what it returns is left at once.
-	Subscribe(ctx context.Context, who *auth.Caller, q Query, ready func()) (*Live, error)
-	// Get returns a state that is at least as new as the call.
-	Get(ctx context.Context, who *auth.Caller, q Query) (*reactor.State, error)
+	// Subscribe resolves the function, checks and completes the arguments, and
+	// subscribes; policies are asked, and stay live, behind it. It does not wait.
+	// The signals may come before it returns. When ctx has ended the caller is
+	// gone: what it returns is left at once.
+	Subscribe(ctx context.Context, who *auth.Caller, q Query, on Signals) (*Live, error)
+	// Get returns a state that is at least as new as the call. A denial is a
+	// Refusal.
+	Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error)
 	// Mutate runs a mutation.
 	Mutate(ctx context.Context, who *auth.Caller, name string, args Arguments) (Answer, error)
+}
+
+// Signals are called once each, from any goroutine, and do not block.
+type Signals struct {
+	// Decided: the policies have answered, or there are none. It is not called
+	// for a subscription that is refused before.
+	Decided func()
+	// Ready: the subscription has its first state, or is refused.
+	Ready func()
 }
 
 // Query asks for the result of a query function.
@@ -53,8 +63,15 @@ type Live struct {
 	Sub *reactor.Subscription
 }
 
-// Publication returns where its states are read, once it is ready.
-func (l *Live) Publication() *reactor.Publication { return l.Sub.Publication() }
+// State returns what may be shown now, once it is ready. False: nothing new.
+func (l *Live) State() (reactor.State, bool) { return l.Sub.State() }
+
+// Watches returns the publications whose news may change State, once it is ready.
+func (l *Live) Watches() []*reactor.Publication { return l.Sub.Watches() }
+
+// Query returns the group's name on the wire, once it is ready; "" while nothing
+// is allowed.
+func (l *Live) Query() string { return l.Sub.Query() }
 
 // Err says why it was refused, once it is ready; nil if it was not.
 func (l *Live) Err() error { return l.Sub.Err() }
@@ -95,6 +112,15 @@ type Refusal struct {
 	Message string
 	// Reason is a policy's reason for a Denied; empty means the code.
 	Reason string
+}
+
+// Denial is the refusal of a policy that denied.
+func Denial(policy, reason string) *Refusal {
+	message := reason
+	if message == "" {
+		message = "access denied by policy " + policy
+	}
+	return &Refusal{Kind: abi.Denied, Message: message, Reason: cmp.Or(reason, policy)}
 }
 
 // Error returns the message.

@@ -28,13 +28,13 @@ func (s *Server) handleQuery(w http.ResponseWriter, r *http.Request) {
 	}
 	st, err := s.cfg.Backend.Get(r.Context(), requestOf(r).caller, q)
 	if err == nil {
-		err = failure(st)
+		err = failure(&st)
 	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	writeResult(w, r, st)
+	writeResult(w, r, &st)
 }
 
 // query reads name and arguments of a request.

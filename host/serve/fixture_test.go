@@ -33,10 +33,11 @@ type backend struct {
 	mu       sync.Mutex // protects the fields below
 	values   map[string]value
 	xid      uint64
-	denied   map[string]bool  // function or function/sub
-	refused  map[string]error // function: error of Subscribe
-	gate     chan struct{}    // Subscribe waits for it, if set
-	plugin   string           // digest in the keys
+	denied   map[string]bool              // function or function/sub
+	policies map[string]*reactor.Decision // function: the answer of its live policy, nil if it fails
+	refused  map[string]error             // function: error of Subscribe
+	gate     chan struct{}                // Subscribe waits for it, if set
+	plugin   string                       // digest in the keys
 	runs     int
 	calls    int // of Subscribe
 	mutation func(who *auth.Caller, name string, args Arguments) (Answer, error)
@@ -62,7 +63,7 @@ var functions = []abi.Function{
 func newBackend(t testing.TB) *backend {
 	b := &backend{
 		t: t, values: map[string]value{}, xid: 100, poke: make(chan struct{}, 1), plugin: "p1",
-		denied: map[string]bool{}, refused: map[string]error{},
+		denied: map[string]bool{}, refused: map[string]error{}, policies: map[string]*reactor.Decision{},
 	}
 	for _, f := range functions {
 		b.values[f.Name] = value{content: rows(0)}
@@ -137,6 +138,25 @@ func (b *backend) deny(name string, no bool) {
 	b.denied[name] = no
 }
 
+// policyTable is what every live policy reads.
+const policyTable = 50
+
+// decide commits another answer of a function's live policy; nil: it fails. A
+// function has one from the first call on.
+func (b *backend) decide(name string, d *reactor.Decision) {
+	b.mu.Lock()
+	b.policies[name] = d
+	b.xid++
+	change := reactor.Change{XID: b.xid, Table: policyTable, Op: reactor.Update}
+	b.mu.Unlock()
+	b.apply(context.Background(), change)
+}
+
+var (
+	allow = &reactor.Decision{Answer: reactor.Allow}
+	deny  = &reactor.Decision{Answer: reactor.Deny, Reason: "not_a_member"}
+)
+
 func tableOf(name string) uint32 {
 	for i, f := range functions {
 		if f.Name == name {
@@ -154,6 +174,16 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 	defer b.mu.Unlock()
 	list := make([]reactor.Result, len(wave))
 	for i, e := range wave {
+		if guarded, is := e.Call.(policyCall); is {
+			list[i] = reactor.Result{
+				Epoch: epoch, Snapshot: b.snapshot(), Decision: b.policies[string(guarded)],
+				Reads: reactor.ReadSet{Atoms: []reactor.Atom{{Table: policyTable}}},
+			}
+			if list[i].Decision == nil {
+				list[i].Err = errors.New("the policy fails")
+			}
+			continue
+		}
 		b.runs++
 		v := b.values[e.Name]
 		if v.err != nil {
@@ -207,10 +237,22 @@ func (b *backend) request(who *auth.Caller, q Query) (reactor.Request, error) {
 		return reactor.Request{}, &Refusal{Kind: abi.Denied, Message: "not a member of the room", Reason: "not_a_member"}
 	}
 	key := reactor.KeyParts{Tenant: q.Tenant, Plugin: b.plugin, Function: q.Name, Input: args.AppendJSON(nil)}
-	return reactor.Request{Tenant: q.Tenant, Key: key.Key(), Name: q.Name, At: q.At}, nil
+	req := reactor.Request{Tenant: q.Tenant, Key: key.Key(), Name: q.Name, At: q.At}
+	if _, live := b.policies[q.Name]; live {
+		req.Policies = []reactor.Target{{Key: reactor.Key("policy of " + q.Name), Name: "member", Call: policyCall(q.Name), Waves: true}}
+		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
+			key := key
+			key.Role = scope["org"]
+			return reactor.Target{Key: key.Key(), Name: q.Name}, nil
+		}
+	}
+	return req, nil
 }
 
-func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, ready func()) (*Live, error) {
+// policyCall is the call of a function's policy.
+type policyCall string
+
+func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, on Signals) (*Live, error) {
 	b.mu.Lock()
 	gate := b.gate
 	b.mu.Unlock()
@@ -225,16 +267,25 @@ func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, read
 	if err != nil {
 		return nil, err
 	}
-	req.Ready = func(*reactor.Subscription) { ready() }
-	return &Live{b.reactor.Subscribe(req)}, nil
+	req.Ready = func(*reactor.Subscription) { on.Ready() }
+	req.Decided = func(*reactor.Subscription) { on.Decided() }
+	live := &Live{b.reactor.Subscribe(req)}
+	if len(req.Policies) == 0 {
+		on.Decided()
+	}
+	return live, nil
 }
 
-func (b *backend) Get(ctx context.Context, who *auth.Caller, q Query) (*reactor.State, error) {
+func (b *backend) Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error) {
 	req, err := b.request(who, q)
 	if err != nil {
-		return nil, err
+		return reactor.State{}, err
 	}
-	return b.reactor.Get(ctx, req)
+	st, err := b.reactor.Get(ctx, req)
+	if err == nil && st.Status == reactor.Denied {
+		err = Denial(st.Policy, st.Reason)
+	}
+	return st, err
 }
 
 func (b *backend) Mutate(_ context.Context, who *auth.Caller, name string, args Arguments) (Answer, error) {

@@ -234,7 +234,7 @@ func (s *session) send(out *writer, t *turn) error {
 		}
 		return out.send(t.small)
 	}
-	s.writing.Store(&pin{t.pub, t.frame})
+	s.writing.Store(&pin{t.live, t.live.Sub.Publication(), t.frame})
 	err := out.send(t.small, t.frame.Event())
 	s.writing.Store(nil)
 	s.server.stats.frames.Add(1)
