@@ -49,8 +49,12 @@ func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []rea
 		jobs[i], results[i].Err = newJob(e, now)
 		queries = append(queries, jobs[i].queries...)
 	}
-	answers, err := wave[0].Call.(*call).space.database.Wave(ctx, queries)
-	cost := time.Since(now) / time.Duration(len(wave)) // what one of them adds
+	p := patienceOf(ctx, wave)
+	inner, cancel := context.WithTimeout(ctx, p.wave)
+	defer cancel()
+	answers, err := wave[0].Call.(*call).space.database.Wave(inner, queries)
+	took := time.Since(now)
+	cost := took / time.Duration(len(wave)) // what one of them adds
 	rest := answers.Answers
 	for i, e := range wave {
 		own := rest[:min(len(jobs[i].queries), len(rest))]
@@ -59,12 +63,41 @@ func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []rea
 		case results[i].Err != nil:
 		case err != nil:
 			results[i].Err = err
+			// Who is to blame is not known: PostgreSQL sends the answers of a
+			// pipeline together. By itself each of them will show.
+			results[i].Alone = len(wave) > 1 && ctx.Err() == nil && !db.Retryable(err)
 		default:
 			results[i] = jobs[i].result(e, &answers, own)
+			results[i].Alone = took > p.run
 		}
 		results[i].Cost = cost
 	}
 	return results
+}
+
+// patience is how long executions may take.
+type patience struct {
+	wave time.Duration // then the wave is given up
+	run  time.Duration // then each of them runs by itself from now on
+}
+
+// patienceOf keeps a slow statement from holding up the others of its wave. A wave
+// of several gets a quarter of the time that is left. What took long runs by
+// itself next time, and returns to the waves when 64 of its kind, the most that
+// share one, would be done in time: sharing saves a tenth of a millisecond, which
+// the slow do not need.
+func patienceOf(ctx context.Context, wave []*reactor.Execution) patience {
+	left := time.Minute
+	if end, ok := ctx.Deadline(); ok {
+		left = time.Until(end)
+	}
+	switch {
+	case len(wave) > 1:
+		return patience{wave: left / 4, run: left / 20}
+	case wave[0].Alone:
+		return patience{wave: left, run: left / 256}
+	}
+	return patience{wave: left, run: left / 20}
 }
 
 // newJob makes the queries of an execution that needs no guest.
