@@ -49,9 +49,12 @@ func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []rea
 		jobs[i], results[i].Err = newJob(e, now)
 		queries = append(queries, jobs[i].queries...)
 	}
-	p := patienceOf(ctx, wave)
-	inner, cancel := context.WithTimeout(ctx, p.wave)
-	defer cancel()
+	p, inner := patienceOf(ctx, wave), ctx
+	if p.wave > 0 {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithTimeout(ctx, p.wave)
+		defer cancel()
+	}
 	answers, err := wave[0].Call.(*call).space.database.Wave(inner, queries)
 	took := time.Since(now)
 	cost := took / time.Duration(len(wave)) // what one of them adds
@@ -77,7 +80,7 @@ func (x *executor) Execute(ctx context.Context, wave []*reactor.Execution) []rea
 
 // patience is how long executions may take.
 type patience struct {
-	wave time.Duration // then the wave is given up
+	wave time.Duration // then the wave is given up; zero: not before the deadline
 	run  time.Duration // then each of them runs by itself from now on
 }
 
@@ -95,9 +98,9 @@ func patienceOf(ctx context.Context, wave []*reactor.Execution) patience {
 	case len(wave) > 1:
 		return patience{wave: left / 4, run: left / 20}
 	case wave[0].Alone:
-		return patience{wave: left, run: left / 256}
+		return patience{run: left / 256}
 	}
-	return patience{wave: left, run: left / 20}
+	return patience{run: left / 20}
 }
 
 // newJob makes the queries of an execution that needs no guest.
