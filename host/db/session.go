@@ -49,7 +49,7 @@ type job struct {
 	analysis *analysis
 	args     []argument
 	now      time.Time // $now
-	parent   *job // of a nested statement
+	parent   *job      // of a nested statement
 	nest     *nest
 	kids     []*job
 
