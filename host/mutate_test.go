@@ -266,6 +266,33 @@ func TestConflictIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestMutationEndedInCommitRunsAgain: F11. The connection is lost in COMMIT; the
+// server says that the transaction is not committed, so the mutation may run
+// again.
+func TestMutationEndedInCommitRunsAgain(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{
+		Schema: counters + `create sequence cuts;
+			create function cut() returns trigger security definer language plpgsql as $$ begin
+				if nextval('cuts') < 3 then perform pg_terminate_backend(pg_backend_pid()); end if;
+				return null;
+			end $$;
+			create constraint trigger cut after update on counters deferrable initially deferred for each row execute function cut();`,
+		Modules: map[string][]byte{"counters.wasm": writer(add)},
+	})
+	if status, a := post(t, s.URL+"/v1/call/counters.add", `{"id":1}`); status != 200 || a["tx"] == nil ||
+		a["result"].([]any)[0].(map[string]any)["n"] != float64(1) {
+		t.Errorf("got %d %v", status, a)
+	}
+	conn := s.DB.Conn(t)
+	if n := number(t, conn, `select n from counters where id = 1`); n != 1 {
+		t.Errorf("n is %d, want 1", n)
+	}
+	if n := number(t, conn, `select last_value from cuts`); n != 3 {
+		t.Errorf("it was committed %d times, want 3", n)
+	}
+}
+
 // TestConflictThreeTimesIsTold: the caller may try again; nothing is written.
 func TestConflictThreeTimesIsTold(t *testing.T) {
 	t.Parallel()

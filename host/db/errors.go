@@ -18,14 +18,15 @@ import (
 var (
 	// ErrClosed: the DB was closed.
 	ErrClosed = errors.New("database closed")
-	// ErrConflict: the transaction lost against another one; the same work may
-	// succeed in a new transaction.
+	// ErrConflict: the transaction lost against another one, or it was ended in
+	// COMMIT; the same work may succeed in a new transaction.
 	ErrConflict = errors.New("serialization conflict")
 	// ErrUnavailable: PostgreSQL cannot be reached, is a standby (R10) or is
 	// starting up.
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrUnknownOutcome: the connection was lost in COMMIT and the server could
-	// not say whether the transaction committed.
+	// not say whether the transaction committed. To do the work again could do it
+	// twice.
 	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
 	// ErrType: an argument does not fit its parameter.
 	ErrType = errors.New("argument does not fit the parameter")
