@@ -316,6 +316,11 @@ func (c *core) passed() {
 // whose newest state a fence kept back, and their joiners.
 func (c *core) settle(now time.Time, d *group, before span) {
 	if d.timeless() {
+		// No commit is to be waited for. But what was held may have waited for the
+		// log, beside this answer, and passes by now.
+		for _, w := range d.watched {
+			c.release(w.group)
+		}
 		return
 	}
 	mark := *c.applied.Load()

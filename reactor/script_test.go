@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,9 +28,10 @@ import (
 //	apply SNAPSHOT [CHANGE…]      (after 10 ms)
 //	                                  11:update:todos/id=1&list=2+id=1&list=3:list  (xid:op:table/rows:changed)
 //	resync SNAPSHOT [epoch=E]
-//	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan]
+//	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan] [alone]
 //	finish G snapshot=… allow|deny [scope=V] [reason=R] …   of a policy
 //	fail G TEXT
+//	give-up G                     a wave that took too long, with G in it
 //	wait DURATION
 //	uncaptured TABLE
 //	state SUB
@@ -88,6 +90,8 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.apply(args, true)
 	case "finish":
 		s.finish(args)
+	case "give-up":
+		s.core.finish(s.now, s.take(args[0]), Result{Err: context.DeadlineExceeded, Alone: true})
 	case "fail":
 		e := s.take(args[0])
 		s.core.finish(s.now, e, Result{Err: errors.New(strings.Join(args[1:], " "))})
@@ -219,6 +223,8 @@ func (s *script) finish(args []string) {
 			r.Epoch = Epoch(text)
 		case "plan":
 			r.Plan = "plan"
+		case "alone":
+			r.Alone = true
 		case "allow":
 			r.Decision = &Decision{Answer: Allow}
 		case "deny":

@@ -432,6 +432,8 @@ func (s *sim) finish() {
 		if !run.done || s.hurt && s.rand.IntN(2) == 0 || s.rand.IntN(40) == 0 {
 			run.result = Result{Err: errSim}
 		}
+		// Too slow, or in a wave with one that is.
+		run.result.Alone = s.rand.IntN(10) == 0
 		s.say("%s finishes %v, err=%v", run.e.Name, run.result.Snapshot, run.result.Err)
 		s.core.finish(s.now, run.e, run.result)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/abi"
 )
@@ -139,11 +140,12 @@ func TestLostCommitIsResolved(t *testing.T) {
 			}
 		}
 	})
-	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
+	var own *Error
+	if !errors.Is(err, ErrConflict) || !Retryable(err) || !errors.As(err, &own) || own.Code() != abi.Conflict {
 		t.Errorf("a transaction that was ended: %v", err)
 	}
 	// COMMIT got through, its answer did not.
-	xid, err := f(81, func(tx *WriteTx) {
+	got := func(tx *WriteTx) {
 		tx.s.c.run(commit, nil, 0)
 		tx.s.c.sync()
 		if err := tx.s.c.flush(); err != nil {
@@ -153,10 +155,27 @@ func TestLostCommitIsResolved(t *testing.T) {
 			t.Fatal(err)
 		}
 		tx.s.c.net.Close()
-	})
+	}
+	xid, err := f(81, got)
 	if err != nil || xid == 0 {
 		t.Errorf("a transaction that committed: %d, %v", xid, err)
 	}
+	// C4: a server with another history, and one that is gone. Nobody may be told
+	// that it is safe to do it again.
+	unknown := func(name string, id int64, change func()) {
+		t.Helper()
+		_, err := f(id, func(tx *WriteTx) { got(tx); change() })
+		if !errors.Is(err, ErrUnknownOutcome) || Retryable(err) || !errors.As(err, &own) || own.Code() != abi.OutcomeUnknown {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	unknown("another history", 82, func() { d.config.EpochExpr = func(int) string { return "'another'" } })
+	d.resolveTimeout = 50 * time.Millisecond
+	unknown("no server", 83, func() {
+		gone := d.pool.config.Copy()
+		gone.Host, gone.Fallbacks = "/nowhere", nil
+		d.pool.config = gone
+	})
 }
 
 func TestWriteStatementsAreChecked(t *testing.T) {
