@@ -35,6 +35,8 @@ import (
 //	wait DURATION
 //	uncaptured TABLE
 //	state SUB
+//	at SUB                        the point of what it shows
+//	config [resync=DURATION] [groups=N]
 type script struct {
 	t      *testing.T
 	core   *core
@@ -101,10 +103,32 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.core.setUncaptured(s.now, map[uint32]string{s.table(args[0]): "its triggers are gone"})
 	case "state":
 		return s.state(args[0])
+	case "at":
+		return s.subs[args[0]].pub.State().At.snapshot.String()
+	case "config":
+		s.configure(args)
 	default:
 		s.t.Fatalf("unknown command %s", d.Cmd)
 	}
 	return s.outcome()
+}
+
+func (s *script) configure(args []string) {
+	for _, a := range args {
+		key, text, _ := strings.Cut(a, "=")
+		var err error
+		switch key {
+		case "resync":
+			s.cfg.Resync, err = time.ParseDuration(text)
+		case "groups":
+			s.cfg.MaxGroups, err = strconv.Atoi(text)
+		default:
+			s.t.Fatalf("config: unknown argument %s", a)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func (s *script) subscribe(args []string) {

@@ -441,6 +441,9 @@ func (s *sim) finish() {
 
 // settle checks all that the core has put out.
 func (s *sim) settle() {
+	if n := len(s.core.groups); n > s.cfg.MaxGroups {
+		s.fail("W6: %d groups", n)
+	}
 	out := s.core.out
 	s.core.out = outputs{}
 	for _, p := range out.published {

@@ -40,6 +40,10 @@ func TestFirstBatchIsResyncThenChangesFollow(t *testing.T) {
 	if c.Op != reactor.Update || c.Changed.Has(1) || !c.Changed.Has(2) || len(c.Keys) != 2 {
 		t.Errorf("got %+v", c)
 	}
+	s.exec(`truncate t`)
+	if c = f.awaitChange(s.oid("t")); c.Op != reactor.Truncate || c.Keys != nil {
+		t.Errorf("got %+v", c)
+	}
 	// Empty batches advance the cursor.
 	f.await("empty", func(b reactor.Batch) bool { return len(b.Changes) == 0 && !b.Snapshot.IsZero() })
 }
