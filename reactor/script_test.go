@@ -104,7 +104,7 @@ func (s *script) run(d *datadriven.TestData) string {
 	case "state":
 		return s.state(args[0])
 	case "at":
-		return s.subs[args[0]].pub.State().At.snapshot.String()
+		return s.subs[args[0]].Publication().State().At.snapshot.String()
 	case "config":
 		s.configure(args)
 	default:
