@@ -33,6 +33,7 @@ type row struct {
 	mask []int16
 	all  bool // mask is NULL
 	keys string
+	cols []int16 // of keys' values; nil if these are objects
 }
 
 // reader builds the two statements once per server version.
@@ -56,22 +57,22 @@ const headSQL = `select 0 as part, pg_current_snapshot()::text as snapshot, %s a
 // reads everything, one row per table.
 const logSQL = `with l as materialized (
 	select * from (
-		select xid, at, rel, op, mask, keys from weir.log
+		select xid, at, rel, op, mask, keys, cols from weir.log
 			where xid >= pg_snapshot_xmax($1::text::pg_snapshot)
 		union all
-		select xid, at, rel, op, mask, keys from weir.log
+		select xid, at, rel, op, mask, keys, cols from weir.log
 			where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot)))
 	) as x limit $2 + 1
 ), n as materialized (select count(*) > $2 as crowded from l)
-%s, n.crowded, null::text as xid, null::oid as rel, null::text as op, null::int2[] as mask, null::text as keys, null::timestamptz as at
+%s, n.crowded, null::text as xid, null::oid as rel, null::text as op, null::int2[] as mask, null::text as keys, null::int2[] as cols, null::timestamptz as at
 	from weir.reader r, n
 union all
-select 1, null, null, null, null, null, null, null, l.xid::text, l.rel, l.op::text, l.mask, l.keys::text, l.at
+select 1, null, null, null, null, null, null, null, l.xid::text, l.rel, l.op::text, l.mask, l.keys::text, l.cols, l.at
 	from l where not (select crowded from n)
 union all
 select 1, null, null, null, null, null, null, null, null, g.rel,
 	case when g.ddl then 'X' when g.updates then 'U' else 'T' end,
-	case when g.updates and g.masked then g.mask end, null, null
+	case when g.updates and g.masked then g.mask end, null, null, null
 	from (
 		select x.rel, x.op = 'X' as ddl, bool_and(x.op = 'U') as updates, bool_and(x.mask is not null) as masked,
 			array_agg(distinct m) filter (where m is not null) as mask
@@ -133,9 +134,9 @@ func (p *page) scan(rows pgx.Rows) error {
 	var gap *int64
 	var late, paused, crowded *bool
 	var rel *uint32
-	var mask []int16
+	var mask, cols []int16
 	var at *time.Time
-	err := rows.Scan(&part, &snapshot, &epoch, &gap, &trimmed, &late, &paused, &crowded, &xid, &rel, &op, &mask, &keys, &at)
+	err := rows.Scan(&part, &snapshot, &epoch, &gap, &trimmed, &late, &paused, &crowded, &xid, &rel, &op, &mask, &keys, &cols, &at)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (p *page) scan(rows pgx.Rows) error {
 		p.gap, p.late, p.paused, p.crowded = *gap, *late, *paused, *crowded
 		return p.parse(*snapshot, *epoch, *trimmed)
 	}
-	r := row{rel: *rel, op: (*op)[0], mask: mask, all: mask == nil}
+	r := row{rel: *rel, op: (*op)[0], mask: mask, all: mask == nil, cols: cols}
 	if xid != nil {
 		if _, err := fmt.Sscan(*xid, &r.xid); err != nil {
 			return fmt.Errorf("log row's transaction: %w", err)
@@ -151,6 +152,9 @@ func (p *page) scan(rows pgx.Rows) error {
 	}
 	if keys != nil {
 		r.keys = *keys
+	}
+	if r.op == 'U' && !r.all && len(r.mask) == 0 {
+		return nil // an update that changed nothing
 	}
 	p.rows = append(p.rows, r)
 	return nil
