@@ -60,7 +60,7 @@ func settings(watched []int16, kinds map[int16]reactor.Kind) string {
 const (
 	markExpr = `pg_catalog.pg_sequence_last_value(cast('weir.mark' as pg_catalog.regclass))`
 	liveExpr = markExpr + ` operator(pg_catalog.>) (pg_catalog.date_part('epoch', pg_catalog.now()) operator(pg_catalog.*) 4000)`
-	slotExpr = `cast(` + markExpr + ` operator(pg_catalog.%) 4 as pg_catalog.int2)`
+	slotExpr = markExpr + ` operator(pg_catalog.%) 4`
 )
 
 // body returns the function's text between the dollar quotes. The settings stand
@@ -95,29 +95,39 @@ end
 `, settings(watched, kinds), liveExpr, work)
 }
 
-// log returns the statement that writes the log row.
+// log returns the statements that write the log row from one of plpgsql's rows.
 func (f *family) log(k triggerKind, mask, keys string) string {
-	return fmt.Sprintf(`
-		insert into weir.log (slot, rel, op, mask, keys) values (%s, %d, '%c', %s, %s);`, slotExpr, f.root, k.op, mask, keys)
+	return f.file(k, ", mask, keys", ", "+mask+", "+keys)
 }
 
-// logOne returns the statement that writes the log row of a statement that wrote
-// one row, and leaves the function then. Aggregates would cost the writer more
+// logOne returns the statements that write the log row of a statement that wrote
+// one row, and leave the function then. Aggregates would cost the writer more
 // than all the rest.
 func (f *family) logOne(k triggerKind, mask, cols, keys, from, table string) string {
-	return fmt.Sprintf(`
-		insert into weir.log (slot, rel, op, mask, cols, keys)
-			select %s, %d, '%c', %s, %s, %s from %s
-			where not exists (select from %s offset 1);
-		if found then return new; end if;`, slotExpr, f.root, k.op, mask, cols, keys, from, table)
+	return f.file(k, ", mask, cols, keys", fmt.Sprintf(", %s, %s, %s from %s\n\t\t\t\twhere not exists (select from %s offset 1)",
+		mask, cols, keys, from, table)) + `
+		if found then return new; end if;`
+}
+
+// file returns the statements that insert what a query selects into the heir of
+// weir.log that is written.
+func (f *family) file(k triggerKind, columns, query string) string {
+	var b strings.Builder
+	for slot, head := range []string{"if " + slotExpr + " operator(pg_catalog.=) 0 then", "elsif " + slotExpr + " operator(pg_catalog.=) 1 then", "else"} {
+		fmt.Fprintf(&b, `
+		%[1]s
+			insert into weir.log_%[2]d (slot, rel, op%[3]s) select %[2]d, %[4]d, '%[5]c'%[6]s;`,
+			head, slot, columns, f.root, k.op, query)
+	}
+	return b.String() + `
+		end if;`
 }
 
 // single returns the statements of an insert or delete.
 func (f *family) single(k triggerKind, watched []int16, table string) string {
 	names, object := f.object(watched, "l")
 	if object == "" {
-		return fmt.Sprintf(`
-		insert into weir.log (slot, rel, op) select %s, %d, '%c' where exists (select from %s);`, slotExpr, f.root, k.op, table)
+		return f.file(k, "", fmt.Sprintf(" where exists (select from %s)", table))
 	}
 	many := f.rows(watched, table) + `
 		if weir_count operator(pg_catalog.=) 0 then return new; end if;` + f.log(k, "null", "weir_keys")

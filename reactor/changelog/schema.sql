@@ -1,6 +1,14 @@
 -- The tables of weir's change log, made as weir's role in the schema weir.
 -- Every statement may be run again.
 
+-- The log of an earlier form, whose rows are of no use to anybody now.
+do $do$ begin
+	if exists (select from pg_catalog.pg_class where oid = pg_catalog.to_regclass('weir.log') and relkind = 'p') then
+		drop table weir.log;
+		update weir.reader set gap = gap + 1;
+	end if;
+end $do$;
+
 -- One row for all readers: whether anybody listens, and into which partition
 -- triggers write. These read the sequence weir.mark, which follows it.
 create table if not exists weir.reader (
@@ -50,16 +58,33 @@ create table if not exists weir.log (
 	mask int2[],          -- columns that an update changed; null = all
 	keys jsonb,           -- watched columns of all old and new rows; null = whole table
 	cols int2[]           -- keys is one array of these columns' values, row after row; null = of objects
-) partition by list (slot);
-alter table weir.log add column if not exists cols int2[];
-
-create table if not exists weir.log_0 partition of weir.log for values in (0)
+);
+-- Three heirs hold the rows. They are no partitions: to find one's partition, or
+-- to check that it is the right one, would be a tenth of the cost of a log row.
+create table if not exists weir.log_0 () inherits (weir.log)
 	with (autovacuum_enabled = false, toast.autovacuum_enabled = false);
-create table if not exists weir.log_1 partition of weir.log for values in (1)
+create table if not exists weir.log_1 () inherits (weir.log)
 	with (autovacuum_enabled = false, toast.autovacuum_enabled = false);
-create table if not exists weir.log_2 partition of weir.log for values in (2)
+create table if not exists weir.log_2 () inherits (weir.log)
 	with (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 create index if not exists log_xid on weir.log (xid);
+create index if not exists log_0_xid on weir.log_0 (xid);
+create index if not exists log_1_xid on weir.log_1 (xid);
+create index if not exists log_2_xid on weir.log_2 (xid);
+
+-- Rows that are not written by the triggers of tables find their heir here.
+create or replace function weir.file() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $body$
+begin
+	case new.slot
+		when 0 then insert into weir.log_0 values (new.*);
+		when 1 then insert into weir.log_1 values (new.*);
+		when 2 then insert into weir.log_2 values (new.*);
+	end case;
+	return null;
+end
+$body$;
+create or replace trigger file before insert on weir.log for each row execute function weir.file();
 
 -- What is known of each partition: once sealed, all rows are visible in it (C5).
 create table if not exists weir.slot (
