@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"weir/host"
 	"weir/host/config"
 	"weir/host/devdb"
 	"weir/reactor/changelog"
@@ -123,7 +124,7 @@ func (p *project) fill(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := changelog.Setup(ctx, changelog.SetupConfig{AdminURL: url, Weir: weirRole, Guest: guestRole}); err != nil {
+	if _, err := changelog.Setup(ctx, changelog.SetupConfig{AdminURL: url, Weir: weirRole, Guest: guestRole, Parts: host.Parts()}); err != nil {
 		return err
 	}
 	return withConn(ctx, url, func(conn *pgx.Conn) error {
