@@ -11,7 +11,8 @@ import (
 const PluginName = "weir"
 
 // The statements of the manifest. Row security adds the tenant to each, so they
-// do not name it. A policy reads only columns that never change: progress makes
+// do not name it. The subquery of steps takes the parameter, not the run's
+// column, so that its read set is narrow too. A policy reads only columns that never change: progress makes
 // no decision run again.
 const (
 	jobSQL = `select job_id, status, progress, message, output, error from weir.jobs where job_id = $job_id`

@@ -1,8 +1,8 @@
 -- Jobs and workflows, made as weir's role in the schema weir. Every statement
 -- may be run again.
 
--- Which tenant a login role works for. Functions and row security ask it for
--- session_user, which a guest cannot change.
+-- Which tenant a login role works for. Functions ask it for session_user, which
+-- a guest cannot change.
 create table if not exists weir.tenant_role (
 	role   text primary key,
 	tenant text not null
@@ -77,21 +77,17 @@ create table if not exists weir.workflow_steps (
 	unique (workflow_id, name)
 ) with (fillfactor = 80);
 
--- Everybody sees the rows of the tenant whose role has logged in. The owner,
+-- A role sees what its policy shows, which weir.tenant_admit makes. The owner,
 -- weir's role, is not bound by it; nobody else may write.
 do $do$
 declare
-	t text;
+	t regclass;
 begin
-	foreach t in array array['jobs', 'workflow_runs', 'workflow_steps'] loop
-		execute format('alter table weir.%I enable row level security', t);
-		execute format('drop policy if exists own_tenant on weir.%I', t);
-		execute format('create policy own_tenant on weir.%I for select
-			using (tenant = (select r.tenant from weir.tenant_role r where r.role = session_user))', t);
+	for t in select c.oid from pg_catalog.pg_class c where c.relnamespace = 'weir'::regnamespace
+		and c.relname in ('jobs', 'workflow_runs', 'workflow_steps') and not c.relrowsecurity
+	loop
+		execute format('alter table %s enable row level security', t);
 	end loop;
-	alter table weir.tenant_role enable row level security;
-	drop policy if exists own_role on weir.tenant_role;
-	create policy own_role on weir.tenant_role for select using (role = session_user);
 end
 $do$;
 

@@ -58,14 +58,15 @@ func TestRowsAreThoseOfTheTenant(t *testing.T) {
 	s.guest.exec(`select weir.job_create('mine'), weir.workflow_create('mine', steps => '{a}')`)
 	s.acme.exec(`select weir.job_create('theirs'), weir.workflow_create('theirs', steps => '{b,c}')`)
 	all := `select concat_ws(' ', (select string_agg(kind, ',') from weir.jobs), (select string_agg(name, ',') from weir.workflow_runs),
-		(select string_agg(name, ',') from weir.workflow_steps), (select string_agg(role, ',') from weir.tenant_role))`
-	s.guest.want("mine mine a weir_guest", all)
-	s.acme.want("theirs theirs b,c jobs_acme", all)
+		(select string_agg(name, ',') from weir.workflow_steps))`
+	s.guest.want("mine mine a", all)
+	s.acme.want("theirs theirs b,c", all)
+	s.acme.refused("42501", "permission denied", `select string_agg(tenant, ',') from weir.tenant_role`)
 	// A role without a tenant has no right at all; with one that was taken away,
 	// neither, and even with the right to read it sees nothing.
 	stray := s.as("jobs_stray")
 	stray.refused("42501", "permission denied", `weir.tenant()`)
-	s.admin.exec(`grant usage on schema weir to jobs_stray; grant select on weir.jobs, weir.tenant_role to jobs_stray;
+	s.admin.exec(`grant usage on schema weir to jobs_stray; grant select on weir.jobs to jobs_stray;
 		grant execute on function weir.tenant, weir.job_create to jobs_stray`)
 	stray.want("0", `select count(*) from weir.jobs`)
 	stray.refused("42501", "role jobs_stray works for no tenant", `weir.tenant()`)
@@ -78,7 +79,7 @@ func TestRowsAreThoseOfTheTenant(t *testing.T) {
 		`insert into weir.tenant_role values ('jobs_acme', 'default')`, `update weir.tenant_role set tenant = 'default'`,
 		`delete from weir.jobs`, `update weir.jobs set tenant = 'default'`, `insert into weir.jobs (tenant, queue, kind) values ('default', 'q', 'k')`,
 		`update weir.workflow_runs set owner = null`, `delete from weir.workflow_steps`, `truncate weir.jobs`,
-		`select weir.tenant_admit('jobs_acme')`, `select weir.tenant_dismiss('weir_guest')`, `select weir.tenant_grant('jobs_acme')`,
+		`select weir.tenant_admit('jobs_acme')`, `select weir.tenant_dismiss('weir_guest')`, `select weir.tenant_grant('jobs_acme', 'default')`, `select weir.tenant_changed()`,
 		`select weir.job_lose(j) from weir.jobs j`, `select weir.workflow_open(gen_random_uuid())`,
 		`select weir.workflow_settle(gen_random_uuid(), 'x')`, `select weir.workflow_end(null, 'done', null, null)`,
 		`select weir.workflow_step_set(gen_random_uuid(), 'a', 'done', null, null, null)`, `alter table weir.jobs disable row level security`,
@@ -120,8 +121,10 @@ func TestRolesAreAdmittedAndDismissed(t *testing.T) {
 	stray := s.as("jobs_stray")
 	stray.want("acme", `weir.tenant()`)
 	id := stray.get(`weir.job_create('x')`)
+	stray.want("1", `select count(*) from weir.jobs`)
 	s.admin.exec(`select weir.tenant_admit('jobs_stray')`)
 	stray.want("default", `weir.tenant()`)
+	stray.want("0", `select count(*) from weir.jobs`)
 	stray.want("false", `weir.job_cancel($1::text::uuid)`, id)
 	for range 2 {
 		s.admin.exec(`select weir.tenant_dismiss('jobs_stray')`)
