@@ -33,7 +33,7 @@ func TestDBCommandsFromSetupToUninstall(t *testing.T) {
 	write(t, filepath.Join(dir, "password"), "one two\n")
 	setup := append([]string{"db", "setup", "--admin-url", db.URL, "--table", "rooms", "--weir-password-file", "password"}, roles...)
 	out := weir(t, dir, setup...).must(t)
-	for _, want := range []string{"ok change log", "ok public.rooms is captured"} {
+	for _, want := range []string{"ok change log", "ok public.rooms is captured", "ok jobs and workflows"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("setup does not say %q:\n%s", want, out)
 		}
@@ -43,7 +43,9 @@ func TestDBCommandsFromSetupToUninstall(t *testing.T) {
 	}
 
 	url := db.As(weirName, "one two")
-	weir(t, dir, "db", "check", "rooms", "--url", url).must(t)
+	if checked := weir(t, dir, "db", "check", "rooms", "--url", url).must(t); !strings.Contains(checked, "ok jobs and workflows") {
+		t.Errorf("check says\n%s", checked)
+	}
 	status := weir(t, dir, "db", "status", "--url", url).must(t)
 	for _, want := range []string{"capture      runs", "nobody has read the log yet", "rooms"} {
 		if !strings.Contains(status, want) {
@@ -59,6 +61,17 @@ func TestDBCommandsFromSetupToUninstall(t *testing.T) {
 	o = weir(t, dir, "db", "check", "nowhere", "--url", url)
 	if o.code != 1 || !strings.Contains(o.out, "missing: table nowhere does not exist") {
 		t.Errorf("check of a table that is not there: %+v", o)
+	}
+	for sql, want := range map[string]string{
+		"update weir.part set version = 0": "missing: jobs and workflows in version",
+		"delete from weir.part":            "missing: jobs and workflows: weir db setup --admin-url URL",
+		"drop table weir.part":             "missing: jobs and workflows: weir db setup --admin-url URL", // set up by an older weir
+	} {
+		db.Exec(t, sql)
+		if o = weir(t, dir, "db", "check", "--url", url); o.code != 1 || !strings.Contains(o.out, want) {
+			t.Errorf("check after %s: %+v", sql, o)
+		}
+		weir(t, dir, setup...).must(t)
 	}
 	weir(t, dir, "db", "uninstall", "--admin-url", db.URL).must(t)
 	weir(t, dir, "db", "status", "--url", db.URL).fails(t, 1, "not set up")
