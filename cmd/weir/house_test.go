@@ -55,6 +55,8 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/plugins":                         {nil, nil},
 	"weir/cmd/weir":                        {[]string{"abi", "plugins", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
 	"weir/examples/chat/plugin":            {[]string{"plugins/guest"}, nil},
+	"weir/examples/jobs/plugin":            {[]string{"plugins/guest"}, nil},
+	"weir/examples/jobs/worker":            {nil, []string{"github.com/jackc/pgx/v5"}}, // an ordinary program beside weir
 }
 
 // banned are package names that say nothing.
