@@ -166,6 +166,12 @@ func TestPrivateDatabaseFollowsItsFiles(t *testing.T) {
 	if second := ensure(false); second != first {
 		t.Errorf("the same files give %s and %s", first, second)
 	}
+	// What an older weir made is brought up to date, and its rows are kept.
+	weir(t, dir, "sql", "insert into a values (7); drop table weir.jobs cascade; delete from weir.part").must(t)
+	ensure(false)
+	if out := weir(t, dir, "sql", "select id, (select count(*) from weir.jobs) as jobs from a").must(t); !strings.Contains(out, "7   0") {
+		t.Errorf("after the renewal:\n%s", out)
+	}
 	// The guest role may read and write, also tables that are made later.
 	weir(t, dir, "sql", "create table later (id int generated always as identity)").must(t)
 	weir(t, dir, "sql", "--url", cluster.UserURL(guestRole, first), "insert into a values (1); insert into later default values; select * from b").must(t)

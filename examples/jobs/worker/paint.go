@@ -40,7 +40,7 @@ func (w *worker) paint(ctx context.Context, j *job) error {
 				canvas.SetRGBA(x, y, shade(float64(x)/height, float64(y)/height))
 			}
 		}
-		if err := w.progress(ctx, j, 100*float64(i+1)/(strokes+1), fmt.Sprintf("strip %d of %d", i+1, strokes)); err != nil {
+		if err := w.progress(ctx, j, float64(100*(i+1)/(strokes+1)), fmt.Sprintf("strip %d of %d", i+1, strokes)); err != nil {
 			return err
 		}
 		w.rest(ctx, w.pace)

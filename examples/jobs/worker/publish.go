@@ -55,7 +55,7 @@ func (d *driver) step(ctx context.Context, name string, strokes int, message str
 		return err
 	}
 	for i := range strokes {
-		if err := d.progress(ctx, d.job, 100*float64(i)/float64(strokes), message); err != nil {
+		if err := d.progress(ctx, d.job, float64(100*i/strokes), message); err != nil {
 			return err
 		}
 		d.rest(ctx, d.pace)
