@@ -214,6 +214,7 @@ type Limits struct {
 	MaxRecentAge              time.Duration `toml:"recent_age" default:"30s"`
 	MaxLogAge                 time.Duration `toml:"log_age" default:"30m" scope:"server"`
 	MaxLogBytes               int64         `toml:"log_bytes" default:"1 GiB" scope:"server"`
+	MaxJobAge                 time.Duration `toml:"job_age" default:"168h" off:"yes"`
 	MaxCachedBytes            int64         `toml:"cached_bytes" default:"10 MiB"`
 	MaxResultBytes            int64         `toml:"result_bytes" default:"4 MiB"`
 	MaxResultRows             int           `toml:"result_rows" default:"10000"`

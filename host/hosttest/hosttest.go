@@ -237,7 +237,7 @@ func load(t testing.TB, cfg Config) *config.Config {
 func database(t testing.TB, file *config.Config, cfg Config) devdbtest.DB {
 	t.Helper()
 	devdbtest.Template(t, "weir_hosttest", func(url string) error {
-		_, err := changelog.Setup(context.Background(), changelog.SetupConfig{AdminURL: url})
+		_, err := changelog.Setup(context.Background(), changelog.SetupConfig{AdminURL: url, Parts: host.Parts()})
 		return err
 	})
 	db := devdbtest.New(t, devdbtest.From("weir_hosttest"))

@@ -69,7 +69,7 @@ select c.oid, format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relpersi
 	has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'TRIGGER'),
 	has_schema_privilege(n.oid, 'USAGE') and pg_has_role(c.relowner, 'USAGE'),
 	exists (select from pg_subscription_rel s where s.srrelid = c.oid),
-	c.oid < 16384 or n.nspname = 'weir' or n.nspname ~ '^pg_'
+	c.oid < 16384 or n.nspname ~ '^pg_' or n.nspname = 'weir' and c.relname ~ '^(reader|log(_[0-2])?|slot|watch|secret|part|life)$'
 from (select oid, min(depth) as depth from down group by oid) d
 	join pg_class c on c.oid = d.oid join pg_namespace n on n.oid = c.relnamespace
 order by d.depth, c.oid`

@@ -107,6 +107,12 @@ create table if not exists weir.secret (
 	bytes bytea not null
 );
 
+-- What other rooms keep in this schema, and in which version.
+create table if not exists weir.part (
+	name    text primary key,
+	version integer not null
+);
+
 -- Emptied by crash recovery and on standbys: part of the epoch where the server
 -- has no cheaper sign of a crash (C4).
 create unlogged table if not exists weir.life (id text not null);
