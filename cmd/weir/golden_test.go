@@ -35,7 +35,7 @@ func TestGoldenHelp(t *testing.T) {
 	walk = func(c *cobra.Command, path []string) {
 		paths = append(paths, path)
 		for _, sub := range c.Commands() {
-			if sub.Name() != "help" && sub.Name() != "completion" {
+			if sub.Name() != "help" && sub.Name() != "completion" && !sub.Hidden {
 				walk(sub, append(append([]string{}, path...), sub.Name()))
 			}
 		}

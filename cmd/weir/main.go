@@ -108,6 +108,7 @@ func (m *Main) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	root.AddCommand(m.childCommand())
 	root.SetHelpCommandGroupID("run")
 	root.SetHelpCommand(&cobra.Command{
 		Use: "help [command]", Short: "Say more of a command", Hidden: true,
