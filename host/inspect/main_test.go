@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"weir/host/devdb/devdbtest"
 )
 
 // childArg makes the test binary the child.
@@ -19,5 +19,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	devdbtest.Main(m)
 }
