@@ -8,6 +8,7 @@ import (
 
 	"weir/abi"
 	"weir/host/db"
+	"weir/host/inspect"
 	"weir/host/plugin"
 	"weir/reactor"
 	"weir/reactor/changelog"
@@ -33,8 +34,9 @@ const maxDynamic = 256
 // checker prepares the statements of a plugin and has their tables captured. It
 // implements plugin.Checker.
 type checker struct {
-	space   *space
-	capture *changelog.Capture
+	space     *space
+	capture   *changelog.Capture
+	inspector *inspect.Inspector
 }
 
 var _ plugin.Checker = (*checker)(nil)
@@ -58,6 +60,9 @@ func (c *checker) Check(ctx context.Context, m *abi.Manifest) (any, error) {
 		for _, index := range uses {
 			if list[index] != nil {
 				continue
+			}
+			if err := c.inspect(ctx, m.Statements, index, kind, 0); err != nil {
+				return nil, fmt.Errorf("%s: %w", f.Name, err)
 			}
 			s, err := c.space.database.Prepare(ctx, m.Statements, index, kind)
 			if err != nil {
@@ -165,6 +170,9 @@ func (c *checker) adHoc(ctx context.Context, p *prepared, sql string, kind db.Ki
 	p.mu.Unlock()
 	if s != nil {
 		return s, nil
+	}
+	if err := c.inspectSQL(ctx, sql, kind); err != nil {
+		return nil, err
 	}
 	s, err := c.space.database.PrepareSQL(ctx, sql, kind)
 	if err != nil {

@@ -25,6 +25,9 @@ type Config struct {
 	Listener net.Listener
 	// Admin serves operators. Nil listens on File.Admin.Listen. Run closes it.
 	Admin net.Listener
+	// Inspect is the program, with arguments, that runs inspect.Serve: weir itself.
+	// Empty: the SQL of sandboxed tenants and SQL made up at run time is refused.
+	Inspect []string
 	// Observe is told of each finished run, from the loop: it must not block.
 	Observe func(reactor.Run)
 	// Event is told of plugins and of the database coming and going. It must not

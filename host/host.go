@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"weir/host/inspect"
 	"weir/host/serve"
 	"weir/host/tenant"
 	"weir/host/wasm"
@@ -21,19 +22,20 @@ import (
 
 // Host is a whole weir. Make it with New, run it once with Run.
 type Host struct {
-	cfg      Config
-	runtime  *wasm.Runtime
-	capture  *changelog.Capture
-	log      *changelog.Listener
-	reactor  *reactor.Reactor
-	server   *serve.Server
-	spaces   map[string]*space
-	loader   *loader
-	listener net.Listener
-	admin    net.Listener
-	ready    chan struct{}
-	health   health
-	runs     runLog
+	cfg       Config
+	runtime   *wasm.Runtime
+	capture   *changelog.Capture
+	inspector *inspect.Inspector
+	log       *changelog.Listener
+	reactor   *reactor.Reactor
+	server    *serve.Server
+	spaces    map[string]*space
+	loader    *loader
+	listener  net.Listener
+	admin     net.Listener
+	ready     chan struct{}
+	health    health
+	runs      runLog
 
 	closeOnce sync.Once
 }
@@ -65,6 +67,9 @@ func (h *Host) wire(ctx context.Context) error {
 		MaxModuleBytes: limits.MaxModuleBytes, CompileTimeout: limits.CompileTimeout,
 	})
 	if err != nil {
+		return err
+	}
+	if h.inspector, err = newInspector(&h.cfg); err != nil {
 		return err
 	}
 	h.capture = changelog.NewCapture(changelog.CaptureConfig{URL: file.Database.URL.Reveal(), Logger: h.cfg.Logger})
@@ -127,6 +132,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 			"changelog": func() any { return h.logStats() },
 			"db":        func() any { return h.databaseStats() },
 			"plugin":    func() any { return h.pluginStats() },
+			"inspect":   func() any { return h.inspector.Stats() },
 		},
 	})
 	return err
@@ -226,6 +232,9 @@ func (h *Host) Close() error {
 			s.plugins.Close(ctx)
 			s.database.Close()
 			err = errors.Join(err, s.verifier.Close())
+		}
+		if h.inspector != nil {
+			err = errors.Join(err, h.inspector.Close())
 		}
 		if h.runtime != nil {
 			err = errors.Join(err, h.runtime.Close(ctx))

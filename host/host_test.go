@@ -13,6 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	hosttest.Child()
 	devdbtest.AtExit(http.DefaultClient.CloseIdleConnections)
 	// The tests' own clients may still be closing connections to servers that are
 	// gone; the hosts' goroutines are all waited for by Run.

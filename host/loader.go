@@ -139,6 +139,7 @@ func (l *loader) open(ctx context.Context, s *space) error {
 		return err
 	}
 	s.secret = secret
+	l.host.warnOfExcess(ctx, s)
 	return nil
 }
 

@@ -96,7 +96,9 @@ func (h *Host) tenantOf(host, name string) (*tenant.Tenant, error) {
 	return nil, tenant.ErrUnknownTenant
 }
 
-func (h *Host) checker(s *space) *checker { return &checker{space: s, capture: h.capture} }
+func (h *Host) checker(s *space) *checker {
+	return &checker{space: s, capture: h.capture, inspector: h.inspector}
+}
 
 // logOf returns where a call's guest logs to.
 func (h *Host) logOf(c *call) func(level int, line string) {

@@ -77,7 +77,7 @@ func (s *space) open(h *Host, runtime *wasm.Runtime) {
 	s.plugins = plugin.NewSet(plugin.Config{
 		Runtime: runtime, Tenant: s.tenant,
 		InitSeed: func(digest [32]byte) [32]byte { return s.seed("weir init seed", digest[:]) },
-		Checker:  &checker{space: s, capture: h.capture},
+		Checker:  h.checker(s),
 		Log:      func(path string, level int, line string) { h.guestLog(s, path, "", level, line) },
 		OnChange: func(c plugin.Change) { h.changed(s, c) },
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weir/host"
+	"weir/host/db"
 	"weir/host/devdb"
 	"weir/reactor/changelog"
 )
@@ -163,14 +164,54 @@ func (m *Main) dbCheckCommand() *cobra.Command {
 				}
 				parts, err := changelog.CheckParts(cmd.Context(), url, host.Parts())
 				if errors.Is(err, changelog.ErrPooler) || errors.Is(err, changelog.ErrStandby) {
-					err = nil // Check has said it
+					return m.findings(findings, nil) // Check has said it
 				}
-				return m.findings(append(findings, parts...), err)
+				findings = append(findings, parts...)
+				if err == nil {
+					var more []changelog.Finding
+					more, err = m.excess(cmd.Context(), flags, url)
+					findings = append(findings, more...)
+				}
+				return m.findings(findings, err)
 			})
 		},
 	}
 	flags.add(cmd)
 	return cmd
+}
+
+// excess says what the roles of plugins' SQL may do and do not need. Those of a
+// private database wall nobody off.
+func (m *Main) excess(ctx context.Context, flags databaseFlags, url string) ([]changelog.Finding, error) {
+	type guest struct {
+		url, role string
+		functions []string
+	}
+	guests := []guest{{url: url, role: guestRole}}
+	if flags.url == "" {
+		p, err := m.openProject(flags.dir)
+		if err != nil || p.private() {
+			return nil, err
+		}
+		guests = nil
+		for _, t := range p.config.Tenants() {
+			guests = append(guests, guest{url: t.Guest.Reveal(), functions: t.SQL.Functions})
+		}
+	}
+	var findings []changelog.Finding
+	for _, g := range guests {
+		found, err := db.FindExcess(ctx, g.url, g.role, g.functions)
+		if errors.Is(err, db.ErrNoRole) {
+			continue // another name was chosen: the URL alone does not say which
+		}
+		if err != nil {
+			findings = append(findings, changelog.Finding{Level: changelog.LevelMissing, What: "the role of plugins' SQL: " + err.Error()})
+		}
+		for _, e := range found {
+			findings = append(findings, changelog.Finding{Level: changelog.LevelDegraded, What: e.String(), Do: e.Do})
+		}
+	}
+	return findings, nil
 }
 
 func (m *Main) dbStatusCommand() *cobra.Command {

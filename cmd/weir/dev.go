@@ -284,7 +284,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 	}
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: s.m.stateDir(), Listener: clients, Admin: admin,
-		Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
+		Inspect: inspectChild(), Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
 	})
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func TestGoldenHelp(t *testing.T) {
 	walk = func(c *cobra.Command, path []string) {
 		paths = append(paths, path)
 		for _, sub := range c.Commands() {
-			if sub.Name() != "help" && sub.Name() != "completion" {
+			if sub.Name() != "help" && sub.Name() != "completion" && !sub.Hidden {
 				walk(sub, append(append([]string{}, path...), sub.Name()))
 			}
 		}
@@ -81,6 +81,8 @@ func TestGoldenErrors(t *testing.T) {
 		"db nonsense", "db chek", "db setup", "db uninstall", "db setup --admin-url postgres://admin:hunter2@127.0.0.1:1/app",
 		"db setup --admin-url x --weir-password-file nowhere", "db check --url postgres://u:hunter2@127.0.0.1:1/d", "db check", "db status --dir bare",
 		"db private --dir bare", "db private --dir bare --remove", "db pause --dir bare",
+		"tenant nonsense", "tenant init", "tenant init Big", "tenant init acme --function rank", "tenant init acme --read a$do$b",
+		"tenant init acme --admin-url postgres://admin:hunter2@127.0.0.1:1/app",
 	}
 	var all strings.Builder
 	for _, line := range lines {

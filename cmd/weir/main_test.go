@@ -21,7 +21,13 @@ var discard = slog.New(slog.DiscardHandler)
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestMain(m *testing.M) { devdbtest.Main(m) }
+func TestMain(m *testing.M) {
+	// Hosts that tests start run this binary as their inspection child.
+	if len(os.Args) > 1 && os.Args[1] == childName {
+		main()
+	}
+	devdbtest.Main(m)
+}
 
 // outcome is what a command line did.
 type outcome struct {

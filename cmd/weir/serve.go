@@ -46,7 +46,7 @@ func (m *Main) serve(ctx context.Context, arg string, asJSON bool) error {
 		handler = slog.NewJSONHandler(m.Stderr, nil)
 	}
 	logger := slog.New(handler)
-	h, err := host.New(host.Config{File: p.config, StateDir: m.stateDir(), Version: version(), Logger: logger, Event: eventLog(logger)})
+	h, err := host.New(host.Config{File: p.config, StateDir: m.stateDir(), Inspect: inspectChild(), Version: version(), Logger: logger, Event: eventLog(logger)})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"weir/host"
 	"weir/host/config"
 	"weir/host/devdb/devdbtest"
+	"weir/host/inspect"
 	"weir/host/wasm"
 	"weir/reactor"
 	"weir/reactor/changelog"
@@ -49,6 +51,27 @@ type Config struct {
 
 // Database is where weir and its plugins connect.
 type Database struct{ URL, Guest config.Secret }
+
+// child is what Child found; nil if TestMain did not ask.
+var child []string
+
+// childArg makes a test binary the inspection child of the hosts that it starts.
+const childArg = "inspect-child"
+
+// Child lets hosts inspect SQL. Call it first in TestMain: in the child, which is
+// the same binary, it does not return.
+func Child() {
+	if len(os.Args) > 1 && os.Args[1] == childArg {
+		if err := inspect.Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if self, err := os.Executable(); err == nil {
+		child = []string{self, childArg}
+	}
+}
 
 // Server is a running host.
 type Server struct {
@@ -99,7 +122,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: stateDir(t), Listener: clients, Admin: admin,
-		Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Inspect: child, Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
