@@ -100,7 +100,7 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 	b.host.watched()
 	req := reactor.Request{Tenant: s.tenant.Name, Name: fn.Name, At: q.At}
 	if !who.Anonymous() {
-		req.Principal = who.Principal.Issuer + "\x00" + who.Principal.Subject
+		req.Principal = who.Principal.String()
 	}
 	for _, ask := range asks {
 		req.Policies = append(req.Policies, newCall(s, ask.Policy, ask.Input).target(ask.Name))
@@ -134,8 +134,8 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 }
 
 // Mutate implements serve.Backend.
-func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, args serve.Arguments) (serve.Answer, error) {
-	caller := policyCaller(who)
+func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, args serve.Arguments, key string) (serve.Answer, error) {
+	caller := mutator{Caller: policyCaller(who), principal: who.Principal.String(), key: key}
 	var a answer
 	err := current(func() error {
 		s, fn, values, err := b.resolve(who.Principal.Tenant, name, args, abi.Mutation)
@@ -145,7 +145,7 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 		return err
 	})
 	if err != nil {
-		return serve.Answer{}, refusal(missing(err, caller))
+		return serve.Answer{}, refusal(missing(err, caller.Caller))
 	}
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"weir/host/calls"
 	"weir/host/jobs"
 	"weir/reactor/changelog"
 )
@@ -12,7 +13,10 @@ import (
 // Parts are what weir keeps in its schema beside the change log, for
 // changelog.SetupConfig.
 func Parts() []changelog.Part {
-	return []changelog.Part{{Name: "jobs and workflows", Version: jobs.Version, SQL: jobs.SchemaSQL()}}
+	return []changelog.Part{
+		{Name: "idempotency keys", Version: calls.Version, SQL: calls.SchemaSQL()}, // before the grants of jobs
+		{Name: "jobs and workflows", Version: jobs.Version, SQL: jobs.SchemaSQL()},
+	}
 }
 
 // builtin loads the functions that weir brings itself. A database that was set
@@ -52,6 +56,31 @@ func (h *Host) build(ctx context.Context, s *space) error {
 			s.database.Role(), name, s.tenant.Name)
 	}
 	return s.plugins.Build(ctx, jobs.Manifest())
+}
+
+// forgetEvery is how often answers of idempotency keys that are old are removed.
+const forgetEvery = 10 * time.Minute
+
+// forget removes a tenant's old answers until ctx ends.
+func (h *Host) forget(ctx context.Context, s *space) error {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for s.plugins.Builtin() != nil {
+			n, err := s.calls.Sweep(ctx)
+			if err != nil && ctx.Err() == nil {
+				h.cfg.Logger.Warn("answers of idempotency keys are not tidied", "tenant", s.tenant.Name, "err", err)
+			}
+			if n == 0 || err != nil {
+				break
+			}
+		}
+	}
 }
 
 // sweep tidies a tenant's jobs until ctx ends, as long as they are there.

@@ -197,6 +197,7 @@ func (h *Host) Run(ctx context.Context) error {
 	run(h.liveliness)
 	for _, s := range h.spaces {
 		run(func(ctx context.Context) error { return h.sweep(ctx, s) })
+		run(func(ctx context.Context) error { return h.forget(ctx, s) })
 	}
 	run(func(ctx context.Context) error { return h.server.Run(ctx, h.listener) })
 	run(func(ctx context.Context) error { return h.server.RunAdmin(ctx, h.admin) })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/abi"
+	"weir/host/calls"
 	"weir/host/db"
 	"weir/host/plugin"
 	"weir/host/policy"
@@ -28,6 +29,13 @@ type mutation struct {
 
 var _ policy.Runner = (*mutation)(nil)
 
+// mutator is who calls a mutation, and how.
+type mutator struct {
+	policy.Caller
+	principal string // "" for nobody in particular
+	key       string // the idempotency key, "" if there is none
+}
+
 // answer is what came of a mutation.
 type answer struct {
 	result []byte // one JSON value
@@ -37,7 +45,12 @@ type answer struct {
 // mutate runs a mutation: up to three tries on a serialization failure, then
 // conflict, and on what has spoilt the transaction before it did anything (R9,
 // C4). It commits only if the function succeeds.
-func (h *Host) mutate(ctx context.Context, s *space, fn *plugin.Function, args abi.Value, who policy.Caller) (answer, error) {
+func (h *Host) mutate(ctx context.Context, s *space, fn *plugin.Function, args abi.Value, who mutator) (answer, error) {
+	if who.key != "" {
+		if err := s.calls.Ready(ctx); err != nil {
+			return answer{}, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.tenant.Limits.WithDefaults().MutationTimeout)
 	defer cancel()
 	var a answer
@@ -51,14 +64,14 @@ func (h *Host) mutate(ctx context.Context, s *space, fn *plugin.Function, args a
 	return a, err
 }
 
-func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, args abi.Value, who policy.Caller) (answer, error) {
+func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, args abi.Value, who mutator) (answer, error) {
 	tx, err := s.database.Write(ctx)
 	if err != nil {
 		return answer{}, err
 	}
 	defer tx.Close()
 	m := &mutation{host: h, space: s, tx: tx, now: time.Now()}
-	decision, err := s.guard.Decide(ctx, m, fn, args, who)
+	decision, err := s.guard.Decide(ctx, m, fn, args, who.Caller)
 	if err != nil {
 		return answer{}, err
 	}
@@ -72,9 +85,12 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 	if err != nil {
 		return answer{}, err
 	}
-	result, err := m.run(ctx, newCall(s, fn, in))
+	result, known, err := m.once(ctx, newCall(s, fn, in), who)
 	if err != nil {
 		return answer{}, err
+	}
+	if known != nil {
+		return answer{result: known.Result, tx: known.Tx}, nil // and nothing is committed
 	}
 	xid, err := tx.Commit(ctx)
 	if err != nil {
@@ -85,6 +101,28 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 		a.tx = reactor.TxStamp(tx.Epoch(), xid) // F11: opaque, and of one history only
 	}
 	return a, nil
+}
+
+// once runs the function, unless the call has an idempotency key and was answered
+// before: then that answer is returned. Policies have been asked either way.
+func (m *mutation) once(ctx context.Context, c *call, who mutator) ([]byte, *calls.Answer, error) {
+	if who.key == "" {
+		result, err := m.run(ctx, c)
+		return result, nil, err
+	}
+	log := m.space.calls
+	// Claims and scope may change between two tries; what the client sent does not.
+	args := abi.Array(c.input.Values[:len(c.fn.Fields)]...).AppendCBOR(nil)
+	keyed := calls.NewCall(who.principal, c.fn.Name, who.key, args)
+	known, err := log.Begin(ctx, m.tx, keyed)
+	if err != nil || known != nil {
+		return nil, known, err
+	}
+	result, err := m.run(ctx, c)
+	if err == nil {
+		err = log.End(ctx, m.tx, keyed, result)
+	}
+	return result, nil, err
 }
 
 // run runs the function and renders its result, before the commit: a result that

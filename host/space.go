@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weir/host/auth"
+	"weir/host/calls"
 	"weir/host/config"
 	"weir/host/db"
 	"weir/host/plugin"
@@ -23,6 +24,7 @@ type space struct {
 	database *db.DB
 	plugins  *plugin.Set
 	guard    *policy.Guard
+	calls    *calls.Log
 	verifier *auth.Verifier
 
 	// role and version are parts of every key: who runs the SQL over which
@@ -57,6 +59,7 @@ func (h *Host) newSpace(ctx context.Context, cfg config.Tenant) (*space, error) 
 	if err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
+	s.calls = &calls.Log{DB: s.database}
 	s.role = s.database.Role() + "\x00" + searchPath(t.Schema)
 	s.version = fmt.Sprintf("%s %v", t.Trust, t.Grants)
 	for name, p := range cfg.Plugin {

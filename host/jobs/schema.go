@@ -4,7 +4,7 @@ import _ "embed"
 
 // Version is that of the tables and functions. It grows with every change of
 // them, so that a database which was set up by another weir is noticed.
-const Version = 1
+const Version = 2
 
 var (
 	//go:embed schema.sql

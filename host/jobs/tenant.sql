@@ -19,7 +19,7 @@ begin
 	execute format('grant usage on schema weir to %I', role);
 	execute format('grant select on weir.life, weir.jobs, weir.workflow_runs, weir.workflow_steps to %I', role);
 	for f in select p.oid from pg_proc p where p.pronamespace = 'weir'::regnamespace
-		and (p.prosecdef and p.proname ~ '^(job|workflow)_' or p.proname = 'tenant')
+		and (p.prosecdef and p.proname ~ '^(job|workflow|call)_' or p.proname = 'tenant')
 	loop
 		execute format('grant execute on function %s to %I', f, role);
 	end loop;
@@ -72,7 +72,7 @@ begin
 		return;
 	end if;
 	execute format('revoke all on weir.jobs, weir.workflow_runs, weir.workflow_steps from %I', tenant_dismiss.role);
-	for f in select p.oid from pg_proc p where p.pronamespace = 'weir'::regnamespace and p.proname ~ '^(job_|workflow_|tenant)' loop
+	for f in select p.oid from pg_proc p where p.pronamespace = 'weir'::regnamespace and p.proname ~ '^(job_|workflow_|call_|tenant)' loop
 		execute format('revoke all on function %s from %I', f, tenant_dismiss.role);
 	end loop;
 end
@@ -84,7 +84,7 @@ declare
 	r record;
 begin
 	-- New functions may be called by everybody, which is not meant.
-	for f in select p.oid from pg_catalog.pg_proc p where p.pronamespace = 'weir'::regnamespace and p.proname ~ '^(job_|workflow_|tenant)' loop
+	for f in select p.oid from pg_catalog.pg_proc p where p.pronamespace = 'weir'::regnamespace and p.proname ~ '^(job_|workflow_|call_|tenant)' loop
 		execute format('revoke all on function %s from public', f);
 	end loop;
 	-- A role that works for another tenant already stays there.

@@ -29,8 +29,9 @@ type Backend interface {
 	Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error)
 	// Await tells when a transaction has reached subscriptions of a tenant.
 	Await(tenant string, s *reactor.Sync)
-	// Mutate runs a mutation.
-	Mutate(ctx context.Context, who *auth.Caller, name string, args Arguments) (Answer, error)
+	// Mutate runs a mutation. With a key, which may be empty, it runs once: the
+	// same call with the same key is answered as it was the first time.
+	Mutate(ctx context.Context, who *auth.Caller, name string, args Arguments, key string) (Answer, error)
 }
 
 // Signals are called once each, from any goroutine, and do not block.

@@ -148,9 +148,14 @@ func (s *Server) handleCall(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	key, err := idempotencyKey(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	// A session that is gone tells nothing; its client reads afresh anyway.
 	session := s.sessions.find(r.Header.Get("Weir-Session"), requestOf(r).caller.Principal)
-	answer, err := s.cfg.Backend.Mutate(r.Context(), requestOf(r).caller, name, args)
+	answer, err := s.cfg.Backend.Mutate(r.Context(), requestOf(r).caller, name, args, key)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -176,6 +181,22 @@ func (s *Server) handleCall(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, append(body, '\n'))
+}
+
+// maxIdempotencyKey is how long an Idempotency-Key may be.
+const maxIdempotencyKey = 64
+
+// idempotencyKey reads the header of that name. A text is a key as it is; its
+// quotes, which a structured header has, belong to it.
+func idempotencyKey(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	switch {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1 || values[0] == "" || len(values[0]) > maxIdempotencyKey:
+		return "", badRequest("send one Idempotency-Key of 1 to 64 bytes, such as a new UUID for each call")
+	}
+	return values[0], nil
 }
 
 // handleSchema describes the functions. Names and shapes are for those who may

@@ -342,7 +342,7 @@ func (b *backend) Get(ctx context.Context, who *auth.Caller, q Query) (reactor.S
 
 func (b *backend) Await(tenant string, s *reactor.Sync) { b.reactor.Await(tenant, s) }
 
-func (b *backend) Mutate(_ context.Context, who *auth.Caller, name string, args Arguments) (Answer, error) {
+func (b *backend) Mutate(_ context.Context, who *auth.Caller, name string, args Arguments, _ string) (Answer, error) {
 	b.mu.Lock()
 	f := b.mutation
 	b.mu.Unlock()
