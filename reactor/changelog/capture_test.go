@@ -3,6 +3,7 @@ package changelog
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,33 @@ func TestWatchedColumnsOnlyGrow(t *testing.T) {
 	tables := map[uint32]Table{1: {Columns: map[uint16]Column{2: {Kind: reactor.KindInt}, 3: {Kind: reactor.KindInt}}}}
 	if _, found := r.change(tables).Keys[0].Find(3); found {
 		t.Error("a column that was not logged is not absent")
+	}
+}
+
+// C7, C9: one-row statements log values without names. What is no plain value is
+// absent, and a row that does not fit its columns is the whole table.
+func TestFlatTuplesWidenWhatTheyDoNotKnow(t *testing.T) {
+	t.Parallel()
+	tables := map[uint32]Table{1: {Columns: map[uint16]Column{2: {Kind: reactor.KindInt}, 3: {Kind: reactor.KindText}}}}
+	for _, c := range []struct {
+		keys string
+		want []reactor.Tuple
+	}{
+		{`[5, "x"]`, []reactor.Tuple{{{Column: 2, Value: reactor.IntValue(5)}, {Column: 3, Value: "x"}}}},
+		{`[5, "x", 5, "x"]`, []reactor.Tuple{{{Column: 2, Value: reactor.IntValue(5)}, {Column: 3, Value: "x"}}}},
+		{`[9007199254740993, null, {"gone": 1}, "y"]`, []reactor.Tuple{
+			{{Column: 2, Value: reactor.IntValue(9007199254740993)}, {Column: 3, Null: true}}, {{Column: 3, Value: "y"}},
+		}},
+		{`[5, {}]`, []reactor.Tuple{{{Column: 2, Value: reactor.IntValue(5)}}}},
+		{`[5, [1, 2]]`, []reactor.Tuple{{{Column: 2, Value: reactor.IntValue(5)}}}},
+		{`[5, "x", {}, {}]`, nil},
+		{`[5, "x", 6]`, nil},
+		{`{}`, nil},
+	} {
+		r := row{op: 'U', rel: 1, cols: []int16{2, 3}, keys: c.keys}
+		if got := r.change(tables).Keys; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.keys, got, c.want)
+		}
 	}
 }
 

@@ -218,6 +218,37 @@ func TestOldSnapshotDoesNotHideTheReader(t *testing.T) {
 	}
 }
 
+// C6: a mark counts for transactions that began before it, whatever their
+// snapshot is: they log from then on.
+func TestMarkIsSeenThroughOldSnapshots(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int primary key); update weir.reader set seen_at = '-infinity'`)
+	s.watch("t", 1)
+	old := s.DB.Conn(t)
+	if _, err := old.Exec(testContext(t), `begin isolation level repeatable read; select 1 from weir.reader; insert into t values (1)`); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(`update weir.reader set seen_at = clock_timestamp(); delete from weir.log`)
+	if _, err := old.Exec(testContext(t), `insert into t values (2); commit`); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.text(`select string_agg(keys::text, ' ') from weir.log`); got != "[2]" {
+		t.Errorf("logged %s, want the second row", got)
+	}
+}
+
+// A mark whose transaction fails is not taken back, which only means more rows.
+func TestMarkThatFailsHurtsNobody(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int primary key); update weir.reader set seen_at = '-infinity'`)
+	s.watch("t", 1)
+	s.exec(`begin; update weir.reader set seen_at = clock_timestamp(), slot = 2; set constraints all immediate; rollback`)
+	s.expect(`insert into t values (1)`, `I t * [{"1": 1}]`)
+	if n := s.text(`select count(*) from weir.log_2`); n != "1" {
+		t.Errorf("partition 2 has %s rows, want 1", n)
+	}
+}
+
 // C6: weir is off for many times the retention: the log does not grow.
 func TestLogIsBoundedWhileNobodyReads(t *testing.T) {
 	t.Parallel()

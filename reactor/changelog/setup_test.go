@@ -189,3 +189,25 @@ func TestUninstallKeepsRolesItDidNotMake(t *testing.T) {
 	}
 	db.Exec(t, `comment on role kept_weir is null`) // fails if it is gone
 }
+
+// An earlier form of the log was partitioned. Its rows are dropped, which is a
+// gap (C6), and the old triggers' functions work until they are made again.
+func TestSetupReplacesThePartitionedLog(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int primary key); drop table weir.log cascade; set role weir;
+		create table weir.log (xid xid8 not null default pg_current_xact_id(), at timestamptz not null default clock_timestamp(),
+			slot int2 not null, rel oid not null, op "char" not null, mask int2[], keys jsonb) partition by list (slot);
+		create table weir.log_0 partition of weir.log for values in (0); create table weir.log_1 partition of weir.log for values in (1);
+		create table weir.log_2 partition of weir.log for values in (2); create index log_xid on weir.log (xid); reset role;
+		insert into weir.log (slot, rel, op) values (0, 1, 'I')`)
+	gap := s.text(`select gap from weir.reader`)
+	if _, err := Setup(testContext(t), SetupConfig{AdminURL: s.URL}); err != nil {
+		t.Fatal(err)
+	}
+	if now := s.text(`select gap from weir.reader`); now == gap {
+		t.Error("no gap is counted")
+	}
+	s.expect(`insert into weir.log (slot, rel, op) select slot, 't'::regclass, 'X' from weir.reader`, `X t * *`)
+	s.watch("t", 1)
+	s.expect(`insert into t values (1)`, `I t * [{"1": 1}]`)
+}
