@@ -2,24 +2,14 @@ package host_test
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"weir/host/devdb/devdbtest"
 	"weir/host/hosttest"
 )
 
-func TestMain(m *testing.M) {
-	devdbtest.AtExit(http.DefaultClient.CloseIdleConnections)
-	// The tests' own clients may still be closing connections to servers that are
-	// gone; the hosts' goroutines are all waited for by Run.
-	devdbtest.Main(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
-}
+func TestMain(m *testing.M) { devdbtest.Main(m) }
 
 // chat starts the example's plugin on a database of its own.
 func chat(t *testing.T, cfg hosttest.Config) *hosttest.Server {

@@ -9,6 +9,8 @@
 //   - Start returns when the plugins were tried and the change log is read.
 //   - A plugin is built once per test binary, and compiled once for all binaries
 //     and runs: wasmtest.CacheHome keeps it.
+//   - Connections that http.DefaultClient keeps are closed when the binary ends,
+//     before devdbtest.Main looks for goroutines that are left.
 //
 // # Ownership
 //

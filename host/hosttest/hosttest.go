@@ -51,6 +51,9 @@ type Config struct {
 // Database is where weir and its plugins connect.
 type Database struct{ URL, Guest config.Secret }
 
+// clients has the connections that http.DefaultClient keeps closed at the end.
+var clients sync.Once
+
 // Server is a running host.
 type Server struct {
 	// URL is "http://127.0.0.1:PORT", Admin that of the operators.
@@ -68,6 +71,7 @@ type Server struct {
 // Start starts a host.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
+	clients.Do(func() { devdbtest.AtExit(http.DefaultClient.CloseIdleConnections) })
 	file := load(t, cfg)
 	s := &Server{Plugins: t.TempDir()}
 	urls := cfg.Database
@@ -89,10 +93,10 @@ func Start(t testing.TB, cfg Config) *Server {
 	for name, code := range cfg.Modules {
 		s.Write(t, name, code)
 	}
-	clients, admin := loopback(t), loopback(t)
+	public, admin := loopback(t), loopback(t)
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
-		File: file, Dev: true, StateDir: stateDir(), Listener: clients, Admin: admin,
+		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
 		Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
