@@ -2,11 +2,8 @@ package host_test
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"weir/host/devdb/devdbtest"
 	"weir/host/hosttest"
@@ -14,12 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	hosttest.Child()
-	devdbtest.AtExit(http.DefaultClient.CloseIdleConnections)
-	// The tests' own clients may still be closing connections to servers that are
-	// gone; the hosts' goroutines are all waited for by Run.
-	devdbtest.Main(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+	devdbtest.Main(m)
 }
 
 // chat starts the example's plugin on a database of its own.

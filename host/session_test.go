@@ -57,9 +57,7 @@ func session(t *testing.T, url, token, body string) *stream {
 		text, _ := io.ReadAll(resp.Body)
 		t.Fatalf("POST %s: %s: %s", url, resp.Status, text)
 	}
-	s := &stream{url: url, events: make(chan event, 256)}
-	go s.read(resp.Body)
-	return s
+	return reading(t, url, resp.Body, func() { resp.Body.Close() })
 }
 
 // named waits for an event of a kind and decodes it.

@@ -46,8 +46,18 @@ func watch(t *testing.T, url string) *stream {
 		body, _ := io.ReadAll(resp.Body)
 		t.Fatalf("GET %s: %s: %s", url, resp.Status, body)
 	}
+	return reading(t, url, resp.Body, cancel)
+}
+
+// reading reads a stream until the test ends.
+func reading(t *testing.T, url string, body io.ReadCloser, end func()) *stream {
 	s := &stream{url: url, events: make(chan event, 256)}
-	go s.read(resp.Body)
+	go s.read(body)
+	t.Cleanup(func() {
+		end()
+		for range s.events { // what nobody waited for, until it is closed
+		}
+	})
 	return s
 }
 

@@ -342,17 +342,12 @@ func (m *Main) removePrivate(ctx context.Context, p *project) error {
 	if err != nil {
 		return fmt.Errorf("find the private database: %w", err)
 	}
-	data, attached := cluster.DataDir(), cluster.Attached()
-	if err := cluster.Close(); err != nil {
+	err = cluster.Remove()
+	if errors.Is(err, devdb.ErrAttached) {
+		err = errors.Join(cluster.Close(), errors.New("the private database is in use: stop weir dev first"))
+	}
+	if err != nil {
 		return err
-	}
-	if attached {
-		return errors.New("the private database is in use: stop weir dev first")
-	}
-	for _, dir := range []string{data, p.clusterDir()} {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("remove the private database: %w", err)
-		}
 	}
 	_ = os.Remove(filepath.Dir(p.clusterDir())) // .weir, if nothing else is in it
 	_, err = fmt.Fprintf(m.Stdout, "removed the private database of %s\n", m.shown(p.dir))

@@ -20,6 +20,10 @@ func forgetCluster(t *testing.T, dir string) {
 	t.Cleanup(func() { weir(t, dir, "db", "private", "--remove") })
 }
 
+// patient is a part of a weir.toml for a server that compiles plugins under the
+// race detector, on a machine that does much else.
+const patient = "[limits]\ncompile_timeout = \"5m\"\n\n"
+
 var pageURL = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
 // TestDevFromNothingToALiveResult is the first five minutes of a new user: new,
@@ -27,7 +31,8 @@ var pageURL = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 // schema, a crash of PostgreSQL.
 func TestDevFromNothingToALiveResult(t *testing.T) {
 	t.Parallel()
-	dir := newProjectIn(t, openDir(t))
+	dir := newPluginIn(t, openDir(t))
+	edit(t, filepath.Join(dir, "weir.toml"), "[dev]", patient+"[dev]")
 	forgetCluster(t, dir)
 	out, errs, stop := background(t, dir, "dev", "--listen", "127.0.0.1:0")
 	text := out.wait(t, "  change  ", 1)
@@ -157,7 +162,7 @@ func TestDemoShowsLiveUpdatesAndEndsByItself(t *testing.T) {
 	}
 	dir := openDir(t)
 	write(t, filepath.Join(dir, "weir.toml"), "plugins = \"plugins\"\n[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"localhost:0\"\n"+
-		"[dev]\nschema = \""+chat+"/schema.sql\"\nseed = \""+chat+"/seed.sql\"\nsources = [\""+chat+"/plugin\"]\n")
+		patient+"[dev]\nschema = \""+chat+"/schema.sql\"\nseed = \""+chat+"/seed.sql\"\nsources = [\""+chat+"/plugin\"]\n")
 	forgetCluster(t, dir)
 	out := weir(t, dir, "demo", "--dir", ".", "--seconds", "5").must(t)
 	if n := strings.Count(out, " after the commit"); n < wantedUpdates {

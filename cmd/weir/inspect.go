@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -64,16 +65,20 @@ type module struct {
 	memory     int64
 }
 
+// compileTimeout is longer than a server's: who asks waits for nothing else, may
+// have a slow machine, and can end it.
+const compileTimeout = 2 * time.Minute
+
 // describe compiles a module and asks it for its manifest.
 func (m *Main) describe(ctx context.Context, code []byte) (_ *module, err error) {
 	state := m.stateDir()
 	if state != "" {
 		state = filepath.Join(state, "wasm")
 	}
-	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state})
+	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state, CompileTimeout: compileTimeout})
 	if err != nil && state != "" {
 		// A cache that cannot be used costs time and nothing else.
-		runtime, err = wasm.NewRuntime(ctx, wasm.Config{})
+		runtime, err = wasm.NewRuntime(ctx, wasm.Config{CompileTimeout: compileTimeout})
 	}
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"weir/host/devdb/devdbtest"
+	"weir/host/wasm/wasmtest"
 )
 
 // discard takes what a test does not look at.
@@ -58,11 +60,14 @@ func weirWith(t *testing.T, m *Main) outcome {
 	return outcome{code, out.String(), errs.String()}
 }
 
-// environment has only what finds the cache, so that a developer's WEIR_URL does
-// not lead tests astray.
+// environment has nothing of a developer's own: a WEIR_URL would lead tests
+// astray, and what tests compile belongs into their cache.
 func environment(name string) string {
-	if strings.HasPrefix(name, "WEIR_") {
+	switch {
+	case strings.HasPrefix(name, "WEIR_"):
 		return ""
+	case name == "XDG_CACHE_HOME":
+		return cmp.Or(wasmtest.CacheHome(), filepath.Join(os.TempDir(), "cache"))
 	}
 	return os.Getenv(name)
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -19,6 +20,16 @@ func newProjectIn(t *testing.T, dir string) string {
 	t.Helper()
 	weir(t, dir, "new", "notes").must(t)
 	return filepath.Join(dir, "notes")
+}
+
+var notesCompiled sync.Once
+
+// newPluginIn is newProjectIn for tests that run the plugin: it is compiled once,
+// before they all do it side by side.
+func newPluginIn(t *testing.T, dir string) string {
+	t.Helper()
+	notesCompiled.Do(func() { weir(t, newProjectIn(t, t.TempDir()), "build").must(t) })
+	return newProjectIn(t, dir)
 }
 
 func TestNewProjectBuildsAndPassesItsTestsOffline(t *testing.T) {
@@ -84,7 +95,7 @@ func TestNewProjectLeavesADirectoryInUseAlone(t *testing.T) {
 
 func TestBuildAndInspectSayWhatIsInAPlugin(t *testing.T) {
 	t.Parallel()
-	dir := newProjectIn(t, t.TempDir())
+	dir := newPluginIn(t, t.TempDir())
 	out := weir(t, dir, "build").must(t)
 	if !strings.Contains(out, "plugins/notes.wasm") || !strings.Contains(out, "3 functions") {
 		t.Errorf("build says %q", out)

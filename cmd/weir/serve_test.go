@@ -19,7 +19,7 @@ func TestServeTakesTokensAndNoDevelopmentUsers(t *testing.T) {
 	t.Parallel()
 	db := devdbtest.New(t)
 	weirName, guestName := "weir_"+db.Name, "guest_"+db.Name
-	dir := newProjectIn(t, t.TempDir())
+	dir := newPluginIn(t, t.TempDir())
 	t.Cleanup(func() { weir(t, dir, "db", "uninstall", "--admin-url", db.URL) })
 	for _, file := range []string{"schema.sql", "seed.sql"} {
 		text, err := readSQL(filepath.Join(dir, file))
@@ -32,7 +32,7 @@ func TestServeTakesTokensAndNoDevelopmentUsers(t *testing.T) {
 	db.Exec(t, "grant select, insert on all tables in schema public to "+guestName)
 	weir(t, dir, "build").must(t)
 	write(t, filepath.Join(dir, "key"), strings.Repeat("s", 32))
-	write(t, filepath.Join(dir, "weir.toml"), "plugins = \"plugins\"\n"+
+	write(t, filepath.Join(dir, "weir.toml"), "plugins = \"plugins\"\n"+patient+
 		"[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"localhost:0\"\n"+
 		"[database]\nurl = \""+db.As(weirName, "")+"\"\nguest = \""+db.As(guestName, "")+"\"\n"+
 		"[auth]\nkeys = [{ issuer = \"me\", audience = \"notes\", hs256_file = \"key\" }]\n")

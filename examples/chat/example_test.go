@@ -12,18 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"weir/host/devdb/devdbtest"
 	"weir/host/hosttest"
 )
 
-func TestMain(m *testing.M) {
-	devdbtest.Main(m,
-		// Connections that a client keeps for its next request.
-		goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
-}
+func TestMain(m *testing.M) { devdbtest.Main(m) }
 
 // patience bounds every wait of these tests.
 const patience = 2 * time.Minute

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -209,6 +210,26 @@ func (c *Cluster) Close() error {
 		return nil
 	}
 	return c.place.tidy()
+}
+
+// Remove closes the cluster and deletes it with all that is in it, wherever its
+// data is. A cluster whose server another process started stays (ErrAttached).
+func (c *Cluster) Remove() error {
+	if c == nil || c.turn == nil {
+		return nil
+	}
+	if c.Attached() {
+		return ErrAttached
+	}
+	if err := c.Close(); err != nil {
+		return err
+	}
+	for _, dir := range []string{c.place.home, c.place.dir} {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove the database: %w", err)
+		}
+	}
+	return nil
 }
 
 // start is the first bringUp.

@@ -483,6 +483,37 @@ func TestRootKeepsUnreachableDataElsewhereAndFindsItAgain(t *testing.T) {
 	if got := query(t, c, "SELECT id FROM rooms"); got != "7" {
 		t.Errorf("the second start finds %q, want 7", got)
 	}
+	if err := c.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(shared); err != nil || len(left) > 0 {
+		t.Errorf("Remove leaves %v (%v)", left, err)
+	}
+}
+
+// DB7.
+func TestRemoveDeletesTheClusterUnlessAnotherProcessRunsIt(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	c := start(t, devdb.Config{Dir: dir})
+	sockets := strings.Trim(query(t, c, "SHOW unix_socket_directories"), `"`)
+	second := start(t, devdb.Config{Dir: dir})
+	if err := second.Remove(); !errors.Is(err, devdb.ErrAttached) {
+		t.Errorf("Remove of an attached server = %v, want ErrAttached", err)
+	}
+	if got := query(t, c, "SELECT 1"); got != "1" {
+		t.Errorf("the server is gone")
+	}
+	for range 2 {
+		if err := c.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{dir, sockets} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left (%v)", path, err)
+		}
+	}
 }
 
 func TestFailedStartShowsTheServersLastWords(t *testing.T) {

@@ -20,9 +20,10 @@
 //     line says where.
 //   - DB6: nothing unverified is unpacked. The download is pinned by version and
 //     SHA-512, bounded in size, and its paths cannot leave the cache directory.
-//   - DB7: user data is never deleted and fsync is never turned off here. Only a
-//     temporary cluster (empty Config.Dir) is removed, by Close, or by a later
-//     Start when its owner was killed.
+//   - DB7: user data is never deleted unasked and fsync is never turned off here.
+//     Only a temporary cluster (empty Config.Dir) is removed, by Close, or by a
+//     later Start when its owner was killed. Remove deletes any, and leaves
+//     nothing.
 //
 // # Ownership
 //

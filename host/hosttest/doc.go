@@ -7,7 +7,10 @@
 //   - Every test has its own database and its own host; tests may run in
 //     parallel. Both are gone when the test has ended.
 //   - Start returns when the plugins were tried and the change log is read.
-//   - A plugin is built once per test binary, and compiled once.
+//   - A plugin is built once per test binary, and compiled once for all binaries
+//     and runs: wasmtest.CacheHome keeps it.
+//   - Connections that http.DefaultClient keeps are closed when the binary ends,
+//     before devdbtest.Main looks for goroutines that are left.
 //
 // # Ownership
 //

@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"weir/host/devdb/devdbtest"
 	"weir/host/inspect"
 	"weir/host/wasm"
+	"weir/host/wasm/wasmtest"
 	"weir/reactor"
 	"weir/reactor/changelog"
 )
@@ -73,6 +76,9 @@ func Child() {
 	}
 }
 
+// clients has the connections that http.DefaultClient keeps closed at the end.
+var clients sync.Once
+
 // Server is a running host.
 type Server struct {
 	// URL is "http://127.0.0.1:PORT", Admin that of the operators.
@@ -92,6 +98,7 @@ type Server struct {
 // Start starts a host.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
+	clients.Do(func() { devdbtest.AtExit(http.DefaultClient.CloseIdleConnections) })
 	file := load(t, cfg)
 	s := &Server{Plugins: t.TempDir()}
 	urls := cfg.Database
@@ -104,24 +111,23 @@ func Start(t testing.TB, cfg Config) *Server {
 		}
 	}
 	file.Database.URL, file.Database.Guest = urls.URL, urls.Guest
-	file.Limits.CompileTimeout = 2 * time.Minute // under the race detector, on a busy machine
 	sources := append([]string(nil), cfg.Plugins...)
 	if cfg.Dir != "" {
 		sources = append(sources, file.Dev.Sources...)
 	}
 	file.Plugins = s.Plugins
 	// Under the race detector, beside other tests, a guest compiles for long.
-	file.Limits.CompileTimeout = max(file.Limits.CompileTimeout, time.Minute)
+	file.Limits.CompileTimeout = max(file.Limits.CompileTimeout, compileTimeout)
 	for _, source := range sources {
 		s.Install(t, source)
 	}
 	for name, code := range cfg.Modules {
 		s.Write(t, name, code)
 	}
-	clients, admin := loopback(t), loopback(t)
+	public, admin := loopback(t), loopback(t)
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
-		File: file, Dev: true, StateDir: stateDir(t), Listener: clients, Admin: admin,
+		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
 		Inspect: child, Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -303,19 +309,20 @@ func loopback(t testing.TB) net.Listener {
 	return l
 }
 
-// shared is what all tests of a binary share: built plugins, compiled code.
+// compileTimeout is for a machine that does much else.
+const compileTimeout = 5 * time.Minute
+
+// shared is what all tests of a binary share: built plugins.
 var shared struct {
 	mu    sync.Mutex // protects the fields below
 	dir   string
 	built map[string]string
 }
 
-// stateDir is one directory of compiled code for the whole binary.
-func stateDir(t testing.TB) string {
-	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	return directory(t)
+// stateDir is one directory of compiled code for all test binaries, or at least
+// for this one.
+func stateDir() string {
+	return filepath.Join(cmp.Or(wasmtest.CacheHome(), filepath.Join(os.TempDir(), "cache")), "weir")
 }
 
 func directory(t testing.TB) string {
@@ -356,22 +363,30 @@ func Build(t testing.TB, source string) string {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", source, err, text)
 	}
-	compile(t, dir, module)
+	compile(t, module)
 	shared.built[source] = module
 	return module
 }
 
-// compile puts a module's code into the directory that all hosts of the binary
-// take it from, so that they do not all compile it at once.
-func compile(t testing.TB, dir, module string) {
+// compile puts a module's code into the directory that all hosts take it from,
+// so that they do not all compile it at once. Neither do two binaries.
+func compile(t testing.TB, module string) {
 	t.Helper()
 	code, err := os.ReadFile(module)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
-	r, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: filepath.Join(dir, "wasm"), CompileTimeout: 2 * time.Minute})
+	ctx, dir := context.Background(), stateDir()
+	r, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: filepath.Join(dir, "wasm"), CompileTimeout: compileTimeout})
 	if err != nil {
+		t.Fatal(err)
+	}
+	turn, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer turn.Close() // gives the turn back
+	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
 	m, err := r.Compile(ctx, code)

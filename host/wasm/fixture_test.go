@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	config := Config{MaxRunning: 4, CompileTimeout: 5 * time.Minute}
 	// Compiling the Go guest takes most of the time of these tests, twenty seconds
 	// under the race detector. Like the Go toolchain, they keep what they compiled.
-	if dir, err := os.UserCacheDir(); err == nil {
-		config.CacheDir = filepath.Join(dir, "weir-test", "wasm")
+	if dir := CacheHome(); dir != "" {
+		config.CacheDir = filepath.Join(dir, "weir", "wasm")
 	}
 	if shared, err = NewRuntime(context.Background(), config); err != nil {
 		panic(err)

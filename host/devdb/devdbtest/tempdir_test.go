@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -26,7 +27,15 @@ const playEnv = "DEVDBTEST_PLAY"
 // has none: it says where its files and its server are, and waits.
 func playBinary() {
 	pid, url := 0, "none"
-	if os.Getenv(playEnv) == "server" {
+	switch os.Getenv(playEnv) {
+	case "leak":
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(2)
+		}
+		go func() { _, _ = l.Accept() }()
+	case "server":
 		s, err := shared.start(context.Background())
 		if err != nil {
 			fmt.Println("error", err)
@@ -105,6 +114,17 @@ func isThere(t *testing.T, path string) bool {
 		t.Fatal(err)
 	}
 	return err == nil
+}
+
+// DT4: also when it waits for the network, as what is about to end does.
+func TestLeakedGoroutineFailsTheBinary(t *testing.T) {
+	t.Parallel()
+	b := play(t, t.TempDir(), "leak")
+	b.end()
+	var exit *osexec.ExitError
+	if err := b.cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("a binary with a leaked goroutine: %v, want exit status 1", err)
+	}
 }
 
 // openBase is a temporary directory through which the database's user passes.

@@ -1,5 +1,5 @@
 // Package wasmtest assembles tiny WebAssembly modules for tests, byte by byte,
-// so that hostile guests need no toolchain.
+// so that hostile guests need no toolchain, and keeps what tests compile.
 //
 // # Promises
 //
@@ -8,10 +8,14 @@
 //     nothing from calls.
 //   - Nothing is checked: what a test asks for is what it gets, also when it is
 //     not valid.
+//   - CacheHome is shared by all test binaries and runs of one set of
+//     dependencies. What was compiled with others is never found there, and what
+//     is old is forgotten.
 //
 // # Ownership
 //
-// All functions return new slices. Nothing is kept.
+// All functions return new slices. Nothing is kept but what others put into
+// CacheHome.
 //
 // # What it does not do
 //
