@@ -99,6 +99,9 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 	}
 	b.host.watched()
 	req := reactor.Request{Tenant: s.tenant.Name, Name: fn.Name, At: q.At}
+	if !who.Anonymous() {
+		req.Principal = who.Principal.Issuer + "\x00" + who.Principal.Subject
+	}
 	for _, ask := range asks {
 		req.Policies = append(req.Policies, newCall(s, ask.Policy, ask.Input).target(ask.Name))
 	}
@@ -110,7 +113,19 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 		return newCall(s, fn, in).target(fn.Name), nil
 	}
 	if len(fn.Scope) > 0 && len(asks) > 0 {
-		req.Resolve = resolve
+		// What it lacks beside the scope is told at once: no policy can mend it.
+		unscoped := *fn.Function
+		unscoped.Scope = nil
+		if _, err := unscoped.Input(args, abi.Caller{Claim: caller.Claim}); err != nil {
+			return reactor.Request{}, missing(err, caller)
+		}
+		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
+			t, err := resolve(scope)
+			if err != nil {
+				b.host.failed(fn.Name, err, "scope")
+			}
+			return t, err
+		}
 		return req, nil
 	}
 	t, err := resolve(nil)
@@ -134,6 +149,9 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 	}
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil
 }
+
+// Await implements serve.Backend.
+func (b *backend) Await(tenantName string, s *reactor.Sync) { b.host.reactor.Await(tenantName, s) }
 
 // resolve finds a function and reads its arguments.
 func (b *backend) resolve(tenantName, name string, args serve.Arguments, kind abi.Kind) (*space, *plugin.Function, abi.Value, error) {
@@ -229,17 +247,20 @@ func scopeOf(scope reactor.Scope) func(name string) (abi.Value, bool) {
 	}
 }
 
-// missing turns a claim that an anonymous caller cannot have into a request to
-// sign in.
+// missing says what is told of an input that the caller cannot complete: who is
+// not signed in is asked to, who lacks a claim is denied. A scope that the
+// function cannot use is the policies' fault, and denies nobody (F4).
 func missing(err error, who policy.Caller) error {
 	var source *abi.SourceError
-	if errors.As(err, &source) && !who.SignedIn && source.From == "claim" {
+	switch {
+	case !errors.As(err, &source):
+		return err
+	case source.From == "scope":
+		return serve.Undecided(source)
+	case !who.SignedIn:
 		return refusal(policy.ErrSignIn)
 	}
-	if errors.As(err, &source) {
-		return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
-	}
-	return err
+	return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
 }
 
 // refusal gives errors that carry no code their public form.

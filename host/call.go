@@ -22,7 +22,7 @@ type call struct {
 // newCall makes the call and its key.
 func newCall(s *space, fn *plugin.Function, in abi.Input) *call {
 	parts := reactor.KeyParts{
-		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: s.version,
+		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: s.settingsOf(fn.Plugin).version,
 		Role: s.role, Function: fn.Name, Input: in.Bytes,
 	}
 	return &call{space: s, fn: fn, input: in, key: parts.Key()}
@@ -77,6 +77,7 @@ type plan struct {
 func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, line string)) *wasm.Call {
 	return &wasm.Call{
 		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
-		Seed: func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
+		Config: c.space.settingsOf(c.fn.Plugin).get,
+		Seed:   func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
 	}
 }

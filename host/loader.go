@@ -100,6 +100,11 @@ func (l *loader) run(ctx context.Context) error {
 
 func (l *loader) finish() {
 	if l.done.CompareAndSwap(false, true) {
+		for _, s := range l.host.spaces {
+			for _, name := range s.unused() {
+				l.host.cfg.Logger.Warn("weir.toml configures a plugin that is not loaded", "tenant", s.tenant.Name, "plugin", name)
+			}
+		}
 		close(l.host.ready)
 	}
 }

@@ -31,7 +31,7 @@ var _ policy.Runner = (*mutation)(nil)
 // answer is what came of a mutation.
 type answer struct {
 	result []byte // one JSON value
-	tx     string
+	tx     reactor.Stamp
 }
 
 // mutate runs a mutation: up to three tries on a serialization failure, then
@@ -82,8 +82,7 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 	}
 	a := answer{result: result}
 	if xid != 0 {
-		// F11: opaque, and of one history only.
-		a.tx = reactor.NewStamp(tx.Epoch(), reactor.Snapshot{XMin: xid + 1, XMax: xid + 1}).String()
+		a.tx = reactor.TxStamp(tx.Epoch(), xid) // F11: opaque, and of one history only
 	}
 	return a, nil
 }

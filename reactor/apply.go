@@ -4,7 +4,7 @@ import "time"
 
 // feed takes a batch. It must be applied with step before the next one.
 func (c *core) feed(now time.Time, b *Batch) {
-	c.batch, c.at = b, 0
+	c.batch, c.at, c.fed = b, 0, now
 	c.hits.cause = Cause{}
 	c.stats.batches++
 	if b.Resync || !c.epoch.Same(b.Epoch) || !b.Snapshot.Covers(c.cursor) {
@@ -40,6 +40,10 @@ func (c *core) step(now time.Time, n int) bool {
 	c.know(NewStamp(c.epoch, c.cursor))
 	c.checkBehind(now)
 	c.passed()
+	c.syncPassed()
+	if c.lost.Equal(c.fed) {
+		c.syncAll()
+	}
 	c.admitWaiting(now)
 	return false
 }

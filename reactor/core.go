@@ -31,12 +31,13 @@ import (
 // or a failing simulation could not be run again.
 type core struct {
 	tenant string
-	cfg    *Config
+	cfg    *Config // of the tenant
 	rand   *rand.Rand
 
 	groups map[Key]*group
-	serial uint64   // of the newest group
-	all    []*group // the same groups; each knows its place
+	serial uint64         // of the newest group
+	owners map[string]int // how many groups were made for a principal
+	all    []*group       // the same groups; each knows its place
 	index  *index
 	recent *recent
 
@@ -45,6 +46,7 @@ type core struct {
 	cursor  Snapshot
 	known   Stamp                 // of the cursor; zero while its history is not known
 	applied atomic.Pointer[Stamp] // the same, for writers
+	lasting Stamp                 // the newest that was known
 	began   time.Time             // when the read began that brought the cursor here
 	read    time.Time             // when it was applied, or when the core was made
 	behind  bool                  // the log has not been read for MaxStale
@@ -52,7 +54,8 @@ type core struct {
 
 	batch *Batch // being applied, nil if none
 	at    int    // how many of its changes are applied
-	hits  hits   // groups of the last of them, still to be marked
+	fed   time.Time
+	hits  hits // groups of the last of them, still to be marked
 
 	// The schedule.
 	agenda  agenda
@@ -64,12 +67,15 @@ type core struct {
 	waiting []*group  // groups whose joiners wait for a read of the log
 	patient time.Time // until when the first of those joiners waits
 	fenced  []*group  // groups whose results wait until the log is applied as far
+	syncs   []*Sync   // whose transactions the log has not reached
 
 	uncaptured map[uint32]string // tables whose changes do not reach the log, and why
 
-	subs  int
-	stats coreStats
-	out   outputs
+	subs    int
+	account account
+	begins  time.Time // when the next group may begin, see begin
+	stats   coreStats
+	out     outputs
 }
 
 // hits are the groups that a change concerns. They are marked one by one, so
@@ -85,6 +91,7 @@ type outputs struct {
 	published []*Publication
 	ready     []*Subscription
 	decided   []*Subscription
+	synced    []*Sync
 	runs      []Run
 	poke      bool
 }
@@ -96,17 +103,27 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 	}
 	c := &core{
 		tenant: tenant, cfg: cfg, rand: rand.New(rand.NewPCG(seed, 0)),
-		groups: map[Key]*group{}, index: newIndex(),
+		groups: map[Key]*group{}, owners: map[string]int{}, index: newIndex(),
 		recent: newRecent(cfg.MaxRecent, cfg.RecentAge), began: now, read: now,
 	}
 	c.know(Stamp{})
 	return c
 }
 
+// configure replaces the limits. What is over a new one stays until it goes by
+// itself.
+func (c *core) configure(cfg *Config) {
+	c.cfg = cfg
+	c.recent.limit, c.recent.age = cfg.MaxRecent, cfg.RecentAge
+}
+
 // know moves the point up to which the log is applied, and what writers see of
 // it.
 func (c *core) know(s Stamp) {
 	c.known = s
+	if !s.IsZero() {
+		c.lasting = s
+	}
 	c.applied.Store(&s)
 }
 
@@ -124,9 +141,9 @@ func (c *core) adopt(b *Batch) {
 func (c *core) subscribe(now time.Time, s *Subscription) {
 	c.subs++
 	for i := range s.req.Policies {
-		d := c.find(&s.req.Policies[i])
-		if d == nil {
-			c.refuse(now, s, ErrTooManyGroups)
+		d, err := c.find(&s.req.Policies[i], s.req.Principal)
+		if err != nil {
+			c.refuse(now, s, err)
 			return
 		}
 		if slices.Contains(s.guards, d) {
@@ -178,7 +195,9 @@ func (c *core) decide(now time.Time, s *Subscription) {
 		t, err = s.req.Resolve(merged.Scope)
 	}
 	if err != nil {
-		c.refuse(now, s, err)
+		s.fence = c.fence(nil, s.guards, nil)
+		s.fence.err = err
+		c.out.ready = append(c.out.ready, s)
 		return
 	}
 	c.allow(now, s, t)
@@ -186,9 +205,9 @@ func (c *core) decide(now time.Time, s *Subscription) {
 
 // allow lets a subscription join the group of its target.
 func (c *core) allow(now time.Time, s *Subscription, t Target) {
-	g := c.find(&t)
-	if g == nil {
-		c.refuse(now, s, ErrTooManyGroups)
+	g, err := c.find(&t, s.req.Principal)
+	if err != nil {
+		c.refuse(now, s, err)
 		return
 	}
 	g.join()
@@ -202,6 +221,9 @@ func (c *core) enlist(now time.Time, g *group, s *Subscription) {
 	switch {
 	case !g.answered && !g.running && !g.dirty:
 		c.invalidate(now, g, Cause{Reason: First})
+		if at := c.begin(now); at.After(now) && g.heap != 0 {
+			c.schedule(g, at)
+		}
 	case g.err != nil && !g.running && g.heap != 0:
 		// Somebody asks: do not sit out the back-off, but keep to one a second.
 		if soon := later(now, g.ranAt.Add(time.Second)); soon.Before(g.due) {
@@ -222,21 +244,27 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// find returns the group of a key, made if need be; nil if there are too many.
-func (c *core) find(t *Target) *group {
+// find returns the group of a key, made for a principal if need be.
+func (c *core) find(t *Target, principal string) (*group, error) {
 	if g := c.groups[t.Key]; g != nil {
-		return g
+		return g, nil
 	}
-	if len(c.groups) >= c.cfg.MaxGroups {
-		return nil
+	switch {
+	case len(c.groups) >= c.cfg.MaxGroups:
+		return nil, ErrTooManyGroups
+	case principal != "" && c.cfg.PrincipalGroups > 0 && c.owners[principal] >= c.cfg.PrincipalGroups:
+		return nil, ErrPrincipalGroups
 	}
 	c.serial++
-	g := &group{key: t.Key, name: t.Name, call: t.Call, waves: t.Waves, serial: c.serial}
+	g := &group{key: t.Key, name: t.Name, call: t.Call, waves: t.Waves, serial: c.serial, owner: principal}
 	g.pub.Query = base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, c.rand.Uint64()))
 	g.place = len(c.all)
 	c.all = append(c.all, g)
 	c.groups[g.key] = g
-	return g
+	if principal != "" {
+		c.owners[principal]++
+	}
+	return g, nil
 }
 
 // join counts one more who listens.
@@ -288,7 +316,13 @@ func (c *core) remove(g *group) {
 	c.index.remove(g)
 	g.wakeAt = time.Time{}
 	c.rest(g)
+	defer c.sync(g) // when it is gone: nothing comes from it
 	delete(c.groups, g.key)
+	if g.owner != "" {
+		if c.owners[g.owner]--; c.owners[g.owner] == 0 {
+			delete(c.owners, g.owner)
+		}
+	}
 	last := len(c.all) - 1
 	c.all[g.place] = c.all[last]
 	c.all[g.place].place = g.place

@@ -20,6 +20,7 @@ type fence struct {
 	decisions []*Publication // of the policies
 	scopes    []string       // of each decision, when it was made
 	conflict  *Decision      // the denial of scopes that contradict each other
+	err       error          // no target can be made of the scope
 	mark      *atomic.Pointer[Stamp]
 	// held is the oldest result that waits for a decision, beside the newest. A
 	// policy that never catches up with the newest one gets to this one (F1).
@@ -40,7 +41,7 @@ func (f *fence) State() (State, bool) {
 	// loop freezes before it moves the mark.
 	mark := *f.mark.Load()
 	var unknown *standing
-	moved := f.result == nil && f.conflict == nil
+	moved := f.result == nil && f.conflict == nil && f.err == nil
 	for i, p := range f.decisions {
 		s := p.standing.Load()
 		switch {
@@ -59,6 +60,8 @@ func (f *fence) State() (State, bool) {
 		return State{Status: Moved}, true
 	case f.conflict != nil:
 		return denial(f.conflict), true
+	case f.err != nil:
+		return State{Status: Stale, Err: f.err}, true // F4: the policies have decided nothing that can be used
 	}
 	if st := f.result.state.Load(); st == nil {
 		return State{}, false
@@ -75,18 +78,29 @@ func denial(d *Decision) State {
 	return State{Status: Denied, Policy: d.Policy, Reason: d.Reason}
 }
 
-// passes is the fence: it reports whether every decision covers the state. A
-// state without rows is of no snapshot; the decisions allow, that is enough.
+// passes is the fence: it reports whether there is a snapshot at which the state
+// was the result and all decisions allowed. That each of them meets the result is
+// not enough: one may have begun when another had ended. A state without rows is
+// of no snapshot; the decisions allow, that is enough.
 func (f *fence) passes(st *State, mark Stamp) bool {
 	if st.Frame == nil {
 		return true
 	}
+	from, until := st.span.from, st.span.until(mark)
 	for _, p := range f.decisions {
-		if s := p.standing.Load(); !s.timeless && !s.span.meets(&st.span, mark) {
+		s := p.standing.Load()
+		if s.timeless {
+			continue
+		}
+		if s.span.from.epoch != from.epoch {
 			return false
 		}
+		from = from.Later(s.span.from)
+		if own := s.span.until(mark); !own.Covers(until) {
+			until = own
+		}
 	}
-	return true
+	return until.reaches(from)
 }
 
 // Watches returns the publications whose news may change State: those of the
@@ -160,6 +174,7 @@ func (c *core) fence(g *group, guards []*group, conflict *Decision) *fence {
 			d.watched = append(d.watched, w)
 		}
 		w.fences = append(w.fences, f)
+		g.decided = g.decided.newer(d.span.from)
 		if !d.clean() {
 			w.list()
 		}
@@ -274,9 +289,7 @@ func (c *core) wait(g *group, until Stamp) {
 	if g.fenced.IsZero() {
 		c.fenced = append(c.fenced, g)
 	}
-	if g.fenced.IsZero() || until.reaches(g.fenced) {
-		g.fenced = until
-	}
+	g.fenced = g.fenced.newer(until)
 }
 
 // passed tells of the groups whose results waited for the log.
@@ -290,7 +303,7 @@ func (c *core) passed() {
 			c.out.poke = true
 		default:
 			g.fenced = Stamp{}
-			g.doubt = g.doubt || !g.clean() // a change came before the log got there
+			g.doubt = g.doubt || !g.clean() || len(g.unsettled) > 0 // a change came before the log got there
 			c.release(g)
 			c.out.published = append(c.out.published, &g.pub)
 		}
@@ -300,7 +313,7 @@ func (c *core) passed() {
 }
 
 // settle tells those who wait for a decision that there is another one: groups
-// whose newest state it kept back, and their joiners.
+// whose newest state a fence kept back, and their joiners.
 func (c *core) settle(now time.Time, d *group, before span) {
 	if d.timeless() {
 		// No commit is to be waited for. But what was held may have waited for the
@@ -316,16 +329,31 @@ func (c *core) settle(now time.Time, d *group, before span) {
 		if g.frame == nil {
 			continue
 		}
+		g.decided = g.decided.newer(d.span.from)
 		c.release(g)
 		if g.doubt || !before.meets(&g.span, mark) {
 			c.out.published = append(c.out.published, &g.pub)
 		}
-		if !d.span.meets(&g.span, mark) {
-			g.doubt = true
-			if d.span.open || g.span.open { // it is for the log to show whether they meet
-				c.wait(g, d.finished)
+		for _, f := range w.fences {
+			if !f.passes(g.pub.State(), mark) {
+				g.doubt = true
+				if until, open := f.latest(); open { // it is for the log to show whether they meet
+					c.wait(g, until)
+				}
 			}
 		}
 		c.admit(now, g)
 	}
+}
+
+// latest returns the newest beginning of the spans that must meet, and whether
+// one of them is open: then the log may make them meet.
+func (f *fence) latest() (from Stamp, open bool) {
+	from, open = f.group.span.from, f.group.span.open
+	for _, d := range f.guards {
+		if !d.timeless() {
+			from, open = from.newer(d.span.from), open || d.span.open
+		}
+	}
+	return from, open
 }

@@ -27,6 +27,7 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 	if g.gone() {
 		return
 	}
+	c.sync(g)
 	c.admit(now, g)
 	if g.gone() {
 		return // the last of those who waited was refused
@@ -104,8 +105,8 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 	}
 	c.publish(g)
 	g.doubt = len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
-	if g.guarded() && !c.known.reaches(g.finished) {
-		c.wait(g, g.finished)
+	if until := g.decided.newer(g.finished); g.guarded() && !c.known.reaches(until) {
+		c.wait(g, until)
 	}
 }
 

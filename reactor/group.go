@@ -23,6 +23,7 @@ type group struct {
 	pub    Publication
 	place  int    // in core.all
 	serial uint64 // no other group of the core has it
+	owner  string // the principal that it was made for
 	hit    uint64 // the last change that hit it, see index.hits
 
 	// Who listens.
@@ -77,9 +78,11 @@ type group struct {
 	holding   []*fence // those that hold a state
 	fenced    Stamp    // the newest state waits until the log is applied so far
 	unsettled []*watch
-	doubt     bool // a fence may have kept the newest state back: the next one is news
+	decided   Stamp // where the span of a decision before it began last
+	doubt     bool  // a fence may have kept the newest state back: the next one is news
 	watches   map[*group]*watch
 	watched   []*watch // the same, in order
+	syncs     []*Sync  // wait for the next result
 }
 
 // invalidate marks the group dirty.
@@ -189,7 +192,7 @@ func (c *core) publish(g *group) {
 // before the mark moves, or writers would take the result for fresh (F9).
 func (c *core) freeze(g *group) {
 	if g.span.open {
-		g.span = g.span.frozen(c.known)
+		g.span = g.span.frozen(c.lasting)
 		g.pub.freeze(g.span)
 		for _, f := range g.holding {
 			f.freeze(g.span)

@@ -21,7 +21,8 @@ import (
 //	subscribe SUB FUNCTION [at=SNAPSHOT] [alone] [by=POLICY,…] [scoped]
 //	                              alone: a function that looks at rows; POLICY ends
 //	                              with ! for one that does; scoped: the function's
-//	                              key holds what the policies put into the scope
+//	                              key holds what the policies put into the scope,
+//	                              and bad is no scope of it
 //	leave SUB
 //	dispatch [max=N]              one wave, if something is ready
 //	apply SNAPSHOT [CHANGE…]      (after 10 ms)
@@ -34,6 +35,8 @@ import (
 //	wait DURATION
 //	uncaptured TABLE
 //	state SUB
+//	at SUB                        the point of what it shows
+//	config [resync=DURATION] [groups=N]
 type script struct {
 	t      *testing.T
 	core   *core
@@ -100,10 +103,32 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.core.setUncaptured(s.now, map[uint32]string{s.table(args[0]): "its triggers are gone"})
 	case "state":
 		return s.state(args[0])
+	case "at":
+		return s.subs[args[0]].Publication().State().At.snapshot.String()
+	case "config":
+		s.configure(args)
 	default:
 		s.t.Fatalf("unknown command %s", d.Cmd)
 	}
 	return s.outcome()
+}
+
+func (s *script) configure(args []string) {
+	for _, a := range args {
+		key, text, _ := strings.Cut(a, "=")
+		var err error
+		switch key {
+		case "resync":
+			s.cfg.Resync, err = time.ParseDuration(text)
+		case "groups":
+			s.cfg.MaxGroups, err = strconv.Atoi(text)
+		default:
+			s.t.Fatalf("config: unknown argument %s", a)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func (s *script) subscribe(args []string) {
@@ -123,6 +148,9 @@ func (s *script) subscribe(args []string) {
 		}
 		if a == "scoped" {
 			req.Resolve = func(scope Scope) (Target, error) {
+				if scope["v"] == "bad" {
+					return Target{}, errors.New("no such scope")
+				}
 				name := args[1] + "/" + scope["v"]
 				return Target{Key: Key(name), Name: name, Waves: true}, nil
 			}

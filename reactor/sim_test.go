@@ -33,6 +33,7 @@ type sim struct {
 	forgotten []uint64 // DDL that it has been told of
 	base      Snapshot // it has been told to forget all that is older
 
+	syncs   int // that wait for their transaction
 	numbers map[*Publication]uint64
 	results map[simResult]string // what was read at each point
 	steps   int
@@ -199,7 +200,38 @@ func (s *sim) write() {
 	if s.rand.IntN(3) == 0 {
 		s.db.end(tx, true)
 		s.say("%d commits %v", tx.xid, tx.log)
+		if s.rand.IntN(4) == 0 {
+			s.follow(tx.xid)
+		}
 	}
+}
+
+// follow asks to be told when the clients show a transaction (F10).
+func (s *sim) follow(xid uint64) {
+	sync := &Sync{Tx: TxStamp(s.db.epochName(), xid), arrived: s.now}
+	var subs []*simSub
+	for _, sub := range s.subs {
+		if sub.ready {
+			sync.Subscriptions, subs = append(sync.Subscriptions, sub.Subscription), append(subs, sub)
+		}
+	}
+	sync.Done = func() {
+		s.syncs--
+		for i, sub := range subs {
+			if sub.Subscription != sync.Subscriptions[i] {
+				continue // it was moved
+			}
+			st, shown := sub.State()
+			if !shown || sub.left || sub.group == nil || s.core.known.IsZero() || st.Status != Live || sub.group.subs == 0 {
+				continue
+			}
+			if newest := sub.group.pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
+				s.fail("F10: %s shows %v, %d is not in it; dirty=%v running=%v err=%v span=%v known=%v", simQueries[sub.query].name, st.At.snapshot, xid, sub.group.dirty, sub.group.running, sub.group.err, sub.group.span, s.core.known)
+			}
+		}
+	}
+	s.syncs++
+	s.core.follow(sync)
 }
 
 // subscribe brings a client: a new one, one that comes back, or one that another
@@ -409,12 +441,18 @@ func (s *sim) finish() {
 
 // settle checks all that the core has put out.
 func (s *sim) settle() {
+	if n := len(s.core.groups); n > s.cfg.MaxGroups {
+		s.fail("W6: %d groups", n)
+	}
 	out := s.core.out
 	s.core.out = outputs{}
 	for _, p := range out.published {
 		if p.State() != nil {
 			s.checkPublication(p)
 		}
+	}
+	for _, sync := range out.synced {
+		sync.Done()
 	}
 	for _, ready := range out.ready {
 		for _, sub := range s.subs {
@@ -436,7 +474,7 @@ func (s *sim) settle() {
 			s.show(sub)
 		}
 	}
-	if len(s.core.out.published)+len(s.core.out.ready) > 0 {
+	if out := &s.core.out; len(out.published)+len(out.ready)+len(out.synced) > 0 {
 		s.settle()
 	}
 }
@@ -625,7 +663,15 @@ func (s *sim) checkCore() {
 			s.fail("%s is not at rest", g.name)
 		}
 		if len(g.unsure()) > 0 || len(g.holding) > 0 {
-			s.fail("%s waits for decisions that nobody takes", g.name)
+			var why strings.Builder
+			for _, f := range g.holding {
+				from, open := f.latest()
+				fmt.Fprintf(&why, " %v from %v open %v", f.passes(g.pub.State(), s.core.known), from.snapshot, open)
+				for _, d := range f.guards {
+					fmt.Fprintf(&why, " %s %v", d.name, d.span)
+				}
+			}
+			s.fail("%s %v waits for decisions that nobody takes: %d unsure,%s; known %v", g.name, g.span, len(g.unsettled), why.String(), s.core.known.snapshot)
 		}
 		atoms += len(g.postings)
 		subs += g.subs
@@ -637,6 +683,9 @@ func (s *sim) checkCore() {
 		}
 	}
 	c := s.core
+	if s.syncs != 0 || len(c.syncs) != 0 {
+		s.fail("F10: %d transactions are waited for, and %d for the log", s.syncs, len(c.syncs))
+	}
 	if atoms != c.index.count || subs != places || c.subs != len(s.subs) || len(c.groups) != len(c.all) {
 		s.fail("leak: %d of %d atoms, %d of %d subscriptions, %d of %d groups", c.index.count, atoms, c.subs, subs, len(c.groups), len(c.all))
 	}

@@ -1,6 +1,9 @@
 package reactor
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // simPolicy is one policy with its input: whom it lets through, and what it read
 // to know that. A scope of -1 is none.
@@ -26,9 +29,21 @@ var simGuards = []struct {
 	policies []int
 	scoped   bool
 }{
-	{}, {}, {[]int{0}, false}, {[]int{1}, false}, {[]int{2}, false}, {[]int{3}, false}, {[]int{4}, false},
-	{[]int{0, 3}, false}, {[]int{4, 5}, false}, {[]int{1, 4}, false},
-	{[]int{6}, true}, {[]int{7}, true}, {[]int{5, 6}, true}, {[]int{6, 7}, true}, {[]int{0, 6}, true},
+	{},
+	{},
+	{[]int{0}, false},
+	{[]int{1}, false},
+	{[]int{2}, false},
+	{[]int{3}, false},
+	{[]int{4}, false},
+	{[]int{0, 3}, false},
+	{[]int{4, 5}, false},
+	{[]int{1, 4}, false},
+	{[]int{6}, true},
+	{[]int{7}, true},
+	{[]int{5, 6}, true},
+	{[]int{6, 7}, true},
+	{[]int{0, 6}, true},
 }
 
 func makeSimPolicies() []simPolicy {
@@ -110,35 +125,43 @@ func (db *simDB) ever(policy int, first, last int, allow bool, scope int8) bool 
 }
 
 // allowed reports whether at some version from first on the query had the content
-// while the policy allowed it (W5).
-func (db *simDB) allowed(query int, content string, policy, first int, scope int8) bool {
+// while all the policies allowed it (W5).
+func (db *simDB) allowed(query int, content string, policies []int, first int, scope int8) bool {
 	h := db.answers[query]
 	for i := range h {
 		end := db.version
 		if i+1 < len(h) {
 			end = h[i+1].version - 1
 		}
-		if h[i].content == content && end >= first && db.ever(policy, max(first, h[i].version), end, true, scope) {
-			return true
+		if h[i].content != content {
+			continue
+		}
+		for v := max(first, h[i].version); v <= end; v++ {
+			denies := func(p int) bool { return !db.ever(p, v, v, true, scope) }
+			if !slices.ContainsFunc(policies, denies) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// checkFence checks a state with rows: each policy must have allowed it while it
-// was the answer. One that reads in a transaction of its own must have allowed at
-// a state that is at least as new.
+// checkFence checks a state with rows: there must have been a moment at which it
+// was the answer and all policies allowed it. One that reads in a transaction of
+// its own must have allowed at a state that is at least as new.
 func (s *sim) checkFence(sub *simSub, content string, first int) {
+	var together []int
 	for _, p := range simGuards[sub.guard].policies {
-		policy := &simPolicies[p]
-		switch {
-		case policy.waves && !s.db.allowed(sub.query, content, p, first, sub.scope),
-			!policy.waves && !s.db.ever(p, first, s.db.version, true, sub.scope):
-			st, _ := sub.State()
-			s.fail("W5: %s shows %q of %v, which %s denied while it was the answer\nsince %d: content %v, policy %v, span %v, its %v, log %v",
-				simQueries[sub.query].name, content, st.At.snapshot, policy.name, first,
-				s.db.answers[sub.query], s.db.decided[p], st.span, sub.fence.decisions[0].standing.Load().span, s.core.known.snapshot)
+		if simPolicies[p].waves {
+			together = append(together, p)
+		} else if !s.db.ever(p, first, s.db.version, true, sub.scope) {
+			s.fail("W5: %s shows %q, which %s denied since %d", simQueries[sub.query].name, content, simPolicies[p].name, first)
 		}
+	}
+	if !s.db.allowed(sub.query, content, together, first, sub.scope) {
+		st, _ := sub.State()
+		s.fail("W5: %s shows %q of %v, which %v denied whenever it was the answer since %d",
+			simQueries[sub.query].name, content, st.At.snapshot, together, first)
 	}
 }
 

@@ -33,3 +33,12 @@ func (s *span) meets(t *span, mark Stamp) bool {
 func (s Stamp) reaches(t Stamp) bool {
 	return s.epoch != 0 && s.epoch == t.epoch && s.snapshot.Covers(t.snapshot)
 }
+
+// newer returns the later of two points of one history, and t if s is of another:
+// what comes last is of the newest.
+func (s Stamp) newer(t Stamp) Stamp {
+	if s.epoch == t.epoch {
+		return s.Later(t)
+	}
+	return t
+}

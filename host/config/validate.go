@@ -21,6 +21,10 @@ func (c *Config) validate(f *faults) {
 	validateFunctions(f, "sql", c.SQL)
 	validateAuth(f, "auth", c.Auth)
 	validateAdmin(f, c.Admin, c.Server)
+	validatePluginConfigs(f, "", c.Plugin)
+	if c.Plugins == "" && len(c.Plugin) > 0 {
+		f.at("plugin", "plugin is of the tenant default, which is not there: move it to [tenant.NAME.plugin], or set plugins")
+	}
 	for _, name := range c.tenantNames() {
 		c.validateTenant(f, name)
 	}

@@ -22,7 +22,8 @@ type Config struct {
 	// URL of the primary, with the LOGIN role of the tenant. A pooler that gives
 	// a transaction's statements to different servers must not be in between.
 	URL string
-	// Connections bounds the connections of this tenant. More work waits.
+	// Connections bounds the connections of this tenant. More work waits. When
+	// all are taken, one more derives a read set that one of them waits for.
 	// Default 16.
 	Connections int
 	// EpochExpr returns a scalar SQL expression that names the server's history
@@ -168,7 +169,7 @@ func Open(_ context.Context, config Config) (*DB, error) {
 		config: config, settings: explainSettings, resolveTimeout: 5 * time.Second, analyses: map[analysisKey]*cached{},
 		pool: &pool{
 			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
-			slots: make(chan struct{}, config.Connections),
+			slots: make(chan struct{}, config.Connections), spare: make(chan struct{}, 1),
 		},
 	}
 	d.nextID.Store(firstID)

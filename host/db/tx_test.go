@@ -1,6 +1,7 @@
 package db
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -349,4 +350,42 @@ func TestTablesWithoutGrantAreRefused(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t, `create table secret (id int); revoke all on secret from weir_test`)
 	refuses(t, d, `select id from secret`, "grant it to the role of the plugin's SQL")
+}
+
+// TestDerivesAgainWhileAllConnectionsAreTaken: W6. A transaction whose statement
+// must be derived again holds a connection and needs another for that. When all
+// connections are held so, nobody may wait for somebody who waits for him.
+func TestDerivesAgainWhileAllConnectionsAreTaken(t *testing.T) {
+	t.Parallel()
+	_, server := start(t)
+	d := open(t, server, Config{Connections: 2})
+	insert := prepareWrite(t, d, `insert into rooms (id, title) values ($id, 'x')`)
+	read := prepare(t, d, `select id from rooms where id = $id`)
+	first, err := d.Write(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	d.ForgetAll()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := first.Exec(ctx, Query{Statement: insert, Args: []abi.Value{abi.Int(77)}}); err != nil {
+		t.Errorf("the mutation: %v", err)
+	}
+	if _, err := second.Query(ctx, []Query{{Statement: read, Args: []abi.Value{abi.Int(7)}}}); err != nil {
+		t.Errorf("the query: %v", err)
+	}
+	if n := d.Stats().InUse; n != 2 {
+		t.Errorf("%d connections are in use, want 2", n)
+	}
+	first.Close()
+	second.Close()
+	if s := d.Stats(); s.InUse != 0 || s.Idle > 2 {
+		t.Errorf("the bound is 2: %+v", s)
+	}
 }

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 
 	"weir/abi"
@@ -26,6 +27,8 @@ type Backend interface {
 	// Get returns a state that is at least as new as the call. A denial is a
 	// Refusal.
 	Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error)
+	// Await tells when a transaction has reached subscriptions of a tenant.
+	Await(tenant string, s *reactor.Sync)
 	// Mutate runs a mutation.
 	Mutate(ctx context.Context, who *auth.Caller, name string, args Arguments) (Answer, error)
 }
@@ -83,8 +86,8 @@ func (l *Live) Leave() { l.Sub.Leave() }
 type Answer struct {
 	// Result is one JSON value. Empty means null.
 	Result []byte
-	// Tx names the transaction; empty if nothing was written (F11).
-	Tx string
+	// Tx names the transaction; zero if nothing was written (F11).
+	Tx reactor.Stamp
 }
 
 // Schema describes a tenant's functions.
@@ -122,6 +125,13 @@ func Denial(policy, reason string) *Refusal {
 	}
 	return &Refusal{Kind: abi.Denied, Message: message, Reason: cmp.Or(reason, policy)}
 }
+
+var errUndecided = &Refusal{Kind: abi.Unavailable, Message: "access cannot be decided now: try again later"}
+
+// Undecided is the error of a call whose policies have not decided anything. The
+// client is told to try again, whatever is wrong with them (F4); why is for the
+// log.
+func Undecided(why error) error { return fmt.Errorf("%w: %w", errUndecided, why) }
 
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }

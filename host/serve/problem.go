@@ -95,6 +95,7 @@ var sentinels = []struct {
 	{tenant.ErrOtherTenant, abi.Denied, true},
 	{reactor.ErrClosed, abi.Draining, false},
 	{reactor.ErrTooManyGroups, abi.LimitReached, true},
+	{reactor.ErrPrincipalGroups, abi.LimitReached, true},
 	{reactor.ErrBehind, abi.Unavailable, false},
 	{reactor.ErrLate, abi.Stale, false},
 	{reactor.ErrEpoch, abi.Unavailable, false},

@@ -46,6 +46,7 @@ type session struct {
 	closing *closeEvent     // the stream is to end
 	closed  bool            // it has ended: nothing is taken in any more
 	warned  bool            // expiring was told
+	syncs   []*awaited      // mutations whose effect is to be told
 	next    int             // where the next turn begins, so that no subscription starves another
 	at      reactor.Stamp   // the newest state shown
 	out     *writer
@@ -324,7 +325,7 @@ func (s *session) shut() {
 		late = append(late, sub.attempt)
 		sub.attempt = nil
 	}
-	s.subs, s.todo, s.out = nil, nil, nil
+	s.subs, s.todo, s.syncs, s.out = nil, nil, nil, nil
 	s.mu.Unlock()
 	s.leave(left)
 	for _, a := range late {
