@@ -27,14 +27,16 @@ var (
 // statements runs what one guest call asks for. It implements wasm.Backend and
 // is owned by the call.
 type statements struct {
-	call     *call
-	checker  *checker
-	now      time.Time
-	kind     db.Kind
-	begin    func(context.Context) (transaction, error) // at the first statement (G13)
-	tx       transaction
-	answers  []db.Answer
-	conflict error // a serialization failure, which the guest cannot mend
+	call    *call
+	checker *checker
+	now     time.Time
+	kind    db.Kind
+	begin   func(context.Context) (transaction, error) // at the first statement (G13)
+	tx      transaction
+	answers []db.Answer
+	// spoilt is why the transaction must be tried again, whatever the guest made of
+	// it: a serialization failure, another schema.
+	spoilt error
 	// lost is the first error that the arguments and the grants do not decide. Of
 	// a read that failed no read set is known: what the guest makes of it cannot
 	// be kept live (W1).
@@ -89,8 +91,8 @@ func (s *statements) Exec(ctx context.Context, q *wasm.Query) error {
 func (s *statements) take(qs []*wasm.Query, answers []db.Answer) {
 	for i, q := range qs {
 		a := answers[i]
-		if errors.Is(a.Err, db.ErrConflict) {
-			s.conflict = a.Err
+		if errors.Is(a.Err, db.ErrConflict) || errors.Is(a.Err, db.ErrUnstable) {
+			s.spoilt = a.Err
 		}
 		if a.Err != nil {
 			s.fail(q, a.Err)

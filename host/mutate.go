@@ -43,8 +43,8 @@ type answer struct {
 }
 
 // mutate runs a mutation: up to three tries on a serialization failure, then
-// conflict, and on what has spoilt the transaction before it did anything (R9,
-// C4). It commits only if the function succeeds.
+// conflict, and on what has spoilt the transaction through no fault of its own
+// (R4, R9, C4). It commits only if the function succeeds.
 func (h *Host) mutate(ctx context.Context, s *space, fn *plugin.Function, args abi.Value, who mutator) (answer, error) {
 	if who.key != "" {
 		if err := s.calls.Ready(ctx); err != nil {
@@ -169,8 +169,8 @@ func (m *mutation) guest(ctx context.Context, c *call) (*wasm.Output, error) {
 		begin: func(context.Context) (transaction, error) { return m.tx, nil },
 	}
 	out, err := c.fn.Call(ctx, c.guest(m.now, s, m.host.logOf(c)))
-	if s.conflict != nil {
-		return nil, s.conflict // whatever the guest made of it
+	if s.spoilt != nil {
+		return nil, s.spoilt
 	}
 	if err == nil {
 		err = s.refused(out)

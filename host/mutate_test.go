@@ -292,6 +292,34 @@ func TestMutationEndedInCommitRunsAgain(t *testing.T) {
 	}
 }
 
+// TestFirstMutationAfterDDLSucceeds: R4. The statements that a connection has
+// prepared are stale, and nobody has read the change log yet.
+func TestFirstMutationAfterDDLSucceeds(t *testing.T) {
+	t.Parallel()
+	zero := 0
+	m := abi.Manifest{
+		Statements: []abi.Statement{{SQL: `update counters set n = n + 1 where id = 1 returning *`}},
+		Functions:  []abi.Function{{Name: "statement", Statement: &zero}, {Name: "guest", Uses: []int{0}}},
+	}
+	for i := range m.Functions {
+		m.Functions[i].Kind, m.Functions[i].Access = abi.Mutation, abi.Access{Public: true}
+	}
+	exec := wasmtest.Join(wasmtest.I32(0), wasmtest.I32(wasmtest.InputAt), wasmtest.Get(1), wasmtest.Invoke(fnExec), wasmtest.Put(2))
+	s := hosttest.Start(t, hosttest.Config{
+		Schema: counters, Modules: map[string][]byte{"g.wasm": guest("g", m, nil, wasmtest.Unreachable(), wasmtest.Join(exec, rows()))},
+	})
+	for i := range 10 {
+		s.SQL(t, fmt.Sprintf(`alter table counters add column c%d int`, i))
+		name := m.Functions[i%2].Name
+		if status, a := post(t, s.URL+"/v1/call/"+name, `{}`); status != 200 {
+			t.Errorf("%s after a new column: %d %v", name, status, a)
+		}
+	}
+	if n := number(t, s.DB.Conn(t), `select n from counters where id = 1`); n != 10 {
+		t.Errorf("n is %d, want 10", n)
+	}
+}
+
 // TestConflictThreeTimesIsTold: the caller may try again; nothing is written. Who
 // gets a row first after a lock is left to chance, so a trigger stands for the
 // other writers; a sequence counts the tries, which are undone.

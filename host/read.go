@@ -50,6 +50,9 @@ func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Outp
 	}
 	s := &statements{call: c, checker: h.checker(c.space), now: now, kind: db.Read, begin: open}
 	out, err := c.fn.Call(ctx, c.guest(now, s, h.logOf(c)))
+	if s.spoilt != nil {
+		return nil, nil, s.spoilt
+	}
 	if err == nil {
 		err = s.refused(out)
 	}

@@ -33,8 +33,9 @@ var (
 	// ErrRefused: a statement cannot be served or cannot be kept live (W10).
 	ErrRefused = errors.New("statement refused")
 	// ErrUnstable: relations were truncated or rewritten under a read
-	// transaction, in every try (R9), or the server's history changed before it
-	// (C4). What was read is not to be used.
+	// transaction, in every try (R9), the schema changed before it (R4) or the
+	// server's history did (C4). What was read is not to be used; in a new
+	// transaction it may be right.
 	ErrUnstable = errors.New("the database changed under the transaction")
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -14,9 +15,9 @@ import (
 	"weir/reactor"
 )
 
-// errShape says that a table changed under a prepared statement and no DDL
-// change was seen yet.
-var errShape = errors.New("the shape of the result changed")
+// errShape says that a statement does not fit its tables any longer: there was
+// DDL of which no change was seen yet.
+var errShape = errors.New("the tables changed under the statement")
 
 // Query is one execution of a statement.
 type Query struct {
@@ -49,6 +50,7 @@ type job struct {
 	analysis *analysis
 	args     []argument
 	now      time.Time // $now
+	fresh    bool      // the analysis was made for this job
 	parent   *job      // of a nested statement
 	nest     *nest
 	kids     []*job
@@ -347,10 +349,10 @@ func (s *session) blame(j *job, err error) error {
 	if s.c.broken && large == nil {
 		return err
 	}
-	if state := sqlState(err); errors.Is(err, errShape) || state == "0A000" || state == "26000" {
+	if errors.Is(err, errShape) || !j.fresh && stale(sqlState(err)) {
 		// R4: DDL that no change has told of yet. The next use derives again.
 		s.db.drop(j.analysis)
-		err = fmt.Errorf("%w: %w", errShape, err)
+		err = &Error{code: abi.SQLError, what: "run", is: ErrUnstable, err: fmt.Errorf("%w: %w", errShape, err)}
 	}
 	j.err = j.query.Statement.sentence(fault("run", err))
 	s.db.failures.Add(1)
@@ -358,6 +360,20 @@ func (s *session) blame(j *job, err error) error {
 		return nil // ours: too many rows; the transaction goes on
 	}
 	return j.err
+}
+
+// stale reports whether a statement that PostgreSQL has accepted before may be
+// refused with that state because the schema is another one now: its plan must
+// not change its result, it was forgotten, it has other columns than those whose
+// formats are asked for, or it is wrong. A right that is gone is gone.
+func stale(state string) bool {
+	switch state {
+	case "0A000", "26000", "08P01":
+		return true
+	case "42501":
+		return false
+	}
+	return strings.HasPrefix(state, "42")
 }
 
 func (s *session) receiveTail() error {
@@ -442,7 +458,8 @@ func (s *session) close() {
 		s.db.pool.kill(c)
 		return
 	case c.broken:
-	case s.failed != nil && !errors.Is(s.failed, ErrConflict) && !errors.Is(s.failed, ErrUnstable):
+	case s.failed != nil && !errors.Is(s.failed, ErrConflict) && !errors.Is(s.failed, ErrUnstable),
+		errors.Is(s.failed, errShape): // what else it has prepared may be stale too
 		c.broken = true
 	case s.begun && !s.over || s.failed != nil && !s.over:
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -366,11 +366,12 @@ func (s *Statement) bind(ctx context.Context, q *Query) (*job, error) {
 			return i >= 0 && !q.Args[i].IsNull()
 		})]
 	}
+	known := v.analysis.Load()
 	a, err := s.analysis(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{query: q, analysis: a, args: make([]argument, len(v.params)), now: q.Now}
+	j := &job{query: q, analysis: a, fresh: a != known, args: make([]argument, len(v.params)), now: q.Now}
 	if j.now.IsZero() && s.UsesNow() {
 		j.now = time.Now()
 	}

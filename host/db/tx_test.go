@@ -179,6 +179,81 @@ func TestLostCommitIsResolved(t *testing.T) {
 	})
 }
 
+// R4: DDL that no change has told of yet. The statement worked before, so the
+// transaction is to be tried again, and then it works.
+func TestStatementIsStaleOnce(t *testing.T) {
+	t.Parallel()
+	d, server := start(t, `create table things (id int primary key, state text not null default 'open');
+		insert into things values (1), (2); grant all on things to weir_test`)
+	exec := func(s *Statement, args ...abi.Value) error {
+		t.Helper()
+		tx, err := d.Write(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Close()
+		if _, err = tx.Exec(t.Context(), Query{Statement: s, Args: args}); err == nil {
+			_, err = tx.Commit(t.Context())
+		}
+		return err
+	}
+	look := func(s *Statement, args ...abi.Value) error {
+		t.Helper()
+		tx, err := d.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Close()
+		answers, err := tx.Query(t.Context(), []Query{{Statement: s, Args: args}})
+		if err == nil && answers[0].Err == nil {
+			return tx.Finish(t.Context())
+		}
+		return errors.Join(err, answers[0].Err)
+	}
+	f := func(name, ddl string, run func() error) {
+		t.Helper()
+		if err := run(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		server.Exec(t, ddl)
+		if err := run(); !errors.Is(err, ErrUnstable) || !Retryable(err) {
+			t.Errorf("%s: after %s: %v", name, ddl, err)
+		}
+		if err := run(); err != nil {
+			t.Errorf("%s: again: %v", name, err)
+		}
+	}
+	star := prepareWrite(t, d, `update things set id = id where id = $id returning *`)
+	f("a column more", `alter table things add column note text`, func() error { return exec(star, abi.Int(1)) })
+	set := prepareWrite(t, d, `update things set state = $state where id = 1`)
+	f("another type of a parameter", `alter table things alter column state drop default,
+		alter column state type status using state::status`, func() error { return exec(set, abi.Text("closed")) })
+	all := prepare(t, d, `select * from things order by id`)
+	f("read", `alter table things add column more int`, func() error { return look(all) })
+
+	other := prepareWrite(t, d, `update things set id = id where id = 1 returning *`)
+	server.Exec(t, `alter table things add column other int`)
+	if err := exec(other); !errors.Is(err, ErrUnstable) {
+		t.Errorf("on a connection that does not know the statement: %v", err)
+	}
+	if err := exec(other); err != nil {
+		t.Errorf("on a connection that does not know the statement, again: %v", err)
+	}
+
+	// What does not come from DDL is told, with PostgreSQL's own error.
+	cast := prepareWrite(t, d, `update things set note = ($name::text)::regclass::text`)
+	first, second := exec(cast, abi.Text("nothing")), exec(cast, abi.Text("nothing"))
+	var own *Error
+	if !errors.Is(first, ErrUnstable) || errors.Is(second, ErrUnstable) || !errors.As(second, &own) ||
+		own.Code() != abi.SQLError || own.State() != "42P01" {
+		t.Errorf("got %v, then %v", first, second)
+	}
+	server.Exec(t, `revoke update on things from weir_test`)
+	if err := exec(set, abi.Text("open")); errors.Is(err, ErrUnstable) || err == nil {
+		t.Errorf("a right that is gone: %v", err)
+	}
+}
+
 func TestWriteStatementsAreChecked(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t)
