@@ -335,3 +335,60 @@ func TestRoleOfAnotherTenantShowsNoJobs(t *testing.T) {
 		t.Errorf("%d %v", status, answer)
 	}
 }
+
+// W7: two tenants of one host follow their own jobs, and whoever guesses the
+// other's id is denied, admin or not, owned or not.
+func TestTenantsDoNotSeeEachOthersJobs(t *testing.T) {
+	t.Parallel()
+	db := devdbtest.New(t)
+	if _, err := changelog.Setup(t.Context(), changelog.SetupConfig{AdminURL: db.URL, Parts: host.Parts()}); err != nil {
+		t.Fatal(err)
+	}
+	role := "acme_" + db.Name
+	db.Exec(t, `create schema acme; create role `+role+` login; select weir.tenant_admit('`+role+`', 'acme')`)
+	t.Cleanup(func() { db.Exec(t, `drop owned by `+role+`; drop role `+role) })
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: `plugins = "plugins"
+[auth]
+admin = { sub = "root" }
+keys = [{ issuer = "https://id.test", audience = "weir", hs256 = "` + secret + `" }]
+[tenant.acme]
+plugins = "` + t.TempDir() + `"
+schema = "acme"
+guest = "` + db.As(role, "") + `"
+auth.admin = { sub = "root" }
+auth.keys = [{ issuer = "https://id.test", audience = "acme", hs256 = "` + secret + `" }]
+`,
+		Database: &hosttest.Database{URL: config.Secret(db.As("weir", "")), Guest: config.Secret(db.As("weir_guest", ""))},
+	})
+	mine, theirs := newWorker(t, db.As("weir_guest", "")), newWorker(t, db.As(role, ""))
+	for _, owner := range []string{"null", "'https://id.test ann'"} {
+		here, there := mine.call(`weir.job_create('x', owner => `+owner+`)`), theirs.call(`weir.job_create('x', owner => `+owner+`)`)
+		run, other := mine.call(`weir.workflow_create('x', owner => `+owner+`)`), theirs.call(`weir.workflow_create('x', owner => `+owner+`)`)
+		for _, who := range []string{"ann", "root"} {
+			f := func(path string, want int) {
+				t.Helper()
+				audience := "weir"
+				if strings.HasPrefix(path, "/t/acme") {
+					audience = "acme"
+				}
+				resp := request(t, http.MethodGet, s.URL+path, token(t, secret, "sub", who, "aud", audience), "")
+				if status, answer := decode(t, resp); status != want {
+					t.Errorf("%s %s: %d %v, want %d", who, path, status, answer, want)
+				}
+			}
+			f("/v1/q/weir.job?job_id="+here, 200)
+			f("/t/acme/v1/q/weir.job?job_id="+there, 200)
+			f("/v1/q/weir.job?job_id="+there, 403)
+			f("/t/acme/v1/q/weir.job?job_id="+here, 403)
+			f("/v1/q/weir.workflow?workflow_id="+run, 200)
+			f("/t/acme/v1/q/weir.workflow?workflow_id="+other, 200)
+			f("/v1/q/weir.workflow?workflow_id="+other, 403)
+			f("/t/acme/v1/q/weir.workflow?workflow_id="+run, 403)
+		}
+	}
+	// A worker of one tenant finds nothing of the other.
+	if got := theirs.call(`select string_agg(job_id::text, ' ') from weir.job_take(most => 100)`); len(got) != 2*36+1 {
+		t.Errorf("acme's worker took %q, want its two jobs", got)
+	}
+}
