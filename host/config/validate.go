@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // validate checks what types cannot say. Every message ends with the next step.
@@ -173,6 +174,9 @@ func validateAuth(f *faults, key string, a Auth) {
 func validateKey(f *faults, key string, k Key) {
 	if k.Issuer == "" {
 		f.at(key, "%s has no issuer: add the iss of its tokens", key)
+	}
+	if strings.ContainsFunc(k.Issuer, unicode.IsSpace) {
+		f.at(key, "%s has an issuer with a space, which parts issuer and subject in the name of a principal: use one without", key)
 	}
 	if k.Audience == "" {
 		f.at(key, "%s has no audience: add the aud of its tokens, or tokens for other services would be taken", key)

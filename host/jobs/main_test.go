@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { devdbtest.Main(m) }
 
 // site is a database in which two tenants have a role each.
 type site struct {
-	t  *testing.T
+	t  testing.TB
 	db devdbtest.DB
 	// admin is the superuser, guest the role of the tenant "default", acme that of
 	// another.
@@ -27,11 +27,11 @@ type site struct {
 
 // role is a connection of one role.
 type role struct {
-	t    *testing.T
+	t    testing.TB
 	conn *pgx.Conn
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	devdbtest.Template(t, "weir_jobs", func(url string) error {
 		ctx := context.Background()

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -89,6 +90,23 @@ func TestRowsAreThoseOfTheTenant(t *testing.T) {
 		_, err := s.acme.conn.Exec(t.Context(), sql)
 		if err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
+// What a guest may call is what is documented, and no more.
+func TestGuestMayCallTheListedFunctions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.admin.want(strings.Join(Functions(), ", "), `select string_agg('weir.' || p.proname, ', ' order by p.proname collate "C") from pg_proc p
+		where p.pronamespace = 'weir'::regnamespace and has_function_privilege('weir_guest', p.oid, 'execute') and p.proname ~ '^(job_|workflow_|tenant)'`)
+	doc, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range Functions() {
+		if !strings.Contains(string(doc), "\n"+name) {
+			t.Errorf("docs/operating.md does not say what %s takes", name)
 		}
 	}
 }
