@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -467,6 +469,32 @@ func TestRequiredPolicyOfAnotherPlugin(t *testing.T) {
 	bob.shows(t, "first")
 	s.SQL(t, `truncate bans`)
 	bob.one(t, "denied team/staff")
+	s.SQL(t, `insert into bans values ('bob')`)
+	bob.shows(t, "first")
+
+	// Another version of the policy decides from now on, though the plugin that it
+	// guards is the same.
+	staff.Statements[0].SQL = `select 1 from bans where user_id = $me and false`
+	s.Write(t, "team.wasm", guest("team", staff, nil, wasmtest.Unreachable()))
+	bob.one(t, "denied team/staff")
+	s.SQL(t, `insert into notes values (2, 1, 'acme', 'second')`)
+	staff.Statements[0].SQL = `select 1 from bans where user_id = $me`
+	s.Write(t, "team.wasm", guest("team", staff, nil, wasmtest.Unreachable()))
+	bob.shows(t, "second")
+
+	// Without the policy nobody can decide: what was shown stays, and says so.
+	if err := os.Remove(filepath.Join(s.Plugins, "team.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	bob.one(t, "stale unavailable")
+	s.SQL(t, `insert into notes values (3, 1, 'acme', 'third')`)
+	if status, a := get(t, s.URL+"/v1/q/notes.list?room=1&as=bob"); status != 503 || a["code"] != "unavailable" {
+		t.Errorf("without the policy: %d %v", status, a)
+	}
+	s.Write(t, "team.wasm", guest("team", staff, nil, wasmtest.Unreachable()))
+	if before := bob.shows(t, "third"); len(before) != 0 {
+		t.Errorf("before the policy was back: %v", before)
+	}
 }
 
 // topOf returns the newest sequence of a result.
