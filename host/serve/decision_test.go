@@ -145,14 +145,22 @@ func TestDeniedSubscriptionLeavesTheGroup(t *testing.T) {
 	s.expect("sub", "message")
 	f.backend.decide("rooms.list", deny)
 	s.expect("sub")
+	held := f.server.sessions.all()[0]
 	eventually(t, "the query is left", func() bool {
-		before := f.backend.count("rooms.list")
-		f.backend.set("rooms.list", rows(1))
-		watcher := f.session("")
-		f.marker(watcher, 1) // its run is over, if there is one
-		watcher.close()
-		return f.backend.count("rooms.list") == before
+		held.mu.Lock()
+		defer held.mu.Unlock()
+		live := held.subs[0].live
+		return live != nil && live.Query() == ""
 	})
+	before, watcher := f.backend.count("rooms.list"), f.session("")
+	for n := range 5 {
+		f.backend.set("rooms.list", rows(n+1))
+		f.marker(watcher, n)
+	}
+	if now := f.backend.count("rooms.list"); now != before {
+		t.Errorf("a query that nobody may see ran %d times", now-before)
+	}
+	watcher.close()
 	s.close()
 	eventually(t, "no subscription", func() bool { return f.backend.reactor.Stats().Subscriptions == 0 })
 	f.server.hub.mu.Lock()
