@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"weir/abi"
 	"weir/host/hosttest"
@@ -27,7 +28,8 @@ const club = `create table notes (seq bigint primary key, room int not null, org
 	insert into members values (1, 'ann'), (1, 'bob');
 	insert into users values ('ann', 'acme', 'acme'), ('bob', 'acme', 'acme');`
 
-// rule is a policy that is one statement over $room and the caller, $me.
+// rule is a policy that is one statement over $room and the caller: $me, and $from,
+// the org of the token.
 type rule struct{ name, sql string }
 
 var (
@@ -55,7 +57,10 @@ func guarded(queries []notes, rules ...rule) []byte {
 			f.Fields = []abi.Field{{Name: "room", Schema: abi.Schema{Type: "integer"}}}
 		}
 		if strings.Contains(sql, "$me") {
-			f.Claims = []abi.Claim{me}
+			f.Claims = append(f.Claims, me)
+		}
+		if strings.Contains(sql, "$from") {
+			f.Claims = append(f.Claims, abi.Claim{Name: "from", Claim: "org", Schema: abi.Schema{Type: "string"}})
 		}
 		m.Statements = append(m.Statements, abi.Statement{SQL: sql})
 		m.Functions = append(m.Functions, f)
@@ -263,6 +268,81 @@ func TestMembersShareOneRun(t *testing.T) {
 	}
 	if n := count("member") - decisions; n != 1 {
 		t.Errorf("one membership cost %d decisions", n)
+	}
+}
+
+// TestFunctionsShareADecision: what a policy does not declare is not in its key.
+// One answer about a room and a caller serves every function that it guards.
+func TestFunctionsShareADecision(t *testing.T) {
+	t.Parallel()
+	ran := make(chan string, 1024)
+	s := hosttest.Start(t, hosttest.Config{
+		Schema: club, Observe: observed(ran), Modules: map[string][]byte{"club.wasm": guarded([]notes{
+			{name: "notes.list", policies: []string{"member"}}, {name: "notes.again", policies: []string{"member"}},
+		}, member)},
+	})
+	list, again := reads(t, s, "bob", "notes.list"), reads(t, s, "bob", "notes.again")
+	list.shows(t, "first")
+	again.shows(t, "first")
+	s.SQL(t, `delete from members`)
+	list.one(t, "denied member")
+	again.one(t, "denied member")
+	s.SQL(t, `insert into members values (1, 'bob')`)
+	list.shows(t, "first")
+	again.shows(t, "first")
+	s.Stop() // every run was told
+	close(ran)
+	count := map[string]int{}
+	for name := range ran {
+		count[name]++
+	}
+	if count["member"] != 3 {
+		t.Errorf("three answers took %d runs of the policy", count["member"])
+	}
+}
+
+// TestPolicyWithoutTables: it is about the token alone. The change log does not
+// make it unknown; a renewed token, with other claims, decides anew (S4).
+func TestPolicyWithoutTables(t *testing.T) {
+	t.Parallel()
+	staff := rule{"staff", `select 1 where $from = 'acme'`}
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: "limits = { max_stale = \"1s\" }\n" + withKey, Schema: club, Wire: true,
+		Modules: map[string][]byte{"club.wasm": behind(staff)},
+	})
+	of := func(org string, more time.Duration) string {
+		return token(t, secret, "org", map[string]any{"name": org}, "exp", time.Now().Add(time.Hour+more).Unix())
+	}
+	watch := func(token string) (*stream, string) {
+		stream := session(t, s.URL+"/v1/stream", token, `{"subs":[{"id":1,"q":"notes.list","args":{"room":1}}]}`)
+		return stream, stream.named(t, "hello")["sid"].(string)
+	}
+	ann, sid := watch(of("acme", 0))
+	eve, _ := watch(of("evil", 0))
+	ann.shows(t, "first")
+	eve.one(t, "denied staff")
+	renew := func(token string) {
+		t.Helper()
+		if resp := request(t, http.MethodPost, s.URL+"/v1/stream/"+sid, token, `{}`); resp.StatusCode != http.StatusNoContent {
+			t.Errorf("renew: %s", resp.Status)
+		} else {
+			resp.Body.Close()
+		}
+	}
+	renew(of("evil", time.Hour))
+	ann.one(t, "denied staff")
+	renew(of("acme", 2*time.Hour))
+	ann.one(t, "notes")
+
+	s.Wire.Cut()
+	ann.one(t, "stale unavailable") // its rows are
+	s.SQL(t, `insert into notes values (2, 1, 'acme', 'second')`)
+	s.Wire.Mend()
+	ann.shows(t, "second")
+	for len(eve.events) > 0 {
+		if e := <-eve.events; e.kind != "ping" && e.kind != "" || strings.Contains(e.data, "rows") {
+			t.Errorf("who is denied by the token alone is told %v", e)
+		}
 	}
 }
 
