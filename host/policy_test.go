@@ -346,6 +346,65 @@ func TestPolicyWithoutTables(t *testing.T) {
 	}
 }
 
+// TestSyncedTellsOfAccess: F10. Who leaves a room by a mutation, or comes back, is
+// told that it is done when the stream has told what it did to access.
+func TestSyncedTellsOfAccess(t *testing.T) {
+	t.Parallel()
+	me := []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}
+	zero, one := 0, 1
+	doors := abi.Manifest{
+		Statements: []abi.Statement{{SQL: `delete from members where user_id = $me`}, {SQL: `insert into members values (1, $me)`}},
+		Functions: []abi.Function{
+			{Name: "leave", Kind: abi.Mutation, Statement: &zero, Claims: me, Access: abi.Access{SignedIn: true}},
+			{Name: "join", Kind: abi.Mutation, Statement: &one, Claims: me, Access: abi.Access{SignedIn: true}},
+		},
+	}
+	s := hosttest.Start(t, hosttest.Config{
+		Schema: club, Modules: map[string][]byte{"club.wasm": behind(member), "doors.wasm": guest("doors", doors, nil, wasmtest.Unreachable())},
+	})
+	bob := session(t, s.URL+"/v1/stream?as=bob", "", `{"subs":[{"id":1,"q":"notes.list","args":{"room":1}}]}`)
+	sid := bob.named(t, "hello")["sid"].(string)
+	bob.shows(t, "first")
+	// call runs a mutation and returns what the stream told before synced.
+	call := func(name string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/call/"+name+"?as=bob", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Weir-Session", sid)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, a := decode(t, resp); status != 200 {
+			t.Fatalf("%s: %d %v", name, status, a)
+		}
+		var told []string
+		bob.next(t, func(e event) bool {
+			switch {
+			case e.kind == "synced" && strings.Contains(e.data, "pending"):
+				t.Errorf("%s: %v", name, e)
+			case e.kind == "sub" && strings.Contains(e.data, `"denied"`):
+				told = append(told, "denied")
+			case e.kind == "":
+				told = append(told, "rows")
+			}
+			return e.kind == "synced"
+		})
+		return strings.Join(told, " ")
+	}
+	for range 5 {
+		if told := call("leave"); told != "denied" {
+			t.Errorf("who left is told %q before synced", told)
+		}
+		if told := call("join"); told != "rows" {
+			t.Errorf("who came back is told %q before synced", told)
+		}
+	}
+}
+
 // TestAllPoliciesMustAllowLive: those of the manifest and those that the
 // configuration requires, each of them live.
 func TestAllPoliciesMustAllowLive(t *testing.T) {
