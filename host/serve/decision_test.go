@@ -428,6 +428,24 @@ func TestDenialCutsAFrameThatIsHalfWritten(t *testing.T) {
 	}
 }
 
+// D2 on real sockets, whatever buffers lie between; and who comes back is told.
+func TestDenialCutsOnEachTransport(t *testing.T) {
+	t.Parallel()
+	onEach(t, nil, func(t *testing.T, f *fixture) {
+		f.backend.set("big", bigRows(16<<20, "secret"))
+		f.backend.decide("big", allow)
+		s := f.session(`{"id":1,"q":"big"}`)
+		s.expect("sub")
+		f.backend.decide("big", deny)
+		eventually(t, "the stream is cut", func() bool { return f.server.Stats().Closes["denied"] == 1 })
+		if e, err := s.parser.next(); err == nil || err == io.EOF {
+			t.Errorf("the half frame reads as %.60s, %v", e, err)
+		}
+		again := f.session(`{"id":1,"q":"big"}`)
+		again.expect("sub")[0].is(t, "status", "denied", "reason", "not_a_member")
+	})
+}
+
 // blocked is a client that takes nothing: a write ends with its deadline.
 type blocked struct {
 	http.ResponseWriter
