@@ -268,6 +268,8 @@ func refusal(err error) error {
 	switch {
 	case errors.Is(err, policy.ErrSignIn):
 		return &serve.Refusal{Kind: abi.Unauthenticated, Message: policy.ErrSignIn.Error()}
+	case errors.Is(err, policy.ErrUnable):
+		return serve.Undecided(err)
 	case errors.Is(err, plugin.ErrRetired):
 		return fmt.Errorf("%w: %w", &serve.Refusal{Kind: abi.Unavailable, Message: "the plugin is being replaced: try again"}, err)
 	}

@@ -47,7 +47,7 @@ func TestAccessEndsByItself(t *testing.T) {
 			}
 			bob := reads(t, s, "bob", "notes.list")
 			bob.one(t, nobody)
-			s.SQL(t, `insert into badges values ('bob', clock_timestamp() - interval '1 h', clock_timestamp() + interval '1.2 s')`)
+			s.SQL(t, `insert into badges values ('bob', clock_timestamp() - interval '1 h', clock_timestamp() + interval '2.5 s')`)
 			bob.one(t, "notes")
 			bob.one(t, nobody)
 			if holds(t, conn, `clock_timestamp() < until`) {
@@ -55,7 +55,7 @@ func TestAccessEndsByItself(t *testing.T) {
 			}
 			s.SQL(t, `insert into notes values (2, 1, 'acme', 'secret')`)
 			// Too early: it begins by itself.
-			s.SQL(t, `update badges set since = clock_timestamp() + interval '1.2 s', until = clock_timestamp() + interval '1 h'`)
+			s.SQL(t, `update badges set since = clock_timestamp() + interval '2.5 s', until = clock_timestamp() + interval '1 h'`)
 			bob.one(t, "denied too early")
 			bob.one(t, "notes")
 			if holds(t, conn, `clock_timestamp() < since`) {

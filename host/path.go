@@ -57,14 +57,21 @@ func (h *Host) liveliness(ctx context.Context) error {
 	}
 }
 
-// changed takes a swap of plugins to those who watch its functions: they are
-// subscribed anew, under the new digest.
+// changed takes a swap of plugins to those who watch its functions, or functions
+// behind its policies: they are subscribed anew, under the new digest.
 func (h *Host) changed(s *space, c plugin.Change) {
 	names := map[string]bool{}
 	for _, name := range c.Functions {
 		names[name] = true
 	}
-	h.server.Moved(func(name string) bool { return names[name] })
+	h.server.Moved(func(name string) bool {
+		if names[name] {
+			return true
+		}
+		// Also what one of its policies guards: the old one decides no more.
+		fn, err := s.plugins.Lookup(name)
+		return err == nil && s.guard.GuardedBy(fn, names)
+	})
 	p, kind := c.New, PluginLoaded
 	if p == nil {
 		p, kind = c.Old, PluginRemoved

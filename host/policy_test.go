@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"weir/abi"
 	"weir/host/hosttest"
@@ -25,7 +28,8 @@ const club = `create table notes (seq bigint primary key, room int not null, org
 	insert into members values (1, 'ann'), (1, 'bob');
 	insert into users values ('ann', 'acme', 'acme'), ('bob', 'acme', 'acme');`
 
-// rule is a policy that is one statement over $room and the caller, $me.
+// rule is a policy that is one statement over $room and the caller: $me, and $from,
+// the org of the token.
 type rule struct{ name, sql string }
 
 var (
@@ -53,7 +57,10 @@ func guarded(queries []notes, rules ...rule) []byte {
 			f.Fields = []abi.Field{{Name: "room", Schema: abi.Schema{Type: "integer"}}}
 		}
 		if strings.Contains(sql, "$me") {
-			f.Claims = []abi.Claim{me}
+			f.Claims = append(f.Claims, me)
+		}
+		if strings.Contains(sql, "$from") {
+			f.Claims = append(f.Claims, abi.Claim{Name: "from", Claim: "org", Schema: abi.Schema{Type: "string"}})
 		}
 		m.Statements = append(m.Statements, abi.Statement{SQL: sql})
 		m.Functions = append(m.Functions, f)
@@ -264,6 +271,140 @@ func TestMembersShareOneRun(t *testing.T) {
 	}
 }
 
+// TestFunctionsShareADecision: what a policy does not declare is not in its key.
+// One answer about a room and a caller serves every function that it guards.
+func TestFunctionsShareADecision(t *testing.T) {
+	t.Parallel()
+	ran := make(chan string, 1024)
+	s := hosttest.Start(t, hosttest.Config{
+		Schema: club, Observe: observed(ran), Modules: map[string][]byte{"club.wasm": guarded([]notes{
+			{name: "notes.list", policies: []string{"member"}}, {name: "notes.again", policies: []string{"member"}},
+		}, member)},
+	})
+	list, again := reads(t, s, "bob", "notes.list"), reads(t, s, "bob", "notes.again")
+	list.shows(t, "first")
+	again.shows(t, "first")
+	s.SQL(t, `delete from members`)
+	list.one(t, "denied member")
+	again.one(t, "denied member")
+	s.SQL(t, `insert into members values (1, 'bob')`)
+	list.shows(t, "first")
+	again.shows(t, "first")
+	s.Stop() // every run was told
+	close(ran)
+	count := map[string]int{}
+	for name := range ran {
+		count[name]++
+	}
+	if count["member"] != 3 {
+		t.Errorf("three answers took %d runs of the policy", count["member"])
+	}
+}
+
+// TestPolicyWithoutTables: it is about the token alone. The change log does not
+// make it unknown; a renewed token, with other claims, decides anew (S4).
+func TestPolicyWithoutTables(t *testing.T) {
+	t.Parallel()
+	staff := rule{"staff", `select 1 where $from = 'acme'`}
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: "limits = { max_stale = \"1s\" }\n" + withKey, Schema: club, Wire: true,
+		Modules: map[string][]byte{"club.wasm": behind(staff)},
+	})
+	of := func(org string, more time.Duration) string {
+		return token(t, secret, "org", map[string]any{"name": org}, "exp", time.Now().Add(time.Hour+more).Unix())
+	}
+	watch := func(token string) (*stream, string) {
+		stream := session(t, s.URL+"/v1/stream", token, `{"subs":[{"id":1,"q":"notes.list","args":{"room":1}}]}`)
+		return stream, stream.named(t, "hello")["sid"].(string)
+	}
+	ann, sid := watch(of("acme", 0))
+	eve, _ := watch(of("evil", 0))
+	ann.shows(t, "first")
+	eve.one(t, "denied staff")
+	renew := func(token string) {
+		t.Helper()
+		if resp := request(t, http.MethodPost, s.URL+"/v1/stream/"+sid, token, `{}`); resp.StatusCode != http.StatusNoContent {
+			t.Errorf("renew: %s", resp.Status)
+		} else {
+			resp.Body.Close()
+		}
+	}
+	renew(of("evil", time.Hour))
+	ann.one(t, "denied staff")
+	renew(of("acme", 2*time.Hour))
+	ann.one(t, "notes")
+
+	s.Wire.Cut()
+	ann.one(t, "stale unavailable") // its rows are
+	s.SQL(t, `insert into notes values (2, 1, 'acme', 'second')`)
+	s.Wire.Mend()
+	ann.shows(t, "second")
+	for len(eve.events) > 0 {
+		if e := <-eve.events; e.kind != "ping" && e.kind != "" || strings.Contains(e.data, "rows") {
+			t.Errorf("who is denied by the token alone is told %v", e)
+		}
+	}
+}
+
+// TestSyncedTellsOfAccess: F10. Who leaves a room by a mutation, or comes back, is
+// told that it is done when the stream has told what it did to access.
+func TestSyncedTellsOfAccess(t *testing.T) {
+	t.Parallel()
+	me := []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}
+	zero, one := 0, 1
+	doors := abi.Manifest{
+		Statements: []abi.Statement{{SQL: `delete from members where user_id = $me`}, {SQL: `insert into members values (1, $me)`}},
+		Functions: []abi.Function{
+			{Name: "leave", Kind: abi.Mutation, Statement: &zero, Claims: me, Access: abi.Access{SignedIn: true}},
+			{Name: "join", Kind: abi.Mutation, Statement: &one, Claims: me, Access: abi.Access{SignedIn: true}},
+		},
+	}
+	s := hosttest.Start(t, hosttest.Config{
+		Schema: club, Modules: map[string][]byte{"club.wasm": behind(member), "doors.wasm": guest("doors", doors, nil, wasmtest.Unreachable())},
+	})
+	bob := session(t, s.URL+"/v1/stream?as=bob", "", `{"subs":[{"id":1,"q":"notes.list","args":{"room":1}}]}`)
+	sid := bob.named(t, "hello")["sid"].(string)
+	bob.shows(t, "first")
+	// call runs a mutation and returns what the stream told before synced.
+	call := func(name string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/call/"+name+"?as=bob", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Weir-Session", sid)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, a := decode(t, resp); status != 200 {
+			t.Fatalf("%s: %d %v", name, status, a)
+		}
+		var told []string
+		bob.next(t, func(e event) bool {
+			switch {
+			case e.kind == "synced" && strings.Contains(e.data, "pending"):
+				t.Errorf("%s: %v", name, e)
+			case e.kind == "sub" && strings.Contains(e.data, `"denied"`):
+				told = append(told, "denied")
+			case e.kind == "":
+				told = append(told, "rows")
+			}
+			return e.kind == "synced"
+		})
+		return strings.Join(told, " ")
+	}
+	for range 5 {
+		if told := call("leave"); told != "denied" {
+			t.Errorf("who left is told %q before synced", told)
+		}
+		if told := call("join"); told != "rows" {
+			t.Errorf("who came back is told %q before synced", told)
+		}
+	}
+}
+
 // TestAllPoliciesMustAllowLive: those of the manifest and those that the
 // configuration requires, each of them live.
 func TestAllPoliciesMustAllowLive(t *testing.T) {
@@ -467,6 +608,32 @@ func TestRequiredPolicyOfAnotherPlugin(t *testing.T) {
 	bob.shows(t, "first")
 	s.SQL(t, `truncate bans`)
 	bob.one(t, "denied team/staff")
+	s.SQL(t, `insert into bans values ('bob')`)
+	bob.shows(t, "first")
+
+	// Another version of the policy decides from now on, though the plugin that it
+	// guards is the same.
+	staff.Statements[0].SQL = `select 1 from bans where user_id = $me and false`
+	s.Write(t, "team.wasm", guest("team", staff, nil, wasmtest.Unreachable()))
+	bob.one(t, "denied team/staff")
+	s.SQL(t, `insert into notes values (2, 1, 'acme', 'second')`)
+	staff.Statements[0].SQL = `select 1 from bans where user_id = $me`
+	s.Write(t, "team.wasm", guest("team", staff, nil, wasmtest.Unreachable()))
+	bob.shows(t, "second")
+
+	// Without the policy nobody can decide: what was shown stays, and says so.
+	if err := os.Remove(filepath.Join(s.Plugins, "team.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	bob.one(t, "stale unavailable")
+	s.SQL(t, `insert into notes values (3, 1, 'acme', 'third')`)
+	if status, a := get(t, s.URL+"/v1/q/notes.list?room=1&as=bob"); status != 503 || a["code"] != "unavailable" {
+		t.Errorf("without the policy: %d %v", status, a)
+	}
+	s.Write(t, "team.wasm", guest("team", staff, nil, wasmtest.Unreachable()))
+	if before := bob.shows(t, "third"); len(before) != 0 {
+		t.Errorf("before the policy was back: %v", before)
+	}
 }
 
 // topOf returns the newest sequence of a result.

@@ -208,6 +208,37 @@ func TestPageSaysWhatIsDeniedAndWhatFailed(t *testing.T) {
 	dan.keep("chat-phone.png")
 }
 
+// Access is live: who is taken out of a room by SQL sees the messages go, and is
+// told; put back, they return. Nobody reloads anything.
+func TestPageGoesDarkAndReturnsWithTheMembership(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	chrome := browser(t)
+	bob := open(t, chrome, h.URL+"/?as=bob#1")
+	bob.until(isLive)
+	bob.says("article .text", "Good morning!")
+	bob.write("Still here.")
+	bob.says("article.mine .text", "Still here.")
+	bob.run(`document.querySelector("#body").value = "half a thought"`)
+	h.SQL(t, `begin; delete from members where room_id = 1 and user_id = 'bob';
+		insert into messages (room_id, author, body) values (1, 'ann', 'Bob is out.'); commit`)
+	bob.says("#messages .empty", "You are no longer in this room")
+	bob.until(`!document.querySelector("article")`)
+	bob.until(`document.querySelector("#body").disabled && document.querySelector("#title").textContent === "# general"`)
+	bob.until(`![...document.querySelectorAll("nav a b")].some(e => e.textContent === "general")`)
+	bob.until(isLive)
+	bob.keep("chat-taken-out.png")
+	bob.dark()
+	bob.keep("chat-taken-out-dark.png")
+
+	h.SQL(t, `insert into members (room_id, user_id) values (1, 'bob')`)
+	bob.says("article .text", "Bob is out.")
+	bob.says("article.mine .text", "Still here.")
+	bob.says("nav a[aria-current] b", "general")
+	bob.until(`!document.querySelector("#body").disabled && document.querySelector("#body").value === "half a thought"`)
+	bob.keep("chat-back.png")
+}
+
 // D4: a page without weir.js hears every full result as a message.
 func TestPlainEventSourceHearsChanges(t *testing.T) {
 	t.Parallel()

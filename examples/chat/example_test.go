@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -50,7 +51,7 @@ query_timeout   = "30s"
 	})
 }
 
-// result is a full result of messages.list.
+// result is a full result of messages.list, the newest first.
 type result struct {
 	Rows []struct {
 		ID           int64
@@ -58,43 +59,53 @@ type result struct {
 	}
 }
 
-// frames opens a stream of one query and gives its full results, and the close
-// event as nil.
-func frames(t *testing.T, url string) <-chan *result {
+// event is one event of a stream; a full result is a "message".
+type event struct{ name, data string }
+
+// frames opens a stream of one query.
+func frames(t *testing.T, url string) <-chan event { return connect(t, http.MethodGet, url, "") }
+
+// session opens a session stream that watches the messages of a room.
+func session(t *testing.T, url string, room int) <-chan event {
+	return connect(t, http.MethodPost, url, fmt.Sprintf(`{"subs":[{"id":1,"q":"messages.list","args":{"room":%d}}]}`, room))
+}
+
+func connect(t *testing.T, method, url, body string) <-chan event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", "text/event-stream")
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if res.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s", url, res.Status)
+		t.Fatalf("%s %s: %s", method, url, res.Status)
 	}
-	out := make(chan *result, 100)
+	out := make(chan event, 100)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		defer close(out)
 		defer res.Body.Close()
-		named := false
+		e := event{name: "message"}
 		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-			text, isData := strings.CutPrefix(lines.Text(), "data: ")
-			switch {
-			case lines.Text() == "":
-				named = false
-			case strings.HasPrefix(lines.Text(), "event: "):
-				named = true
-			case isData && !named:
-				r := &result{}
-				if err := json.Unmarshal([]byte(text), r); err != nil {
-					t.Errorf("frame %s: %v", text, err)
+			switch line := lines.Text(); {
+			case line == "":
+				if e.data != "" {
+					out <- e
 				}
-				out <- r
+				e = event{name: "message"}
+			case strings.HasPrefix(line, "event: "):
+				e.name = line[len("event: "):]
+			case strings.HasPrefix(line, "data: "):
+				e.data = line[len("data: "):]
 			}
 		}
 	}()
@@ -102,18 +113,30 @@ func frames(t *testing.T, url string) <-chan *result {
 	return out
 }
 
-func next(t *testing.T, frames <-chan *result) *result {
+// next returns the next full result.
+func next(t *testing.T, stream <-chan event) *result {
+	t.Helper()
+	for {
+		if e := hear(t, stream); e.name == "message" {
+			r := &result{}
+			if err := json.Unmarshal([]byte(e.data), r); err != nil {
+				t.Fatalf("frame %s: %v", e.data, err)
+			}
+			return r
+		}
+	}
+}
+
+// hear returns the next event; a stream that ended gives one without a name.
+func hear(t *testing.T, stream <-chan event) event {
 	t.Helper()
 	select {
-	case r, ok := <-frames:
-		if !ok {
-			t.Fatal("the stream ended")
-		}
-		return r
+	case e := <-stream:
+		return e
 	case <-time.After(patience):
-		t.Fatal("no frame came")
+		t.Fatal("no event came")
 	}
-	return nil
+	return event{}
 }
 
 // problem is the answer to a request that must fail.
@@ -214,4 +237,46 @@ func TestWhatIsRefusedSaysWhy(t *testing.T) {
 	f("POST", post+"?as=ann", `{"room":1,"body":"x","me":"bob"}`, problem{400, "bad_request", "me"})
 	f("POST", post+"?as=ann", `{"room":1,"body":" "}`, problem{422, "empty", "write something first"})
 	f("POST", post+"?as=ann", `{"room":1,"body":"`+strings.Repeat("x", 4001)+`"}`, problem{400, "bad_request", "body"})
+}
+
+// The policy is as live as the query: who is taken out of a room hears nothing
+// that is said with or after it (W5), and all of it when let in again.
+func TestMemberWhoIsTakenOutHearsNothingMore(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	bob, ann := session(t, h.URL+"/v1/stream?as=bob", 1), session(t, h.URL+"/v1/stream?as=ann", 1)
+	next(t, bob)
+	next(t, ann)
+	alone := frames(t, h.URL+"/v1/q/messages.list?room=1&as=bob")
+	next(t, alone)
+	for n := range 3 {
+		h.SQL(t, `begin;
+			insert into messages (room_id, author, body) values (1, 'ann', 'Bob must not hear this.');
+			delete from members where room_id = 1 and user_id = 'bob';
+			commit`)
+		for denied := false; !denied; {
+			e := hear(t, bob)
+			denied = e.name == "sub" && strings.Contains(e.data, `"status":"denied"`) && strings.Contains(e.data, `"reason":"member"`)
+			if e.name == "" || strings.Contains(e.data, "must not hear") {
+				t.Fatalf("bob hears %v", e)
+			}
+		}
+		if got := next(t, ann); len(got.Rows) != 4+n || got.Rows[0].Body != "Bob must not hear this." {
+			t.Fatalf("ann hears %+v", got)
+		}
+		h.SQL(t, `insert into members (room_id, user_id) values (1, 'bob')`)
+		if got := next(t, bob); len(got.Rows) != 4+n {
+			t.Fatalf("bob, let in again, hears %+v", got)
+		}
+	}
+	// A stream of one query has ended, and cannot come back while it lasts.
+	for e := hear(t, alone); e.name != ""; e = hear(t, alone) {
+		if strings.Contains(e.data, "must not hear") {
+			t.Errorf("bob hears %v", e)
+		}
+	}
+	h.SQL(t, `delete from members where user_id = 'bob'`)
+	if status, body := request(t, "GET", h.URL+"/v1/q/messages.list?room=1&as=bob", ""); status != 403 {
+		t.Errorf("bob asks again: %d %s", status, body)
+	}
 }

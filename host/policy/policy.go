@@ -18,6 +18,10 @@ import (
 // ErrSignIn is returned for a caller without a token where one is needed.
 var ErrSignIn = errors.New("sign in first: the function is not public")
 
+// ErrUnable is wrapped by the errors of policies that cannot be asked: one that is
+// not there, or that needs what the function has not. They decide nothing (F4).
+var ErrUnable = errors.New("a policy cannot be asked")
+
 // Runner runs one policy. An error means that it decided nothing.
 type Runner interface {
 	RunPolicy(ctx context.Context, fn *plugin.Function, in abi.Input) (Outcome, error)
@@ -84,7 +88,7 @@ func (g *Guard) Asks(fn *plugin.Function, args abi.Value, who Caller) (asks []As
 		case errors.As(err, &missing):
 			return nil, &reactor.Decision{Answer: reactor.Deny, Policy: name, Reason: missing.Error()}, nil
 		case err != nil:
-			return nil, nil, fmt.Errorf("policy %s: %w", name, err)
+			return nil, nil, fmt.Errorf("%w: policy %s: %w", ErrUnable, name, err)
 		}
 		asks = append(asks, ask)
 	}
@@ -123,18 +127,27 @@ func (g *Guard) Decide(ctx context.Context, run Runner, fn *plugin.Function, arg
 	return reactor.MergeDecisions(answers...), nil
 }
 
+// GuardedBy reports whether fn is guarded by one of these functions, by name.
+func (g *Guard) GuardedBy(fn *plugin.Function, names map[string]bool) bool {
+	policies, err := g.policies(fn)
+	return err == nil && slices.ContainsFunc(policies, func(name string) bool {
+		_, bare, crosses := strings.Cut(name, "/")
+		return names[name] || crosses && names[bare]
+	})
+}
+
 // policies lists what guards fn: what its manifest says, then what the
 // configuration requires.
 func (g *Guard) policies(fn *plugin.Function) ([]string, error) {
 	if !fn.Access.Stated() {
-		return nil, fmt.Errorf("%s says nothing about access", fn.Name)
+		return nil, fmt.Errorf("%w: %s says nothing about access", ErrUnable, fn.Name)
 	}
 	names := append([]string(nil), fn.Access.Policies...)
 	// In order, so that the same caller is told the same reason each time.
 	for _, pattern := range slices.Sorted(maps.Keys(g.Tenant.Require)) {
 		ok, err := path.Match(pattern, fn.Name)
 		if err != nil {
-			return nil, fmt.Errorf("require %q: %w", pattern, err)
+			return nil, fmt.Errorf("%w: require %q: %w", ErrUnable, pattern, err)
 		}
 		for _, name := range g.Tenant.Require[pattern] {
 			if ok && !slices.Contains(names, name) {

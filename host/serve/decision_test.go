@@ -145,14 +145,22 @@ func TestDeniedSubscriptionLeavesTheGroup(t *testing.T) {
 	s.expect("sub", "message")
 	f.backend.decide("rooms.list", deny)
 	s.expect("sub")
+	held := f.server.sessions.all()[0]
 	eventually(t, "the query is left", func() bool {
-		before := f.backend.count("rooms.list")
-		f.backend.set("rooms.list", rows(1))
-		watcher := f.session("")
-		f.marker(watcher, 1) // its run is over, if there is one
-		watcher.close()
-		return f.backend.count("rooms.list") == before
+		held.mu.Lock()
+		defer held.mu.Unlock()
+		live := held.subs[0].live
+		return live != nil && live.Query() == ""
 	})
+	before, watcher := f.backend.count("rooms.list"), f.session("")
+	for n := range 5 {
+		f.backend.set("rooms.list", rows(n+1))
+		f.marker(watcher, n)
+	}
+	if now := f.backend.count("rooms.list"); now != before {
+		t.Errorf("a query that nobody may see ran %d times", now-before)
+	}
+	watcher.close()
 	s.close()
 	eventually(t, "no subscription", func() bool { return f.backend.reactor.Stats().Subscriptions == 0 })
 	f.server.hub.mu.Lock()
@@ -418,6 +426,24 @@ func TestDenialCutsAFrameThatIsHalfWritten(t *testing.T) {
 			})
 		})
 	}
+}
+
+// D2 on real sockets, whatever buffers lie between; and who comes back is told.
+func TestDenialCutsOnEachTransport(t *testing.T) {
+	t.Parallel()
+	onEach(t, nil, func(t *testing.T, f *fixture) {
+		f.backend.set("big", bigRows(16<<20, "secret"))
+		f.backend.decide("big", allow)
+		s := f.session(`{"id":1,"q":"big"}`)
+		s.expect("sub")
+		f.backend.decide("big", deny)
+		eventually(t, "the stream is cut", func() bool { return f.server.Stats().Closes["denied"] == 1 })
+		if e, err := s.parser.next(); err == nil || err == io.EOF {
+			t.Errorf("the half frame reads as %.60s, %v", e, err)
+		}
+		again := f.session(`{"id":1,"q":"big"}`)
+		again.expect("sub")[0].is(t, "status", "denied", "reason", "not_a_member")
+	})
 }
 
 // blocked is a client that takes nothing: a write ends with its deadline.

@@ -24,6 +24,10 @@
 //     anything that has a caller. Query strings and tokens are in no log (D8).
 //   - S8: a client is told a code and a public text; problem.go is the only table.
 //   - S9: no content of rows, names or errors can break the framing of a stream.
+//   - S10: a denial is a state: its client drops the rows, is told so once, and is
+//     told everything when the policies allow again. No frame of a scope follows
+//     the end of it, and what a denial overtakes in the middle of a write is cut
+//     off (W5, D2). Undecided is stale, never denied (F4).
 //
 // # Ownership
 //

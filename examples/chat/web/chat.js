@@ -14,6 +14,7 @@ const weir = createClient({ token: "dev:" + me })
 let room // the id of the room that is open
 let open // its subscription
 let rooms = []
+const names = new Map() // of the rooms that we have been in
 let shown // ids of the messages that were on screen
 
 for (const name of new Set(["ann", "bob", "cid", me])) {
@@ -24,10 +25,9 @@ for (const name of new Set(["ann", "bob", "cid", me])) {
 
 const list = weir.subscribe("rooms.list", {}, ({ data, status, error }) => {
   rooms = data ?? rooms
+  for (const r of rooms) names.set(r.id, r.name)
   drawRooms(status, error)
   if (!room && data) enter(wanted() ?? data[0]?.id)
-  // Somebody let us in: ask again.
-  else if (open?.current.status === "denied" && rooms.some((r) => r.id === room)) enter(room)
   drawStatus()
 })
 
@@ -67,19 +67,24 @@ function drawRooms(status = list.current.status, error = list.current.error) {
   if (focus) $("rooms").querySelector(`[href="${focus}"]`)?.focus()
   if (!rooms.length && status === "live") $("rooms").append(element("p", { textContent: "You are in no room yet. When somebody lets you in, it appears here." }))
   if (!rooms.length && status === "error") $("rooms").append(element("p", { textContent: error.message }))
-  $("title").textContent = open ? "# " + open.name : "\u00a0"
+  const name = open?.name ?? names.get(room)
+  $("title").textContent = name ? "# " + name : "\u00a0"
   $("members").replaceChildren(...(open?.members ?? []).map((m) => face(m.user)))
-  document.title = open ? open.name + " · weir chat" : "weir chat"
+  document.title = name ? name + " · weir chat" : "weir chat"
 }
 
+/** Draws what the subscription shows now. Access is live too: who is taken out of
+ * the room is told so, and the messages come back with the access. */
 function drawMessages({ data, status, error }) {
   const box = $("messages")
   const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80
   const writable = status === "live" || status === "stale"
   $("body").disabled = !writable
+  $("body").placeholder = status === "denied" ? "Only members write here" : "Write a message"
+  document.body.classList.toggle("shut", status === "denied")
   box.classList.toggle("behind", status === "stale")
   if (status === "none") box.replaceChildren(empty("No room is open", "Choose one on the left."))
-  else if (status === "denied") box.replaceChildren(empty("This room is not yours to read", "Only its members see what is said here. Ask one of them to let you in."))
+  else if (status === "denied") box.replaceChildren(shut())
   else if (!data) box.replaceChildren(status === "error" ? empty("This did not work", error.message) : empty("", "Opening the room …"))
   else if (!data.length) box.replaceChildren(empty("Nothing was said yet", "Be the first to write."))
   else {
@@ -137,6 +142,15 @@ function drawStatus() {
   $("status").dataset.status = status
   $("status").title = status === "live" || !error ? "" : error.message
   $("status").lastElementChild.textContent = status
+}
+
+/** What stands in place of the messages while the policy says no. */
+function shut() {
+  const box = names.has(room)
+    ? empty("You are no longer in this room", "Somebody took you out of it. Its messages come back by themselves when you are let in again.")
+    : empty("This room is not yours to read", "Only its members see what is said here. Ask one of them to let you in.")
+  box.classList.add("lock")
+  return box
 }
 
 function empty(title, text) {

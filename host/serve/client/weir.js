@@ -363,6 +363,8 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     if (q) sub.q = q
     if (status === "denied") {
       sub.q = sub.v = sub.next = sub.keys = undefined
+      // Said again, as after a reconnect, it is no news.
+      if (sub.state.status === "denied" && sub.state.error.reason === reason) return
       sub.state = { ...sub.state, data: undefined }
       return set(sub, "denied", new WeirError("denied", "access denied", { reason }))
     }

@@ -391,9 +391,13 @@ test("a denied subscription comes back denied, with nothing held", async () => {
   const open = await server.next("POST /v1/stream")
   assert.deepEqual(open.body, { at: "at1", subs: [{ id: 1, q: "messages.list", args: { room: 7 } }] })
   const next = open.stream({ sid: "s2" })
+  const told = a.states.length
+  next.send("sub", { id: 1, status: "denied", reason: "not_a_member" })
   next.send("sub", { id: 1, q: "qz", v: "v1", status: "live" })
   next.rows("qz", "v1", [{ id: 1 }])
   await a.status("live")
+  await until("the callback", () => a.states.at(-1) === a.now)
+  assert.deepEqual(statuses(a).slice(told), ["live"])
 })
 
 test("stale keeps the rows, with and without a version", async () => {
