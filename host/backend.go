@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,34 +23,45 @@ type backend struct {
 var _ serve.Backend = (*backend)(nil)
 
 // Subscribe implements serve.Backend.
-func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q serve.Query, ready func()) (*serve.Live, error) {
+func (b *backend) Subscribe(_ context.Context, who *auth.Caller, q serve.Query, on serve.Signals) (*serve.Live, error) {
 	var req reactor.Request
 	err := current(func() (err error) {
-		req, err = b.request(ctx, who, q)
+		req, err = b.request(who, q)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	req.Ready = func(*reactor.Subscription) { ready() }
-	return &serve.Live{Sub: b.host.reactor.Subscribe(req)}, nil
+	req.Ready = func(*reactor.Subscription) { on.Ready() }
+	req.Decided = func(*reactor.Subscription) { on.Decided() }
+	live := &serve.Live{Sub: b.host.reactor.Subscribe(req)}
+	if len(req.Policies) == 0 {
+		on.Decided()
+	}
+	return live, nil
 }
 
 // Get implements serve.Backend.
-func (b *backend) Get(ctx context.Context, who *auth.Caller, q serve.Query) (*reactor.State, error) {
-	var state *reactor.State
+func (b *backend) Get(ctx context.Context, who *auth.Caller, q serve.Query) (reactor.State, error) {
+	var state reactor.State
 	err := current(func() error {
-		req, err := b.request(ctx, who, q)
+		req, err := b.request(who, q)
 		if err != nil {
 			return err
 		}
 		if state, err = b.host.reactor.Get(ctx, req); err == nil && errors.Is(state.Err, plugin.ErrRetired) {
 			return state.Err
 		}
+		if err == nil && state.Status == reactor.Moved {
+			return errMoved
+		}
 		return err
 	})
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return reactor.State{}, err
+	case state.Status == reactor.Denied:
+		return reactor.State{}, serve.Denial(state.Policy, state.Reason)
 	}
 	return state, nil
 }
@@ -62,37 +72,65 @@ func (b *backend) Get(ctx context.Context, who *auth.Caller, q serve.Query) (*re
 func current(ask func() error) error {
 	var err error
 	for range tries {
-		if err = ask(); !errors.Is(err, plugin.ErrRetired) {
+		if err = ask(); !errors.Is(err, plugin.ErrRetired) && err != errMoved {
 			return err
 		}
 	}
 	return refusal(err)
 }
 
+// errMoved: the policies said something else while they were asked.
+var errMoved = &serve.Refusal{Kind: abi.Unavailable, Message: "access is changing: try again"}
+
 // request is the one gate before every subscription: function, arguments,
-// policies, input, key.
-func (b *backend) request(ctx context.Context, who *auth.Caller, q serve.Query) (reactor.Request, error) {
+// policies, input, key. The reactor asks the policies, and keeps them live.
+func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, error) {
 	s, fn, args, err := b.resolve(q.Tenant, q.Name, q.Args, abi.Query)
 	if err != nil {
 		return reactor.Request{}, err
 	}
 	caller := policyCaller(who)
-	decision, err := s.guard.Decide(ctx, &reader{b.host, s}, fn, args, caller)
-	if err != nil {
+	asks, denial, err := s.guard.Asks(fn, args, caller)
+	switch {
+	case err != nil:
 		return reactor.Request{}, refusal(err)
+	case denial != nil:
+		return reactor.Request{}, serve.Denial(denial.Policy, denial.Reason)
 	}
-	if decision.Answer != reactor.Allow {
-		return reactor.Request{}, denied(decision)
-	}
-	in, err := fn.Input(args, abi.Caller{Claim: caller.Claim, Scope: scopeOf(decision)})
-	if err != nil {
-		return reactor.Request{}, missing(err, caller)
-	}
-	c := newCall(s, fn, in)
 	b.host.watched()
-	return reactor.Request{
-		Tenant: s.tenant.Name, Key: c.key, Name: fn.Name, Call: c, Waves: c.waves(), At: q.At,
-	}, nil
+	req := reactor.Request{Tenant: s.tenant.Name, Name: fn.Name, At: q.At}
+	if !who.Anonymous() {
+		req.Principal = who.Principal.Issuer + "\x00" + who.Principal.Subject
+	}
+	for _, ask := range asks {
+		req.Policies = append(req.Policies, newCall(s, ask.Policy, ask.Input).target(ask.Name))
+	}
+	resolve := func(scope reactor.Scope) (reactor.Target, error) {
+		in, err := fn.Input(args, abi.Caller{Claim: caller.Claim, Scope: scopeOf(scope)})
+		if err != nil {
+			return reactor.Target{}, missing(err, caller)
+		}
+		return newCall(s, fn, in).target(fn.Name), nil
+	}
+	if len(fn.Scope) > 0 && len(asks) > 0 {
+		// What it lacks beside the scope is told at once: no policy can mend it.
+		unscoped := *fn.Function
+		unscoped.Scope = nil
+		if _, err := unscoped.Input(args, abi.Caller{Claim: caller.Claim}); err != nil {
+			return reactor.Request{}, missing(err, caller)
+		}
+		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
+			t, err := resolve(scope)
+			if err != nil {
+				b.host.failed(fn.Name, err, "scope")
+			}
+			return t, err
+		}
+		return req, nil
+	}
+	t, err := resolve(nil)
+	req.Key, req.Call, req.Waves = t.Key, t.Call, t.Waves
+	return req, err
 }
 
 // Mutate implements serve.Backend.
@@ -111,6 +149,9 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 	}
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil
 }
+
+// Await implements serve.Backend.
+func (b *backend) Await(tenantName string, s *reactor.Sync) { b.host.reactor.Await(tenantName, s) }
 
 // resolve finds a function and reads its arguments.
 func (b *backend) resolve(tenantName, name string, args serve.Arguments, kind abi.Kind) (*space, *plugin.Function, abi.Value, error) {
@@ -195,9 +236,9 @@ func claimValue(v any) abi.Value {
 }
 
 // scopeOf gives a function the values that its policies put into the scope.
-func scopeOf(d reactor.Decision) func(name string) (abi.Value, bool) {
+func scopeOf(scope reactor.Scope) func(name string) (abi.Value, bool) {
 	return func(name string) (abi.Value, bool) {
-		encoded, ok := d.Scope[name]
+		encoded, ok := scope[name]
 		if !ok {
 			return abi.Value{}, false
 		}
@@ -206,26 +247,20 @@ func scopeOf(d reactor.Decision) func(name string) (abi.Value, bool) {
 	}
 }
 
-// denied is the refusal of a decision that is not allow.
-func denied(d reactor.Decision) error {
-	message := d.Reason
-	if message == "" {
-		message = "access denied by policy " + d.Policy
-	}
-	return &serve.Refusal{Kind: abi.Denied, Message: message, Reason: cmp.Or(d.Reason, d.Policy)}
-}
-
-// missing turns a claim that an anonymous caller cannot have into a request to
-// sign in.
+// missing says what is told of an input that the caller cannot complete: who is
+// not signed in is asked to, who lacks a claim is denied. A scope that the
+// function cannot use is the policies' fault, and denies nobody (F4).
 func missing(err error, who policy.Caller) error {
 	var source *abi.SourceError
-	if errors.As(err, &source) && !who.SignedIn && source.From == "claim" {
+	switch {
+	case !errors.As(err, &source):
+		return err
+	case source.From == "scope":
+		return serve.Undecided(source)
+	case !who.SignedIn:
 		return refusal(policy.ErrSignIn)
 	}
-	if errors.As(err, &source) {
-		return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
-	}
-	return err
+	return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
 }
 
 // refusal gives errors that carry no code their public form.

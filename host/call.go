@@ -22,7 +22,7 @@ type call struct {
 // newCall makes the call and its key.
 func newCall(s *space, fn *plugin.Function, in abi.Input) *call {
 	parts := reactor.KeyParts{
-		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: s.version,
+		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: s.settingsOf(fn.Plugin).version,
 		Role: s.role, Function: fn.Name, Input: in.Bytes,
 	}
 	return &call{space: s, fn: fn, input: in, key: parts.Key()}
@@ -39,6 +39,14 @@ func (c *call) current() *call {
 }
 
 func (c *call) prepared() *prepared { return c.fn.Plugin.Prepared.(*prepared) }
+
+// decides reports whether the function is a policy.
+func (c *call) decides() bool { return c.fn.Kind == abi.Policy }
+
+// target is the call as the reactor runs it.
+func (c *call) target(name string) reactor.Target {
+	return reactor.Target{Key: c.key, Name: name, Call: c, Waves: c.waves()}
+}
 
 // waves reports whether the function is one statement.
 func (c *call) waves() bool { return c.fn.Statement != nil }
@@ -69,6 +77,7 @@ type plan struct {
 func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, line string)) *wasm.Call {
 	return &wasm.Call{
 		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
-		Seed: c.space.seed("weir call seed", []byte(c.key)),
+		Config: c.space.settingsOf(c.fn.Plugin).get,
+		Seed:   func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
 	}
 }

@@ -9,14 +9,15 @@
 //
 // and the path of a request:
 //
-//	serve ──► backend: function, arguments, policies, key ──► reactor.Subscribe
+//	serve ──► backend: function, arguments, policies to ask, key ──► reactor.Subscribe
 //	serve ──► backend.Mutate: policies and function in one write transaction
 //
 // # Promises
 //
 //   - W4: the key of a group holds all that its function can see: digest, grants,
 //     role, search path, and the whole input (key in call.go).
-//   - W5: nothing is subscribed or run before its policies said allow.
+//   - W5: no function is run before its policies said allow, and nothing of it is
+//     shown while they do not.
 //   - W10: a plugin whose statements cannot be kept live is not loaded: its
 //     tables are captured before its first query runs.
 //   - Start and stop have one order, in host.go. Run returns when everything that

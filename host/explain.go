@@ -2,23 +2,20 @@ package host
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"weir/abi"
 	"weir/host/plugin"
+	"weir/host/tenant"
 )
 
 // Explain says of a function what it reads, what makes its key, and who shares
-// its result. The function is looked up in the tenant "default", or the only
-// tenant there is.
+// its result. The function is looked up in the tenant "default", or the first
+// one by name.
 func (h *Host) Explain(name string) (string, error) {
-	s := h.spaces["default"]
-	for _, other := range h.spaces {
-		if s == nil {
-			s = other
-		}
-	}
+	s := h.explained()
 	fn, err := s.plugins.Lookup(name)
 	if err != nil {
 		return "", err
@@ -45,6 +42,14 @@ func (h *Host) Explain(name string) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// explained is the tenant that Explain looks at.
+func (h *Host) explained() *space {
+	if s := h.spaces[tenant.DefaultName]; s != nil {
+		return s
+	}
+	return h.spaces[slices.Sorted(maps.Keys(h.spaces))[0]]
 }
 
 // explainKey says who shares one execution.

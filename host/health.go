@@ -72,13 +72,18 @@ func (h *Host) conditions() []serve.Condition {
 
 // logStats are the figures of the change log for /metrics.
 type logStats struct {
-	Healthy    bool
-	Age        time.Duration // since the last read began
-	LogBytes   int64
-	Uncaptured int // tables
+	Healthy    bool          `help:"Whether the change log is read."`
+	Age        time.Duration `help:"Time since the last read of the change log began."`
+	LogBytes   int64         `help:"Size of the change log in the database."`
+	Uncaptured int           `help:"Tables whose changes are not captured as they should be."`
 
 	// Since the start.
-	Reads, Changes, Resyncs, Collapsed, Reconnects, Rotations uint64
+	Reads      uint64 `help:"Reads of the change log."`
+	Changes    uint64 `help:"Changes read."`
+	Resyncs    uint64 `help:"Times that every result had to run again, because changes may have been missed."`
+	Collapsed  uint64 `help:"Reads with so many changes that only their tables were told apart."`
+	Reconnects uint64 `help:"Connections of the change log's reader, the first included."`
+	Rotations  uint64 `help:"Rotations of the change log's partitions."`
 }
 
 func (h *Host) logStats() logStats {
@@ -96,11 +101,16 @@ func (h *Host) logStats() logStats {
 
 // databaseStats are the figures of all tenants' SQL.
 type databaseStats struct {
-	InUse, Idle int // connections
-	Analyses    int // texts whose read set is known
+	InUse    int `help:"Connections for plugins' SQL that are in use."`
+	Idle     int `help:"Connections for plugins' SQL that are idle."`
+	Analyses int `help:"Statement texts whose read set is known."`
 
 	// Since the start.
-	Waves, Retries, Failures, Dials, Cancels uint64
+	Waves    uint64 `help:"Read transactions."`
+	Retries  uint64 `help:"Transactions that were run again."`
+	Failures uint64 `help:"Statements that PostgreSQL refused."`
+	Dials    uint64 `help:"Connections made."`
+	Cancels  uint64 `help:"Statements cancelled on the server."`
 }
 
 func (h *Host) databaseStats() databaseStats {
@@ -121,12 +131,14 @@ func (h *Host) databaseStats() databaseStats {
 
 // pluginStats are the figures of all plugins.
 type pluginStats struct {
-	Plugins   int
-	Failed    int // files whose newest version does not serve
-	Instances int
+	Plugins   int `help:"Plugins that serve."`
+	Failed    int `help:"Files whose newest version does not serve."`
+	Instances int `help:"Instances of guests, idle ones included."`
 
 	// Since the plugins were loaded.
-	Calls, Started, Dropped uint64
+	Calls   uint64 `help:"Calls of guests, those to describe themselves included."`
+	Started uint64 `help:"Instances of guests made."`
+	Dropped uint64 `help:"Instances of guests given up after a fault."`
 }
 
 func (h *Host) pluginStats() pluginStats {

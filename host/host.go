@@ -83,10 +83,7 @@ func (h *Host) wire(ctx context.Context) error {
 	}
 	h.reactor = reactor.New(reactor.Config{
 		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.observe,
-		MaxExecutions: limits.MaxTotalExecutions, TenantExecutions: limits.MaxExecutions,
-		Deadline: limits.QueryTimeout, MaxDebounce: limits.MaxDebounce, MaxStale: limits.MaxStale,
-		Resync: limits.ResyncSweep, Linger: limits.Linger, MaxRecent: limits.MaxRecentChanges,
-		RecentAge: limits.MaxRecentAge, MaxGroups: limits.MaxGroups, Logger: h.cfg.Logger,
+		MaxExecutions: limits.MaxTotalExecutions, Tenant: h.limitsOf, Logger: h.cfg.Logger,
 	})
 	for _, t := range file.Tenants() {
 		s, err := h.newSpace(ctx, t)
@@ -101,6 +98,20 @@ func (h *Host) wire(ctx context.Context) error {
 		return err
 	}
 	return h.listen()
+}
+
+// limitsOf implements reactor.Config.Tenant.
+func (h *Host) limitsOf(name string) reactor.Config {
+	s := h.spaces[name]
+	if s == nil {
+		return reactor.Config{}
+	}
+	l := s.tenant.Limits.WithDefaults()
+	return reactor.Config{
+		Weight: s.tenant.Share(), TenantExecutions: l.MaxExecutions, Deadline: l.QueryTimeout,
+		MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
+		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups, PrincipalGroups: l.MaxPrincipalGroups,
+	}
 }
 
 // serve makes the server of clients and operators.
@@ -184,6 +195,9 @@ func (h *Host) Run(ctx context.Context) error {
 	run(h.log.Run)
 	run(h.loader.run)
 	run(h.liveliness)
+	for _, s := range h.spaces {
+		run(func(ctx context.Context) error { return h.sweep(ctx, s) })
+	}
 	run(func(ctx context.Context) error { return h.server.Run(ctx, h.listener) })
 	run(func(ctx context.Context) error { return h.server.RunAdmin(ctx, h.admin) })
 	select {

@@ -23,7 +23,8 @@ type loader struct {
 	again chan struct{} // capacity 1: the database is back, or changed
 	done  atomic.Bool
 
-	failed map[string]failure // by path; owned by run
+	failed  map[string]failure // by path; owned by run
+	unbuilt map[*space]failure // likewise
 }
 
 // failure is a file that was refused. Unchanged, it is tried again at growing
@@ -40,7 +41,7 @@ type failure struct {
 const settle = 60 * time.Millisecond
 
 func newLoader(h *Host) *loader {
-	return &loader{host: h, again: make(chan struct{}, 1), failed: map[string]failure{}}
+	return &loader{host: h, again: make(chan struct{}, 1), failed: map[string]failure{}, unbuilt: map[*space]failure{}}
 }
 
 // tried reports whether every plugin was tried once with the database there.
@@ -82,6 +83,7 @@ func (l *loader) run(ctx context.Context) error {
 			continue
 		case <-l.again:
 			clear(l.failed)
+			clear(l.unbuilt)
 		case <-timer.C:
 		}
 		if l.loadAll(ctx) {
@@ -100,6 +102,11 @@ func (l *loader) run(ctx context.Context) error {
 
 func (l *loader) finish() {
 	if l.done.CompareAndSwap(false, true) {
+		for _, s := range l.host.spaces {
+			for _, name := range s.unused() {
+				l.host.cfg.Logger.Warn("weir.toml configures a plugin that is not loaded", "tenant", s.tenant.Name, "plugin", name)
+			}
+		}
 		close(l.host.ready)
 	}
 }
@@ -166,7 +173,7 @@ func (l *loader) loadSpace(ctx context.Context, s *space) bool {
 		}
 	}
 	l.removeGone(ctx, s, paths)
-	return settled
+	return l.builtin(ctx, s) && settled
 }
 
 // known reports whether a file was refused as it is, not long ago.

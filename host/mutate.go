@@ -11,6 +11,7 @@ import (
 	"weir/host/db"
 	"weir/host/plugin"
 	"weir/host/policy"
+	"weir/host/serve"
 	"weir/host/wasm"
 	"weir/reactor"
 )
@@ -30,7 +31,7 @@ var _ policy.Runner = (*mutation)(nil)
 // answer is what came of a mutation.
 type answer struct {
 	result []byte // one JSON value
-	tx     string
+	tx     reactor.Stamp
 }
 
 // mutate runs a mutation: up to three tries on a serialization failure, then
@@ -65,9 +66,9 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 		return answer{}, err
 	}
 	if decision.Answer != reactor.Allow {
-		return answer{}, denied(decision)
+		return answer{}, serve.Denial(decision.Policy, decision.Reason)
 	}
-	in, err := fn.Input(args, abi.Caller{Claim: who.Claim, Scope: scopeOf(decision)})
+	in, err := fn.Input(args, abi.Caller{Claim: who.Claim, Scope: scopeOf(decision.Scope)})
 	if err != nil {
 		return answer{}, err
 	}
@@ -81,8 +82,7 @@ func (h *Host) mutateOnce(ctx context.Context, s *space, fn *plugin.Function, ar
 	}
 	a := answer{result: result}
 	if xid != 0 {
-		// F11: opaque, and of one history only.
-		a.tx = reactor.NewStamp(tx.Epoch(), reactor.Snapshot{XMin: xid + 1, XMax: xid + 1}).String()
+		a.tx = reactor.TxStamp(tx.Epoch(), xid) // F11: opaque, and of one history only
 	}
 	return a, nil
 }
@@ -134,6 +134,9 @@ func (m *mutation) guest(ctx context.Context, c *call) (*wasm.Output, error) {
 	if s.conflict != nil {
 		return nil, s.conflict // whatever the guest made of it
 	}
+	if err == nil {
+		err = s.refused(out)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +156,11 @@ func (m *mutation) RunPolicy(ctx context.Context, fn *plugin.Function, in abi.In
 		if err != nil {
 			return policy.Outcome{}, err
 		}
-		return policy.Outcome{Rows: a.Rows, Snapshot: m.tx.Snapshot()}, nil
+		return policy.Outcome{Rows: a.Rows}, nil
 	}
 	out, err := m.guest(ctx, c)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	return policy.Outcome{Value: out.Value, Snapshot: m.tx.Snapshot()}, nil
+	return policy.Outcome{Value: out.Value}, nil
 }

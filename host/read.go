@@ -5,10 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"weir/abi"
 	"weir/host/db"
 	"weir/host/plugin"
-	"weir/host/policy"
 	"weir/host/wasm"
 	"weir/reactor"
 )
@@ -35,8 +33,9 @@ func (h *Host) read(ctx context.Context, c *call, now time.Time) (out *wasm.Outp
 	return nil, nil, err
 }
 
-// readOnce is one try. The transaction begins with the first statement that must
-// run; a function without any still learns at which point it ran.
+// readOnce is one try. The transaction begins with the first statement whose
+// rows the guest looks at. A call that looked at none runs as a wave (G13); the
+// error that it returned instead of a result needs not even that.
 func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Output, *reading, error) {
 	var tx *db.ReadTx
 	defer func() {
@@ -51,56 +50,28 @@ func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Outp
 	}
 	s := &statements{call: c, checker: h.checker(c.space), now: now, kind: db.Read, begin: open}
 	out, err := c.fn.Call(ctx, c.guest(now, s, h.logOf(c)))
-	if err != nil {
+	if err == nil {
+		err = s.refused(out)
+	}
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case s.lost != nil && out.Kind != wasm.OutputError:
+		return nil, nil, s.lost
+	case tx == nil && out.Kind == wasm.OutputError:
+		return out, &reading{}, nil
+	case tx == nil:
+		w, err := s.wave(ctx, out)
+		if err != nil {
+			return nil, nil, err
+		}
+		return out, &reading{w.Epoch, w.Snapshot, s.answers}, nil
 	}
 	if err := s.finish(ctx, out); err != nil {
 		return nil, nil, err
-	}
-	if s.lost != nil && out.Kind != wasm.OutputError {
-		return nil, nil, s.lost
-	}
-	if tx == nil {
-		if _, err := open(ctx); err != nil {
-			return nil, nil, err
-		}
 	}
 	if err := tx.Finish(ctx); err != nil {
 		return nil, nil, err
 	}
 	return out, &reading{tx.Epoch(), tx.Snapshot(), s.answers}, nil
-}
-
-// reader runs policies for queries. It implements policy.Runner.
-type reader struct {
-	host  *Host
-	space *space
-}
-
-var _ policy.Runner = (*reader)(nil)
-
-// RunPolicy implements policy.Runner.
-func (r *reader) RunPolicy(ctx context.Context, fn *plugin.Function, in abi.Input) (policy.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.space.tenant.Limits.WithDefaults().PolicyTimeout)
-	defer cancel()
-	c := newCall(r.space, fn, in)
-	now := time.Now()
-	if c.waves() {
-		w, err := r.space.database.Wave(ctx, []db.Query{c.query(now)})
-		if err == nil {
-			err = w.Answers[0].Err
-		}
-		if err != nil {
-			return policy.Outcome{}, err
-		}
-		return policy.Outcome{Rows: w.Answers[0].Rows, Snapshot: w.Snapshot}, nil
-	}
-	out, read, err := r.host.read(ctx, c, now)
-	if err != nil {
-		return policy.Outcome{}, err
-	}
-	if out.Kind == wasm.OutputError {
-		return policy.Outcome{}, outputError(c, out)
-	}
-	return policy.Outcome{Value: out.Value, Snapshot: read.snapshot}, nil
 }

@@ -21,8 +21,16 @@ func (h *Host) schema(tenantName string) serve.Schema {
 	for _, p := range s.plugins.All() {
 		functions = append(functions, p.Functions()...)
 	}
+	public := len(functions) > 0
+	for _, f := range functions {
+		public = public && (f.Access.Public || f.Kind == abi.Policy)
+	}
+	// What is built in is no secret and says nothing of the plugins.
+	if p := s.plugins.Builtin(); p != nil {
+		functions = append(functions, p.Functions()...)
+	}
 	slices.SortFunc(functions, func(a, b *plugin.Function) int { return cmp.Compare(a.Name, b.Name) })
-	doc := serve.Schema{Public: len(functions) > 0}
+	doc := serve.Schema{Public: public}
 	out := []byte(`{"functions":[`)
 	first := true
 	for _, f := range functions {
@@ -34,7 +42,6 @@ func (h *Host) schema(tenantName string) serve.Schema {
 		}
 		first = false
 		out = appendFunction(out, f)
-		doc.Public = doc.Public && f.Access.Public
 	}
 	doc.JSON = append(out, "]}"...)
 	sum := sha256.Sum256(doc.JSON)

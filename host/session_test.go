@@ -197,6 +197,7 @@ func TestSchemaListsWhatMayBeCalled(t *testing.T) {
 	want := map[string]string{
 		"messages.list": `query {"policies":["member"]}`, "messages.post": `mutation {"policies":["member"]}`,
 		"rooms.list": `query "signed_in"`, "rooms.summary": `query "signed_in"`,
+		"weir.job": `query {"policies":["weir.job_access"]}`, "weir.workflow": `query {"policies":["weir.workflow_access"]}`,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -26,8 +26,10 @@ type space struct {
 	verifier *auth.Verifier
 
 	// role and version are parts of every key: who runs the SQL over which
-	// schemas, and what the plugins were granted.
+	// schemas, and what the plugins were granted. A plugin that is configured has
+	// a version of its own.
 	role, version string
+	settings      map[string]settings // by the plugin's name
 	// secret is where guests' randomness comes from (G11). The loader reads it
 	// before it loads the first plugin.
 	secret []byte
@@ -39,7 +41,7 @@ func (h *Host) newSpace(ctx context.Context, cfg config.Tenant) (*space, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &space{tenant: t}
+	s := &space{tenant: t, settings: map[string]settings{}}
 	limits := t.Limits.WithDefaults()
 	s.database, err = db.Open(ctx, db.Config{
 		URL:              cfg.Guest.Reveal(),
@@ -57,6 +59,9 @@ func (h *Host) newSpace(ctx context.Context, cfg config.Tenant) (*space, error) 
 	}
 	s.role = s.database.Role() + "\x00" + searchPath(t.Schema)
 	s.version = fmt.Sprintf("%s %v", t.Trust, t.Grants)
+	for name, p := range cfg.Plugin {
+		s.settings[name] = newSettings(s.version, p.Settings())
+	}
 	if s.verifier, err = newVerifier(ctx, cfg, h.cfg); err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}

@@ -4,12 +4,13 @@ import "time"
 
 // feed takes a batch. It must be applied with step before the next one.
 func (c *core) feed(now time.Time, b *Batch) {
-	c.batch, c.at = b, 0
+	c.batch, c.at, c.fed = b, 0, now
 	c.hits.cause = Cause{}
 	c.stats.batches++
 	if b.Resync || !c.epoch.Same(b.Epoch) || !b.Snapshot.Covers(c.cursor) {
 		// Until the batch is applied nothing is known of its history.
-		c.epoch, c.cursor, c.known, c.lost = b.Epoch, Snapshot{}, Stamp{}, now
+		c.epoch, c.cursor, c.lost = b.Epoch, Snapshot{}, now
+		c.know(Stamp{})
 		c.recent.reset(b.Snapshot)
 		c.recent.begin(now, b.Snapshot, b.Snapshot)
 		c.hit(c.all, Cause{Reason: Resynced})
@@ -36,8 +37,13 @@ func (c *core) step(now time.Time, n int) bool {
 		return true
 	}
 	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
-	c.known = NewStamp(c.epoch, c.cursor)
+	c.know(NewStamp(c.epoch, c.cursor))
 	c.checkBehind(now)
+	c.passed()
+	c.syncPassed()
+	if c.lost.Equal(c.fed) {
+		c.syncAll()
+	}
 	c.admitWaiting(now)
 	return false
 }
@@ -86,7 +92,7 @@ func (c *core) mark(now time.Time) bool {
 		c.resync(now, g)
 	case cause.Reason == Defined:
 		c.forgive(now, g)
-		if xid := cause.Change.XID; g.frame != nil && (!g.snapshot.Visible(xid) || !g.reads.Derived.Visible(xid)) {
+		if xid := cause.Change.XID; g.answered && (!g.snapshot.Visible(xid) || !g.reads.Derived.Visible(xid)) {
 			c.invalidate(now, g, cause)
 		}
 	case !g.snapshot.Visible(cause.Change.XID):

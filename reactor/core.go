@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,47 +23,59 @@ import (
 //     a mark is never lost and a needless one is taken back.
 //  4. A group with joiners is dirty, running, or waits for a read of the log.
 //  5. The cursor moves only after every change of the batch is applied and every
-//     group that it concerns is marked.
+//     group that it concerns is marked. The mark that writers look at moves with
+//     it: what they take for open then, is.
+//  6. A decision that is not clean is listed in every group that it guards.
 //
 // Nothing here depends on the order of a map: equal inputs give equal outputs,
 // or a failing simulation could not be run again.
 type core struct {
 	tenant string
-	cfg    *Config
+	cfg    *Config // of the tenant
 	rand   *rand.Rand
 
 	groups map[Key]*group
-	all    []*group // the same groups; each knows its place
+	serial uint64         // of the newest group
+	owners map[string]int // how many groups were made for a principal
+	all    []*group       // the same groups; each knows its place
 	index  *index
 	recent *recent
 
 	// Where the change log has been read to.
-	epoch  Epoch
-	cursor Snapshot
-	known  Stamp     // of the cursor; zero while its history is not known
-	began  time.Time // when the read began that brought the cursor here
-	read   time.Time // when it was applied, or when the core was made
-	behind bool      // the log has not been read for MaxStale
-	lost   time.Time // when changes were lost last, definitions maybe among them
+	epoch   Epoch
+	cursor  Snapshot
+	known   Stamp                 // of the cursor; zero while its history is not known
+	applied atomic.Pointer[Stamp] // the same, for writers
+	lasting Stamp                 // the newest that was known
+	began   time.Time             // when the read began that brought the cursor here
+	read    time.Time             // when it was applied, or when the core was made
+	behind  bool                  // the log has not been read for MaxStale
+	lost    time.Time             // when changes were lost last, definitions maybe among them
 
 	batch *Batch // being applied, nil if none
 	at    int    // how many of its changes are applied
-	hits  hits   // groups of the last of them, still to be marked
+	fed   time.Time
+	hits  hits // groups of the last of them, still to be marked
 
 	// The schedule.
 	agenda  agenda
 	turns   uint64
-	ready   []*group // due, waiting for a free slot
+	ready   lanes // due, waiting for a free slot
+	waves   uint64
 	overdue []deadline
 	emptied []deadline
 	waiting []*group  // groups whose joiners wait for a read of the log
 	patient time.Time // until when the first of those joiners waits
+	fenced  []*group  // groups whose results wait until the log is applied as far
+	syncs   []*Sync   // whose transactions the log has not reached
 
 	uncaptured map[uint32]string // tables whose changes do not reach the log, and why
 
-	subs  int
-	stats coreStats
-	out   outputs
+	subs    int
+	account account
+	begins  time.Time // when the next group may begin, see begin
+	stats   coreStats
+	out     outputs
 }
 
 // hits are the groups that a change concerns. They are marked one by one, so
@@ -76,6 +90,8 @@ type hits struct {
 type outputs struct {
 	published []*Publication
 	ready     []*Subscription
+	decided   []*Subscription
+	synced    []*Sync
 	runs      []Run
 	poke      bool
 }
@@ -85,40 +101,129 @@ func newCore(tenant string, cfg *Config, now time.Time) *core {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	return &core{
+	c := &core{
 		tenant: tenant, cfg: cfg, rand: rand.New(rand.NewPCG(seed, 0)),
-		groups: map[Key]*group{}, index: newIndex(),
+		groups: map[Key]*group{}, owners: map[string]int{}, index: newIndex(),
 		recent: newRecent(cfg.MaxRecent, cfg.RecentAge), began: now, read: now,
 	}
+	c.know(Stamp{})
+	return c
+}
+
+// configure replaces the limits. What is over a new one stays until it goes by
+// itself.
+func (c *core) configure(cfg *Config) {
+	c.cfg = cfg
+	c.recent.limit, c.recent.age = cfg.MaxRecent, cfg.RecentAge
+}
+
+// know moves the point up to which the log is applied, and what writers see of
+// it.
+func (c *core) know(s Stamp) {
+	c.known = s
+	if !s.IsZero() {
+		c.lasting = s
+	}
+	c.applied.Store(&s)
 }
 
 // adopt tells a new core where the log stands, so that it does not have to wait
 // for the next batch.
 func (c *core) adopt(b *Batch) {
 	c.epoch, c.cursor, c.began = b.Epoch, b.Snapshot, b.Began
-	c.known = NewStamp(c.epoch, c.cursor)
+	c.know(NewStamp(c.epoch, c.cursor))
 	c.recent.reset(b.Snapshot)
 }
 
-// subscribe adds a subscription to the group of its key, made if need be. The
-// answer is in out.ready, at once or later.
+// subscribe adds a subscription: to its policies first, and when they allow, to
+// the group of its key. Groups are made if need be. The answer is in out.ready,
+// at once or later.
 func (c *core) subscribe(now time.Time, s *Subscription) {
-	g := c.groups[s.req.Key]
-	if g == nil {
-		if len(c.groups) >= c.cfg.MaxGroups {
-			s.err = ErrTooManyGroups
-			c.out.ready = append(c.out.ready, s)
+	c.subs++
+	for i := range s.req.Policies {
+		d, err := c.find(&s.req.Policies[i], s.req.Principal)
+		if err != nil {
+			c.refuse(now, s, err)
 			return
 		}
-		g = c.newGroup(s)
+		if slices.Contains(s.guards, d) {
+			continue
+		}
+		d.decides = true
+		d.join()
+		s.guards = append(s.guards, d)
 	}
-	g.subs++
-	c.subs++
-	g.empty = time.Time{}
-	s.group, s.pub = g, &g.pub
+	if s.waits = len(s.guards); s.waits == 0 {
+		c.allow(now, s, s.req.target())
+		return
+	}
+	for _, d := range s.guards {
+		c.enlist(now, d, s)
+	}
+}
+
+// refuse makes a subscription ready that will never have a state.
+func (c *core) refuse(now time.Time, s *Subscription, err error) {
+	c.leave(now, s)
+	s.err = err
+	c.out.ready = append(c.out.ready, s)
+}
+
+// decide takes a subscription on when all its policies have answered. Only if
+// they allow is there a group that it joins, and a function that runs.
+func (c *core) decide(now time.Time, s *Subscription) {
+	answers := make([]Decision, len(s.guards))
+	for i, d := range s.guards {
+		answers[i] = d.pub.standing.Load().Decision
+	}
+	merged := MergeDecisions(answers...)
+	c.out.decided = append(c.out.decided, s)
+	if merged.Answer == Deny {
+		s.denial = &merged
+	}
+	if merged.Answer != Allow {
+		var contradiction *Decision
+		if merged.Answer == Deny && !slices.ContainsFunc(answers, func(d Decision) bool { return d.Answer != Allow }) {
+			contradiction = &merged
+		}
+		s.fence = c.fence(nil, s.guards, contradiction)
+		c.out.ready = append(c.out.ready, s)
+		return
+	}
+	t, err := s.req.target(), error(nil)
+	if s.req.Resolve != nil {
+		t, err = s.req.Resolve(merged.Scope)
+	}
+	if err != nil {
+		s.fence = c.fence(nil, s.guards, nil)
+		s.fence.err = err
+		c.out.ready = append(c.out.ready, s)
+		return
+	}
+	c.allow(now, s, t)
+}
+
+// allow lets a subscription join the group of its target.
+func (c *core) allow(now time.Time, s *Subscription, t Target) {
+	g, err := c.find(&t, s.req.Principal)
+	if err != nil {
+		c.refuse(now, s, err)
+		return
+	}
+	g.join()
+	s.group, s.fence = g, c.fence(g, s.guards, nil)
+	s.fence.subs++
+	c.enlist(now, g, s)
+}
+
+// enlist lets a subscription wait for a group's state.
+func (c *core) enlist(now time.Time, g *group, s *Subscription) {
 	switch {
-	case g.frame == nil && !g.running && !g.dirty:
+	case !g.answered && !g.running && !g.dirty:
 		c.invalidate(now, g, Cause{Reason: First})
+		if at := c.begin(now); at.After(now) && g.heap != 0 {
+			c.schedule(g, at)
+		}
 	case g.err != nil && !g.running && g.heap != 0:
 		// Somebody asks: do not sit out the back-off, but keep to one a second.
 		if soon := later(now, g.ranAt.Add(time.Second)); soon.Before(g.due) {
@@ -139,34 +244,63 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-func (c *core) newGroup(s *Subscription) *group {
-	g := &group{key: s.req.Key, name: s.req.Name, call: s.req.Call, waves: s.req.Waves}
+// find returns the group of a key, made for a principal if need be.
+func (c *core) find(t *Target, principal string) (*group, error) {
+	if g := c.groups[t.Key]; g != nil {
+		return g, nil
+	}
+	switch {
+	case len(c.groups) >= c.cfg.MaxGroups:
+		return nil, ErrTooManyGroups
+	case principal != "" && c.cfg.PrincipalGroups > 0 && c.owners[principal] >= c.cfg.PrincipalGroups:
+		return nil, ErrPrincipalGroups
+	}
+	c.serial++
+	g := &group{key: t.Key, name: t.Name, call: t.Call, waves: t.Waves, serial: c.serial, owner: principal}
 	g.pub.Query = base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, c.rand.Uint64()))
 	g.place = len(c.all)
 	c.all = append(c.all, g)
 	c.groups[g.key] = g
-	return g
+	if principal != "" {
+		c.owners[principal]++
+	}
+	return g, nil
 }
 
-// leave takes a subscription out. The group lingers.
+// join counts one more who listens.
+func (g *group) join() {
+	g.subs++
+	g.empty = time.Time{}
+}
+
+// leave takes a subscription out. Its groups linger.
 func (c *core) leave(now time.Time, s *Subscription) {
-	g := s.group
-	if g == nil {
+	if s.left {
 		return
 	}
-	s.group = nil
-	g.subs--
+	s.left = true
 	c.subs--
-	for i, j := range g.joiners {
-		if j == s {
-			g.joiners = append(g.joiners[:i], g.joiners[i+1:]...)
-			break
+	if g := s.group; g != nil {
+		if s.fence.subs--; s.fence.subs == 0 {
+			c.drop(s.fence)
 		}
+		s.group = nil
+		c.part(now, g, s)
 	}
-	if g.subs > 0 {
-		return
+	for _, d := range s.guards {
+		c.part(now, d, s)
 	}
-	if g.dirty && !g.running {
+	s.guards = nil
+}
+
+// part takes a subscription out of one group.
+func (c *core) part(now time.Time, g *group, s *Subscription) {
+	g.subs--
+	g.joiners = without(g.joiners, s)
+	if g.subs > 0 || g.running {
+		return // what runs finishes first
+	}
+	if g.dirty {
 		c.remove(g)
 		return
 	}
@@ -176,13 +310,19 @@ func (c *core) leave(now time.Time, s *Subscription) {
 
 // remove forgets a group that nobody listens to.
 func (c *core) remove(g *group) {
-	if g.subs > 0 {
+	if g.subs > 0 || len(g.watched) > 0 || len(g.fences) > 0 {
 		panic("BUG: removing a group with subscribers")
 	}
 	c.index.remove(g)
 	g.wakeAt = time.Time{}
 	c.rest(g)
+	defer c.sync(g) // when it is gone: nothing comes from it
 	delete(c.groups, g.key)
+	if g.owner != "" {
+		if c.owners[g.owner]--; c.owners[g.owner] == 0 {
+			delete(c.owners, g.owner)
+		}
+	}
 	last := len(c.all) - 1
 	c.all[g.place] = c.all[last]
 	c.all[g.place].place = g.place

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -22,9 +23,9 @@ func (c *core) setUncaptured(now time.Time, tables map[uint32]string) {
 		return
 	}
 	c.uncaptured = tables
-	for _, g := range c.groups {
+	for _, g := range slices.Clone(c.all) {
 		was := g.dark
-		if g.dark = c.reaches(g); g.dark == was || g.pub.State() == nil {
+		if g.dark = c.reaches(g); g.dark == was || !g.shown() {
 			continue
 		}
 		if was {

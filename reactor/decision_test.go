@@ -9,33 +9,31 @@ import (
 // F4: unknown is not deny, and is not allow either.
 func TestMergeDecisions(t *testing.T) {
 	t.Parallel()
-	at := func(x uint64) Snapshot { return Snapshot{XMin: x, XMax: x} }
-	allow := func(x uint64, scope Scope) Decision { return Decision{Answer: Allow, GoodThrough: at(x), Scope: scope} }
+	allow := func(scope Scope) Decision { return Decision{Answer: Allow, Scope: scope} }
 	deny := Decision{Answer: Deny, Policy: "p", Reason: "no"}
 	unknown := Decision{}
-	f := func(want Answer, scope Scope, good uint64, decisions ...Decision) {
+	f := func(want Answer, scope Scope, decisions ...Decision) {
 		t.Helper()
 		got := MergeDecisions(decisions...)
-		if got.Answer != want || want == Allow && (!maps.Equal(got.Scope, scope) || got.GoodThrough.XMax != good) {
-			t.Errorf("got %+v, want %s %v through %d", got, want, scope, good)
+		if got.Answer != want || want == Allow && !maps.Equal(got.Scope, scope) {
+			t.Errorf("got %+v, want %s %v", got, want, scope)
 		}
 	}
-	f(Unknown, nil, 0)
-	f(Allow, nil, 5, allow(5, nil))
-	f(Allow, nil, 5, allow(7, nil), allow(5, nil), allow(6, nil))
-	f(Deny, nil, 0, allow(5, nil), deny)
-	f(Deny, nil, 0, deny, allow(5, nil))
-	f(Deny, nil, 0, unknown, deny)
-	f(Deny, nil, 0, deny, unknown)
-	f(Unknown, nil, 0, unknown, allow(5, nil))
-	f(Unknown, nil, 0, allow(5, nil), unknown)
-	f(Unknown, nil, 0, allow(5, Scope{"org": "1"}), unknown, allow(5, Scope{"org": "2"}))
-	f(Allow, Scope{"org": "1", "team": "2"}, 5, allow(5, Scope{"org": "1"}), allow(5, Scope{"org": "1", "team": "2"}))
-	f(Allow, Scope{"org": "1"}, 5, allow(5, nil), allow(5, Scope{"org": "1"}))
-	f(Deny, nil, 0, allow(5, Scope{"org": "1"}), allow(5, Scope{"org": "2"}))
+	f(Unknown, nil)
+	f(Allow, nil, allow(nil))
+	f(Deny, nil, allow(nil), deny)
+	f(Deny, nil, deny, allow(nil))
+	f(Deny, nil, unknown, deny)
+	f(Deny, nil, deny, unknown)
+	f(Unknown, nil, unknown, allow(nil))
+	f(Unknown, nil, allow(nil), unknown)
+	f(Unknown, nil, allow(Scope{"org": "1"}), unknown, allow(Scope{"org": "2"}))
+	f(Allow, Scope{"org": "1", "team": "2"}, allow(Scope{"org": "1"}), allow(Scope{"org": "1", "team": "2"}))
+	f(Allow, Scope{"org": "1"}, allow(nil), allow(Scope{"org": "1"}))
+	f(Deny, nil, allow(Scope{"org": "1"}), allow(Scope{"org": "2"}))
 
 	mine := Scope{"org": "1"}
-	MergeDecisions(allow(5, mine), allow(5, Scope{"team": "2"}))
+	MergeDecisions(allow(mine), allow(Scope{"team": "2"}))
 	if len(mine) != 1 {
 		t.Error("merging changed a decision's scope")
 	}

@@ -15,6 +15,9 @@
 //   - W3: a group has at most one execution in flight; N subscribers cost one
 //     execution and one encoding.
 //   - W4: a group is found by its full key, byte for byte (F13).
+//   - W5: a result is shown only when every policy that guards it is known to
+//     allow, at a snapshot at which it was the result. A policy that fails is
+//     unknown: nothing is shown, and that is said.
 //   - W6: recent changes, waves, executions and set sizes have limits in Config.
 //   - W9: a group that cannot be kept fresh says so in its publication.
 //
@@ -26,6 +29,15 @@
 // all cores round robin in slices of at most a millisecond (F8), starts waves
 // of executions, and tells the owner of the writers which publications changed.
 //
+// A policy's decision is a group like a query's result: keyed, shared, with a read
+// set, run again when what it read changes. A subscription joins its policies
+// first, and when they allow, the group of its function, whose key may hold what
+// they put into the scope. Between the two stands the fence (fence.go): results
+// and decisions each hold for a span of snapshots (span.go), and one is shown
+// when the spans meet. Spans are open at the end while nothing concerns them, and
+// one mark in the core, moved with the log, lengthens all of them at once; so a
+// commit costs nothing for the decisions that it does not concern.
+//
 //	Apply ──► core.apply ──► index ──► group.invalidate ──► schedule
 //	                                                          │
 //	publication ◄── core.finish ◄── Executor.Execute ◄── wave ┘
@@ -36,11 +48,12 @@
 // Apply, Subscribe, Leave and the results of executions. Publications are
 // written by the loop and read by any number of writers without a lock. The
 // loop never waits for I/O, a guest, a socket or a lock held by one of them, and
-// does nothing per delivery (F9): it publishes per group.
+// does nothing per delivery (F9): it publishes per group, and writers ask the
+// fence when they write.
 //
 // # What it does not do
 //
-// It does not read the change log (package changelog), run functions (the
-// host's executor), evaluate policies at subscribe (host/policy), or write
+// It does not read the change log (package changelog), run functions and policies
+// (the host's executor), know which policies guard what (host/policy), or write
 // frames (host/serve).
 package reactor

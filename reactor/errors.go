@@ -7,6 +7,9 @@ var (
 	ErrClosed = errors.New("reactor is closed")
 	// ErrTooManyGroups is returned when a tenant has Config.MaxGroups groups.
 	ErrTooManyGroups = errors.New("too many different live queries")
+	// ErrPrincipalGroups is returned when Config.PrincipalGroups groups were made
+	// for one principal.
+	ErrPrincipalGroups = errors.New("too many different live queries of one user")
 	// ErrBehind means that the change log has not been read for MaxStale.
 	ErrBehind = errors.New("the change log cannot be read")
 	// ErrLate means that a change has waited for MaxStale.

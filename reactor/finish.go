@@ -5,18 +5,33 @@ import "time"
 // finish takes the result of an execution.
 func (c *core) finish(now time.Time, e *Execution, r Result) {
 	g := e.group
+	if r.Err != nil && r.Alone && !g.alone {
+		c.isolate(now, g, e, &r)
+		return
+	}
 	g.running, g.ranAt = false, e.begun
 	c.check(g, &r)
 	c.report(e, &r)
 	if r.Err != nil {
 		c.fail(now, g, e, r.Err)
 	} else {
+		before := g.span
+		// A policy returns to the waves: only there it is read at the snapshot of the
+		// results that it guards, and they would starve behind it while both are hot.
+		g.alone = r.Alone && !g.decides
 		c.accept(now, g, r)
+		if g.decides && !g.gone() {
+			c.settle(now, g, before)
+		}
 	}
 	if g.gone() {
 		return
 	}
+	c.sync(g)
 	c.admit(now, g)
+	if g.gone() {
+		return // the last of those who waited was refused
+	}
 	if len(g.joiners) > 0 && !g.dirty {
 		c.out.poke = true // they came while it ran
 	}
@@ -52,10 +67,15 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 	}
 	c.index.add(g)
 	g.dark = c.reaches(g)
-	if g.frame == nil || g.frame.Version != r.Frame.Version {
-		g.frame = r.Frame
-	}
 	g.finished = NewStamp(r.Epoch, r.Snapshot)
+	if g.decides {
+		c.judge(g, *r.Decision)
+	} else {
+		if !g.answered || g.frame.Version != r.Frame.Version {
+			g.frame = r.Frame
+		}
+		g.answered, g.span = true, span{from: g.finished, to: g.finished}
+	}
 	g.failures, g.err = 0, nil
 	g.cost = (3*g.cost + r.Cost) / 4
 	g.concerned, g.late = time.Time{}, false
@@ -80,9 +100,27 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		}
 	} else {
 		g.misses = 0
+		g.span.open = true
 		c.rest(g)
 	}
 	c.publish(g)
+	g.doubt = len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
+	if until := g.decided.newer(g.finished); g.guarded() && !c.known.reaches(until) {
+		c.wait(g, until)
+	}
+}
+
+// guarded reports whether a decision that a commit can change stands before the
+// group's results.
+func (g *group) guarded() bool {
+	for _, f := range g.fences {
+		for _, d := range f.guards {
+			if !d.timeless() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // wake decides when a clean group runs again by itself: when the function asked
@@ -117,10 +155,29 @@ func (c *core) fail(now time.Time, g *group, e *Execution, err error) {
 	}
 	if !g.dirty {
 		g.dirty, g.since = true, now
+		c.freeze(g)
 	}
 	g.cause = Cause{Reason: Retried, Change: e.Cause.Change, More: e.Cause.More}
 	c.schedule(g, now.Add(wait))
 	c.publish(g)
+}
+
+// isolate takes a group out of a wave that was given up and lets it run at once,
+// by itself. It has not failed, because what held up the wave was most likely
+// another, and it has not run: joiners go on waiting (F3).
+func (c *core) isolate(now time.Time, g *group, e *Execution, r *Result) {
+	c.report(e, r)
+	g.running, g.alone = false, true
+	if g.subs == 0 {
+		c.remove(g)
+		return
+	}
+	if !g.dirty {
+		g.dirty = true
+		c.freeze(g)
+	}
+	g.since, g.cause = e.begun.Add(-e.waited), e.Cause
+	c.schedule(g, now)
 }
 
 // report notes a finished run.
@@ -134,8 +191,12 @@ func (c *core) report(e *Execution, r *Result) {
 	switch {
 	case r.Err != nil:
 		c.stats.failed++
+	case g.decides:
+		c.stats.decisions++
+		run.Answer, run.Reason = r.Decision.Answer, r.Decision.Reason
+		run.Same = g.answered && g.decision.Answer == r.Decision.Answer && g.decision.Scope.text() == r.Decision.Scope.text()
 	default:
-		run.Same = g.frame != nil && g.frame.Version == r.Frame.Version
+		run.Same = g.answered && g.frame.Version == r.Frame.Version
 		run.Size = r.Frame.Size()
 		if run.Same {
 			c.stats.same++

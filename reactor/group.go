@@ -16,13 +16,15 @@ import "time"
 // Dirty is state, not an event (W1): it is set when a change concerns the group
 // and cleared only by a result that saw the change. A failed run leaves it set.
 type group struct {
-	key   Key
-	name  string
-	call  any
-	waves bool
-	pub   Publication
-	place int    // in core.all
-	hit   uint64 // the last change that hit it, see index.hits
+	key    Key
+	name   string
+	call   any
+	waves  bool
+	pub    Publication
+	place  int    // in core.all
+	serial uint64 // no other group of the core has it
+	owner  string // the principal that it was made for
+	hit    uint64 // the last change that hit it, see index.hits
 
 	// Who listens.
 	subs    int             // subscriptions, joiners included
@@ -30,8 +32,12 @@ type group struct {
 	waiting bool            // is in core.waiting
 	empty   time.Time       // since when nobody listens; zero while somebody does
 
-	// The newest result.
+	// The newest result: a frame, or a policy's decision.
+	answered bool
+	decides  bool // it is a policy's
 	frame    *Frame
+	decision Decision
+	span     span // when the result is known to hold
 	reads    ReadSet
 	snapshot Snapshot
 	plan     any
@@ -47,11 +53,13 @@ type group struct {
 	late      bool      // concerned for MaxStale, and said so
 	dark      bool      // it read a table that is not captured
 	started   time.Time // dispatch of the last run
+	wave      uint64    // which it was part of
 	ranAt     time.Time // dispatch of the last run that has finished
 	finished  Stamp     // of the newest result, at its snapshot
 	changes   int       // changes since the last dispatch
 	misses    int       // results in a row that were dirty at once (F5)
 	cost      time.Duration
+	alone     bool // too slow for a wave
 	failures  int
 	err       error // of the last run
 
@@ -62,6 +70,19 @@ type group struct {
 	heap   int
 	wakeAt time.Time // run again then, whether dirty or not; zero: never
 	awake  Reason    // why, Woken or Swept
+
+	// Before the results of a query: its fences, and the decisions that are not
+	// clean. Of a policy: the groups that it guards.
+	bare      *fence // without decisions
+	fences    map[string]*fence
+	holding   []*fence // those that hold a state
+	fenced    Stamp    // the newest state waits until the log is applied so far
+	unsettled []*watch
+	decided   Stamp // where the span of a decision before it began last
+	doubt     bool  // a fence may have kept the newest state back: the next one is news
+	watches   map[*group]*watch
+	watched   []*watch // the same, in order
+	syncs     []*Sync  // wait for the next result
 }
 
 // invalidate marks the group dirty.
@@ -69,6 +90,7 @@ func (c *core) invalidate(now time.Time, g *group, cause Cause) {
 	first := !g.dirty
 	if first {
 		g.dirty, g.since, g.cause = true, now, cause
+		c.freeze(g)
 	} else {
 		g.cause.More++
 	}
@@ -133,7 +155,7 @@ func (c *core) forgive(now time.Time, g *group) {
 // status says what can be said of the group's result now.
 func (c *core) status(g *group) (Status, error) {
 	switch {
-	case g.err != nil && g.frame == nil:
+	case g.err != nil && !g.answered:
 		return Failed, g.err
 	case g.err != nil:
 		return Stale, g.err
@@ -150,10 +172,37 @@ func (c *core) status(g *group) (Status, error) {
 // publish makes the group's state public, and tells the writers if there is
 // something to show: another frame or another status (F10).
 func (c *core) publish(g *group) {
+	if g.decides {
+		c.publishDecision(g)
+		return
+	}
 	status, err := c.status(g)
 	last := g.pub.State()
-	g.pub.publish(State{Status: status, Frame: g.frame, At: g.finished, Err: err})
-	if last == nil || last.Frame != g.frame || last.Status != status {
+	st := g.pub.publish(State{Status: status, Frame: g.frame, At: g.finished, Err: err, span: g.span})
+	c.release(g)
+	if len(g.unsettled) > 0 && st.Frame != nil {
+		c.hold(g, st)
+	}
+	if last == nil || last.Frame != g.frame || last.Status != status || g.doubt {
 		c.out.published = append(c.out.published, &g.pub)
 	}
 }
+
+// freeze ends the span of a result that is concerned by something. It comes
+// before the mark moves, or writers would take the result for fresh (F9).
+func (c *core) freeze(g *group) {
+	if g.span.open {
+		g.span = g.span.frozen(c.lasting)
+		g.pub.freeze(g.span)
+		for _, f := range g.holding {
+			f.freeze(g.span)
+		}
+	}
+	g.unsettle()
+}
+
+// shown reports whether the group has said anything yet.
+func (g *group) shown() bool { return g.pub.State() != nil || g.pub.standing.Load() != nil }
+
+// together reports whether the group may run in a wave with others.
+func (g *group) together() bool { return (g.waves || g.plan != nil) && !g.alone }

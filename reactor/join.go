@@ -4,35 +4,43 @@ import "time"
 
 // clean reports whether the group's result is the newest, as far as the change
 // log is applied.
-func (g *group) clean() bool { return g.frame != nil && !g.dirty && !g.running }
+func (g *group) clean() bool { return g.answered && !g.dirty && !g.running }
 
 // covers reports whether the group's result is at least as new as what the
 // client of s was shown (F6): it was read later, or nothing has concerned it
 // since.
 func (c *core) covers(g *group, s *Subscription) bool {
-	return g.finished.Covers(s.req.At) || g.clean() && !c.known.IsZero() && c.known.Covers(s.req.At)
+	return g.decides || g.finished.Covers(s.req.At) || g.clean() && !c.known.IsZero() && c.known.Covers(s.req.At)
 }
 
 // fresh reports whether the group's state may be shown to a joiner: it was read
 // after the joiner came (F3), and is not older than what the client was shown. A
 // failed run is shown too, and so is a result that says that the log cannot be
-// read (W9).
+// read (W9). Decisions must let it through (W5).
 func (c *core) fresh(g *group, s *Subscription) bool {
 	ran := !g.ranAt.Before(s.arrived)
-	if g.frame == nil {
+	if !g.answered {
 		return ran && g.err != nil
 	}
 	known := g.clean() && (c.behind || !c.began.Before(s.arrived))
-	return (ran || known) && c.covers(g, s)
+	if !ran && !known || !c.covers(g, s) {
+		return false
+	}
+	if g.decides {
+		return true
+	}
+	st, shown := s.fence.State()
+	return shown && (st.Number == 0 || st.Number == g.pub.State().Number)
 }
 
 // admit makes ready the joiners whose wait is over.
 func (c *core) admit(now time.Time, g *group) {
+	var ready []*Subscription
 	left := g.joiners[:0]
 	for _, s := range g.joiners {
 		switch {
 		case c.fresh(g, s):
-			c.out.ready = append(c.out.ready, s)
+			ready = append(ready, s)
 		case g.resting() && !now.Before(s.arrived.Add(c.cfg.MaxStale)) && !c.covers(g, s):
 			// So long, and still not what the client was shown.
 			s.err = ErrAhead
@@ -44,6 +52,14 @@ func (c *core) admit(now time.Time, g *group) {
 	clear(g.joiners[len(left):])
 	g.joiners = left
 	c.await(now, g)
+	for _, s := range ready {
+		if !g.decides {
+			s.number = g.pub.State().Number
+			c.out.ready = append(c.out.ready, s)
+		} else if s.waits--; s.waits == 0 {
+			c.decide(now, s)
+		}
+	}
 }
 
 // resting reports whether nothing but a read of the log, or the end of a

@@ -24,7 +24,6 @@ type Reactor struct {
 	order   []*core           // round robin
 	dark    map[uint32]string // tables that are not captured
 	last    *Batch            // the newest batch, for cores made later
-	flights map[*core]int
 	waves   int
 	running int
 	wg      sync.WaitGroup // executions
@@ -36,16 +35,24 @@ type inbox struct {
 	subs     []*Subscription
 	leaves   []*Subscription
 	finished []flight
+	syncs    []tenantSync
 	// The newest list of dark tables, if captureTold.
 	uncaptured  map[uint32]string
 	captureTold bool
+	reload      bool // the tenants' limits have changed
+}
+
+type tenantSync struct {
+	tenant string
+	sync   *Sync
 }
 
 // flight is one wave and what came of it.
 type flight struct {
-	core    *core
-	wave    []*Execution
-	results []Result
+	core     *core
+	wave     []*Execution
+	results  []Result
+	expected time.Duration // what it was charged with
 }
 
 // slice is how long one core may keep the loop before the next one's turn (F8).
@@ -59,7 +66,6 @@ func New(cfg Config) *Reactor {
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		cores:   map[string]*core{},
-		flights: map[*core]int{},
 	}
 }
 
@@ -119,6 +125,16 @@ func (r *Reactor) leave(s *Subscription) {
 	}
 }
 
+// Reload asks Config.Tenant for the limits of every tenant again.
+func (r *Reactor) Reload() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.inbox.reload = true
+		r.signal()
+	}
+}
+
 // Stats returns figures that are at most a moment old.
 func (r *Reactor) Stats() Stats {
 	r.mu.Lock()
@@ -172,7 +188,9 @@ func (r *Reactor) refuse() {
 		}
 	}
 	for _, s := range waiting {
-		s.refuse(ErrClosed)
+		if s.err == nil { // it may wait for several policies
+			s.refuse(ErrClosed)
+		}
 	}
 }
 
@@ -206,9 +224,14 @@ func (r *Reactor) receive() {
 			c.setUncaptured(r.cfg.Now(), r.dark)
 		}
 	}
+	if in.reload {
+		for _, c := range r.order {
+			c.configure(r.cfg.of(c.tenant))
+		}
+	}
 	for _, f := range in.finished {
 		r.waves--
-		r.flights[f.core]--
+		f.core.charge(f.expected, f.results)
 		r.running -= len(f.wave)
 		now := r.cfg.Now()
 		for i, e := range f.wave {
@@ -217,6 +240,9 @@ func (r *Reactor) receive() {
 	}
 	for _, s := range in.subs {
 		r.core(s.req.Tenant).subscribe(r.cfg.Now(), s)
+	}
+	for _, s := range in.syncs {
+		r.core(s.tenant).follow(s.sync)
 	}
 	for _, s := range in.leaves {
 		r.core(s.req.Tenant).leave(r.cfg.Now(), s)
@@ -249,7 +275,7 @@ func (r *Reactor) applying() bool {
 func (r *Reactor) core(tenant string) *core {
 	c := r.cores[tenant]
 	if c == nil {
-		c = newCore(tenant, &r.cfg, r.cfg.Now())
+		c = newCore(tenant, r.cfg.of(tenant), r.cfg.Now())
 		if r.last != nil {
 			c.adopt(r.last)
 		}
@@ -278,10 +304,18 @@ func (r *Reactor) hand(out *outputs) {
 	if len(out.published) > 0 && r.cfg.Published != nil {
 		r.cfg.Published(out.published)
 	}
+	for _, s := range out.decided {
+		if s.req.Decided != nil {
+			s.req.Decided(s)
+		}
+	}
 	for _, s := range out.ready {
 		if s.req.Ready != nil {
 			s.req.Ready(s)
 		}
+	}
+	for _, s := range out.synced {
+		s.Done()
 	}
 	for _, run := range out.runs {
 		r.cfg.Observe(run)
@@ -292,46 +326,50 @@ func (r *Reactor) hand(out *outputs) {
 	*out = outputs{}
 }
 
-// start begins as many waves as there are free slots, one core after another.
+// start begins as many waves as there are free slots; who has used least of the
+// server comes first.
 func (r *Reactor) start(ctx context.Context) {
-	for started := true; started; {
-		started = false
-		for _, c := range r.order {
-			if r.waves >= r.cfg.MaxExecutions {
-				return
-			}
-			if len(c.ready) == 0 || r.flights[c] >= r.cfg.TenantExecutions {
-				continue
-			}
-			if wave := c.wave(r.cfg.Now(), r.share(c)); len(wave) > 0 {
-				r.launch(ctx, c, wave)
-				started = true
-			}
+	r.level()
+	var tried map[*core]bool // those that have nothing that may run now
+	for r.waves < r.cfg.MaxExecutions {
+		c := r.fairest(tried)
+		if c == nil {
+			return
 		}
+		wave := c.wave(r.cfg.Now(), r.share(c))
+		if len(wave) > 0 {
+			r.launch(ctx, c, wave)
+			continue
+		}
+		if tried == nil {
+			tried = map[*core]bool{}
+		}
+		tried[c] = true
 	}
 }
 
 // share is how many ready groups one wave should take: all cores of the machine
 // busy, but no transaction longer than need be.
 func (r *Reactor) share(c *core) int {
-	free := min(r.cfg.MaxExecutions-r.waves, r.cfg.TenantExecutions-r.flights[c], runtime.GOMAXPROCS(0))
-	return min(r.cfg.MaxWave, (len(c.ready)+free-1)/free)
+	free := min(r.cfg.MaxExecutions-r.waves, c.cfg.TenantExecutions-c.account.flights, runtime.GOMAXPROCS(0))
+	return min(c.cfg.MaxWave, (c.ready.len()+free-1)/free)
 }
 
 // launch runs a wave in a goroutine of its own.
 func (r *Reactor) launch(ctx context.Context, c *core, wave []*Execution) {
 	r.waves++
-	r.flights[c]++
+	expected := c.expect(wave)
+	deadline := c.cfg.Deadline
 	r.running += len(wave)
 	r.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, r.cfg.Deadline)
+		ctx, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
 		results := r.cfg.Executor.Execute(ctx, wave)
 		if len(results) != len(wave) {
 			panic("BUG: the executor returned another number of results")
 		}
 		r.mu.Lock()
-		r.inbox.finished = append(r.inbox.finished, flight{c, wave, results})
+		r.inbox.finished = append(r.inbox.finished, flight{c, wave, results, expected})
 		r.mu.Unlock()
 		r.signal()
 	})

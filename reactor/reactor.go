@@ -6,23 +6,52 @@ import (
 	"time"
 )
 
-// Request asks for a live result.
-type Request struct {
-	Tenant string
-	Key    Key
-	Name   string // the function's name, for reports
+// Target is a function with its input: what a group runs.
+type Target struct {
+	Key  Key
+	Name string // the function's name, for reports
 	// Call is what the Executor needs to run the function. Equal keys must come
 	// with equivalent calls: the group keeps the first one.
 	Call any
 	// Waves says that runs may share a read transaction with others: the
 	// function is one statement, or runs from a plan.
 	Waves bool
+}
+
+// Request asks for a live result.
+type Request struct {
+	Tenant string
+	// Key, Name, Call and Waves are the Target, as far as it does not depend on
+	// a scope.
+	Key   Key
+	Name  string
+	Call  any
+	Waves bool
+	// Principal is who asks, in any form that names no other one; empty for nobody
+	// in particular. Groups that are made for it are counted.
+	Principal string
+	// Policies must all allow. They are run, shared and kept live like queries;
+	// none is asked if the list is empty. The host decides what guards a
+	// function: an empty list means that anybody may see the result.
+	Policies []Target
+	// Resolve returns the target for the scope that the policies gave; nil: the
+	// one above. It is called from the loop, and must do no more than encode a
+	// key. An error is a scope that the function cannot use: the decision is as
+	// good as unknown, until the policies give another one.
+	Resolve func(Scope) (Target, error)
 	// At is the newest state that the client has been shown, zero if none: it
 	// is shown nothing older (W2).
 	At Stamp
 	// Ready is called once from the loop when the subscription has its first
 	// state. It must not block and must not call the Reactor.
 	Ready func(*Subscription)
+	// Decided is called like Ready when the policies have answered, before or
+	// together with it; not at all if there are none. May be nil.
+	Decided func(*Subscription)
+}
+
+func (r *Request) target() Target {
+	return Target{Key: r.Key, Name: r.Name, Call: r.Call, Waves: r.Waves}
 }
 
 // Subscription is one subscriber of one group. It is safe for concurrent use.
@@ -30,16 +59,48 @@ type Subscription struct {
 	req     Request
 	reactor *Reactor
 	arrived time.Time
-	pub     *Publication // set before Ready
-	err     error        // set before Ready
+	fence   *fence    // set before Ready
+	number  uint64    // of the first state; set before Ready
+	denial  *Decision // set before Decided
+	err     error     // set before Ready
 	once    sync.Once
 
-	group *group // owned by the loop
+	// Owned by the loop.
+	group  *group   // nil while nothing is allowed
+	guards []*group // the policies
+	waits  int      // for so many of them
+	left   bool
 }
 
-// Publication returns the group's publication. It may be called once the
-// subscription is ready; it is nil if Err is not.
-func (s *Subscription) Publication() *Publication { return s.pub }
+// Denial returns the decision of policies that deny, nil if they did not. It may
+// be called once they have decided, see Request.Decided.
+func (s *Subscription) Denial() *Decision { return s.denial }
+
+// State returns what may be shown now. It may be called once the subscription is
+// ready, at any time and from any goroutine. False means that there is nothing to
+// say: what was shown before stays, until a publication of Watches has news.
+func (s *Subscription) State() (State, bool) {
+	st, shown := s.fence.State()
+	if shown && st.Number != 0 && st.Number < s.number {
+		return State{}, false // it is older than what this one began with (F6)
+	}
+	return st, shown
+}
+
+// Scoped reports whether the result depends on what the policies put into the
+// scope: one that is Moved then shows what is not the caller's any longer.
+func (s *Subscription) Scoped() bool { return s.req.Resolve != nil }
+
+// Watches returns the publications whose news may change State. The caller must
+// not change the list.
+func (s *Subscription) Watches() []*Publication { return s.fence.Watches() }
+
+// Publication returns the group's publication, whatever of it may be shown; nil
+// while nothing is allowed.
+func (s *Subscription) Publication() *Publication { return s.fence.result }
+
+// Query returns the group's name on the wire, "" while nothing is allowed.
+func (s *Subscription) Query() string { return s.fence.Query() }
 
 // Err says why the subscription was refused; nil if it was not. It may be called
 // once the subscription is ready.
@@ -53,8 +114,9 @@ func (s *Subscription) Leave() {
 
 // Get returns a state that is at least as new as the call: what was committed
 // before is in it, unless Status says otherwise. It shares the group, its run
-// and its encoding with all subscribers.
-func (r *Reactor) Get(ctx context.Context, req Request) (*State, error) {
+// and its encoding with all subscribers. A state that is Moved meanwhile is to be
+// asked for again.
+func (r *Reactor) Get(ctx context.Context, req Request) (State, error) {
 	ready := make(chan struct{})
 	req.Ready = func(*Subscription) { close(ready) }
 	sub := r.Subscribe(req)
@@ -62,10 +124,14 @@ func (r *Reactor) Get(ctx context.Context, req Request) (*State, error) {
 	select {
 	case <-ready:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return State{}, context.Cause(ctx)
 	}
 	if sub.err != nil {
-		return nil, sub.err
+		return State{}, sub.err
 	}
-	return sub.pub.State(), nil
+	st, shown := sub.State()
+	if !shown {
+		st = State{Status: Moved} // a decision came between; it is being found out
+	}
+	return st, nil
 }

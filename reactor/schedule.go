@@ -83,13 +83,13 @@ func (c *core) tick(now time.Time) {
 			heap.Remove(&c.agenda, g.heap-1)
 		}
 		g.ready = true
-		c.ready = append(c.ready, g)
+		c.ready.push(g)
 	}
 	for len(c.overdue) > 0 && !c.overdue[0].since.Add(c.cfg.MaxStale).After(now) {
 		late := c.overdue[0]
 		c.overdue[0] = deadline{}
 		c.overdue = c.overdue[1:]
-		if g := late.group; g.concerned.Equal(late.since) && !g.late && g.pub.State() != nil {
+		if g := late.group; g.concerned.Equal(late.since) && !g.late && g.shown() {
 			g.late = true
 			c.publish(g)
 		}
@@ -120,7 +120,7 @@ func (c *core) checkBehind(now time.Time) {
 		if !behind {
 			c.forgive(now, g)
 		}
-		if g.pub.State() != nil {
+		if g.shown() {
 			c.publish(g)
 		}
 	}

@@ -1,8 +1,10 @@
 package reactor
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,17 +18,25 @@ import (
 // that a test file reads as the specification: a command, ----, and all that
 // followed from it. The commands:
 //
-//	subscribe SUB FUNCTION [at=SNAPSHOT] [alone]   alone: a function that looks at rows
+//	subscribe SUB FUNCTION [at=SNAPSHOT] [alone] [by=POLICY,…] [scoped]
+//	                              alone: a function that looks at rows; POLICY ends
+//	                              with ! for one that does; scoped: the function's
+//	                              key holds what the policies put into the scope,
+//	                              and bad is no scope of it
 //	leave SUB
 //	dispatch [max=N]              one wave, if something is ready
 //	apply SNAPSHOT [CHANGE…]      (after 10 ms)
 //	                                  11:update:todos/id=1&list=2+id=1&list=3:list  (xid:op:table/rows:changed)
 //	resync SNAPSHOT [epoch=E]
-//	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan]
+//	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan] [alone]
+//	finish G snapshot=… allow|deny [scope=V] [reason=R] …   of a policy
 //	fail G TEXT
+//	give-up G                     a wave that took too long, with G in it
 //	wait DURATION
 //	uncaptured TABLE
 //	state SUB
+//	at SUB                        the point of what it shows
+//	config [resync=DURATION] [groups=N]
 type script struct {
 	t      *testing.T
 	core   *core
@@ -82,6 +92,8 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.apply(args, true)
 	case "finish":
 		s.finish(args)
+	case "give-up":
+		s.core.finish(s.now, s.take(args[0]), Result{Err: context.DeadlineExceeded, Alone: true})
 	case "fail":
 		e := s.take(args[0])
 		s.core.finish(s.now, e, Result{Err: errors.New(strings.Join(args[1:], " "))})
@@ -91,10 +103,32 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.core.setUncaptured(s.now, map[uint32]string{s.table(args[0]): "its triggers are gone"})
 	case "state":
 		return s.state(args[0])
+	case "at":
+		return s.subs[args[0]].Publication().State().At.snapshot.String()
+	case "config":
+		s.configure(args)
 	default:
 		s.t.Fatalf("unknown command %s", d.Cmd)
 	}
 	return s.outcome()
+}
+
+func (s *script) configure(args []string) {
+	for _, a := range args {
+		key, text, _ := strings.Cut(a, "=")
+		var err error
+		switch key {
+		case "resync":
+			s.cfg.Resync, err = time.ParseDuration(text)
+		case "groups":
+			s.cfg.MaxGroups, err = strconv.Atoi(text)
+		default:
+			s.t.Fatalf("config: unknown argument %s", a)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func (s *script) subscribe(args []string) {
@@ -106,13 +140,45 @@ func (s *script) subscribe(args []string) {
 		if a == "alone" {
 			req.Waves = false
 		}
+		if list, ok := strings.CutPrefix(a, "by="); ok {
+			for name := range strings.SplitSeq(list, ",") {
+				name, looks := strings.CutSuffix(name, "!")
+				req.Policies = append(req.Policies, Target{Key: Key("policy " + name), Name: name, Waves: !looks})
+			}
+		}
+		if a == "scoped" {
+			req.Resolve = func(scope Scope) (Target, error) {
+				if scope["v"] == "bad" {
+					return Target{}, errors.New("no such scope")
+				}
+				name := args[1] + "/" + scope["v"]
+				return Target{Key: Key(name), Name: name, Waves: true}, nil
+			}
+		}
 	}
 	sub := &Subscription{req: req, arrived: s.now}
 	s.subs[args[0]] = sub
 	s.core.subscribe(s.now, sub)
-	if sub.pub != nil && s.names[sub.pub.Query] == "" {
-		s.names[sub.pub.Query] = fmt.Sprintf("g%d", len(s.names)+1)
+}
+
+// name returns how a group is called: g1, g2 …, and a policy by its own name.
+func (s *script) name(query string) string {
+	if s.names[query] == "" {
+		n := 1
+		for _, g := range s.core.all {
+			if g.pub.Query == query && g.decides {
+				s.names[query] = g.name
+				return g.name
+			}
+		}
+		for _, name := range s.names {
+			if strings.HasPrefix(name, "g") {
+				n++
+			}
+		}
+		s.names[query] = fmt.Sprintf("g%d", n)
 	}
+	return s.names[query]
 }
 
 func (s *script) dispatch(args []string) string {
@@ -125,7 +191,7 @@ func (s *script) dispatch(args []string) string {
 	s.core.tick(s.now)
 	var out []string
 	for _, e := range s.core.wave(s.now, n) {
-		name := s.names[e.Query]
+		name := s.name(e.Query)
 		s.flying[name] = e
 		line := fmt.Sprintf("run %s: %s", name, e.Cause.Reason)
 		if e.Cause.Change != nil {
@@ -181,6 +247,16 @@ func (s *script) finish(args []string) {
 			r.Epoch = Epoch(text)
 		case "plan":
 			r.Plan = "plan"
+		case "alone":
+			r.Alone = true
+		case "allow":
+			r.Decision = &Decision{Answer: Allow}
+		case "deny":
+			r.Decision = &Decision{Answer: Deny}
+		case "scope":
+			r.Decision.Scope = Scope{"v": text}
+		case "reason":
+			r.Decision.Reason = text
 		default:
 			s.t.Fatalf("finish: unknown argument %s", a)
 		}
@@ -222,14 +298,24 @@ func (s *script) outcome() string {
 			out = append(out, fmt.Sprintf("%s refused: %v", name, sub.err))
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s <- %s", name, s.show(sub.pub)))
+		out = append(out, fmt.Sprintf("%s <- %s", name, s.behind(sub.fence)))
 	}
+	told := map[*Publication]bool{}
 	for _, p := range s.core.out.published {
-		out = append(out, fmt.Sprintf("%s shows %s", s.names[p.Query], s.show(p)))
+		if told[p] {
+			continue
+		}
+		told[p] = true
+		out = append(out, fmt.Sprintf("%s shows %s", s.name(p.Query), s.show(p)))
+		for _, name := range slices.Sorted(maps.Keys(s.subs)) {
+			if sub := s.subs[name]; sub.fence != nil && !sub.left && len(sub.guards) > 0 && slices.Contains(sub.fence.Watches(), p) {
+				out = append(out, fmt.Sprintf("  %s sees %s", name, s.behind(sub.fence)))
+			}
+		}
 	}
 	for _, run := range s.core.out.runs {
 		if run.Same {
-			out = append(out, s.names[run.Query]+" ran: same result")
+			out = append(out, s.name(run.Query)+" ran: same result")
 		}
 	}
 	if s.core.out.poke {
@@ -239,12 +325,38 @@ func (s *script) outcome() string {
 	return strings.Join(out, "\n")
 }
 
+// behind is what is seen behind a fence.
+func (s *script) behind(f *fence) string {
+	state, shown := f.State()
+	if !shown {
+		return "nothing new"
+	}
+	return s.describe(&state)
+}
+
 func (s *script) show(p *Publication) string {
+	if d := p.standing.Load(); d != nil {
+		text := d.Answer.String()
+		if d.err != nil {
+			text += fmt.Sprintf(" (%v)", d.err)
+		}
+		return text
+	}
 	state := p.State()
 	if state == nil {
 		return "nothing yet"
 	}
+	return s.describe(state)
+}
+
+func (s *script) describe(state *State) string {
 	text := state.Status.String()
+	if state.Status == Moved {
+		text = "moved"
+	}
+	if state.Reason != "" {
+		text += " " + state.Reason
+	}
 	if state.Frame != nil {
 		_, value, _ := strings.Cut(string(state.Frame.Content()), ":")
 		text += " " + strings.Trim(value, `"`)
@@ -281,7 +393,7 @@ func (s *script) state(name string) string {
 	if len(words) == 0 {
 		words = []string{"idle"}
 	}
-	return fmt.Sprintf("%s %s, %d subscribers, shows %s", s.names[g.pub.Query], strings.Join(words, " and "), g.subs, s.show(&g.pub))
+	return fmt.Sprintf("%s %s, %d subscribers, shows %s", s.name(g.pub.Query), strings.Join(words, " and "), g.subs, s.show(&g.pub))
 }
 
 // snapshot reads 10 (all below 10) or the full form.

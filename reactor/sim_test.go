@@ -33,6 +33,7 @@ type sim struct {
 	forgotten []uint64 // DDL that it has been told of
 	base      Snapshot // it has been told to forget all that is older
 
+	syncs   int // that wait for their transaction
 	numbers map[*Publication]uint64
 	results map[simResult]string // what was read at each point
 	steps   int
@@ -58,19 +59,25 @@ type simResult struct{ query, at string }
 // simSub is a client.
 type simSub struct {
 	*Subscription
-	query   int
+	guard   int  // which of simGuards
+	wanted  int  // the query that it asks for
+	query   int  // the query that it is given; another one with a scope
+	scope   int8 // that it is given; -1: none
 	at      Stamp
 	epoch   int // when it came
 	arrived int // the database's version then
 	floor   int // the version that it was shown before it came, if at is of this epoch
 	ready   bool
-	shown   int // the version that it has seen at least
-	last    *State
+	shown   int    // the version that it has seen at least
+	last    *State // with rows, or of the group
+	told    State  // the newest
+	unsure  bool   // it was told that its policies are unknown
 }
 
 type simRun struct {
 	e      *Execution
 	query  int
+	policy int // -1: a query
 	epoch  int
 	before Snapshot // taken at dispatch
 	done   bool     // the read has been done
@@ -193,7 +200,38 @@ func (s *sim) write() {
 	if s.rand.IntN(3) == 0 {
 		s.db.end(tx, true)
 		s.say("%d commits %v", tx.xid, tx.log)
+		if s.rand.IntN(4) == 0 {
+			s.follow(tx.xid)
+		}
 	}
+}
+
+// follow asks to be told when the clients show a transaction (F10).
+func (s *sim) follow(xid uint64) {
+	sync := &Sync{Tx: TxStamp(s.db.epochName(), xid), arrived: s.now}
+	var subs []*simSub
+	for _, sub := range s.subs {
+		if sub.ready {
+			sync.Subscriptions, subs = append(sync.Subscriptions, sub.Subscription), append(subs, sub)
+		}
+	}
+	sync.Done = func() {
+		s.syncs--
+		for i, sub := range subs {
+			if sub.Subscription != sync.Subscriptions[i] {
+				continue // it was moved
+			}
+			st, shown := sub.State()
+			if !shown || sub.left || sub.group == nil || s.core.known.IsZero() || st.Status != Live || sub.group.subs == 0 {
+				continue
+			}
+			if newest := sub.group.pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
+				s.fail("F10: %s shows %v, %d is not in it; dirty=%v running=%v err=%v span=%v known=%v", simQueries[sub.query].name, st.At.snapshot, xid, sub.group.dirty, sub.group.running, sub.group.err, sub.group.span, s.core.known)
+			}
+		}
+	}
+	s.syncs++
+	s.core.follow(sync)
 }
 
 // subscribe brings a client: a new one, one that comes back, or one that another
@@ -202,8 +240,7 @@ func (s *sim) subscribe() {
 	if len(s.subs) >= 24 {
 		return
 	}
-	sub := &simSub{query: s.rand.IntN(len(simQueries)), epoch: s.db.epoch, arrived: s.db.version}
-	q := &simQueries[sub.query]
+	sub := &simSub{wanted: s.rand.IntN(len(simQueries)), guard: s.rand.IntN(len(simGuards)), scope: -1}
 	switch s.rand.IntN(4) {
 	case 0:
 		if n := len(s.clients); n > 0 {
@@ -212,13 +249,43 @@ func (s *sim) subscribe() {
 	case 1:
 		sub.at, sub.floor = NewStamp(s.db.epochName(), s.db.snapshot()), s.db.version
 	}
-	sub.Subscription = &Subscription{
-		req:     Request{Key: Key(q.name), Name: q.name, Call: sub.query, Waves: q.waves, At: sub.at},
-		arrived: s.now,
-	}
 	s.subs = append(s.subs, sub)
+	s.ask(sub)
+}
+
+// ask subscribes a client, for the first time or because it was moved.
+func (s *sim) ask(sub *simSub) {
+	target := func(query int) Target {
+		q := &simQueries[query]
+		return Target{Key: Key(q.name), Name: q.name, Call: query, Waves: q.waves}
+	}
+	t := target(sub.wanted)
+	req := Request{Key: t.Key, Name: t.Name, Call: t.Call, Waves: t.Waves, At: sub.at}
+	for _, p := range simGuards[sub.guard].policies {
+		policy := &simPolicies[p]
+		req.Policies = append(req.Policies, Target{Key: Key("p " + policy.name), Name: policy.name, Call: -1 - p, Waves: policy.waves})
+	}
+	sub.query, sub.scope = sub.wanted, -1
+	if simGuards[sub.guard].scoped {
+		req.Resolve = func(scope Scope) (Target, error) {
+			sub.scope = int8(scope["list"][0] - '0')
+			sub.query = listQuery(sub.scope)
+			return target(sub.query), nil
+		}
+	}
+	sub.epoch, sub.arrived, sub.ready = s.db.epoch, s.db.version, false
+	sub.Subscription = &Subscription{req: req, arrived: s.now}
+	s.say("subscribe %s behind %v at %v", t.Name, simGuards[sub.guard].policies, sub.at.snapshot)
 	s.core.subscribe(s.now, sub.Subscription)
-	s.say("subscribe %s at %v", q.name, sub.at.snapshot)
+}
+
+// move takes a client whose policies say something else now to where they lead.
+func (s *sim) move(sub *simSub) {
+	s.core.leave(s.now, sub.Subscription)
+	if sub.last != nil {
+		sub.at, sub.floor = sub.last.At, sub.shown
+	}
+	s.ask(sub)
 }
 
 func (s *sim) leave() {
@@ -294,7 +361,11 @@ func (s *sim) dispatch() {
 			}
 		}
 		s.say("run %s: %s", e.Name, e.Cause.Reason)
-		wave = append(wave, &simRun{e: e, query: e.Call.(int), epoch: s.db.epoch, before: s.db.snapshot()})
+		run := &simRun{e: e, query: e.Call.(int), policy: -1, epoch: s.db.epoch, before: s.db.snapshot()}
+		if run.query < 0 {
+			run.policy = -1 - run.query
+		}
+		wave = append(wave, run)
 	}
 	if len(wave) > 0 {
 		s.waves = append(s.waves, wave)
@@ -317,7 +388,6 @@ func (s *sim) runRead() {
 }
 
 func (s *sim) read(run *simRun) {
-	q := &simQueries[run.query]
 	run.done = true
 	run.result = Result{Epoch: s.db.epochName(), Snapshot: s.db.snapshot(), Cost: time.Duration(s.rand.IntN(3)) * time.Millisecond}
 	a := s.analysed
@@ -329,14 +399,22 @@ func (s *sim) read(run *simRun) {
 		}
 		s.analysed = a
 	}
+	if s.rand.IntN(30) == 0 {
+		run.result.WakeAt = s.now.Add(time.Duration(s.rand.IntN(3000)) * time.Millisecond)
+	}
+	if run.policy >= 0 {
+		p := &simPolicies[run.policy]
+		run.result.Reads = ReadSet{Atoms: p.reads(&s.db.state), Derived: a.derived}
+		run.result.Decision = p.decision(&s.db.state)
+		s.say("%s decides %s %v at %v", p.name, run.result.Decision.Answer, run.result.Decision.Scope, run.result.Snapshot)
+		return
+	}
+	q := &simQueries[run.query]
 	content := q.answer(&s.db.state)
 	run.result.Reads = ReadSet{Atoms: q.reads(&s.db.state, a.view), Derived: a.derived}
 	run.result.Frame = NewFrame(run.e.Query, []byte(`"value":"`+content+`"`))
 	if s.rand.IntN(4) == 0 {
 		run.result.Plan = true
-	}
-	if s.rand.IntN(30) == 0 {
-		run.result.WakeAt = s.now.Add(time.Duration(s.rand.IntN(3000)) * time.Millisecond)
 	}
 	s.results[simResult{run.e.Query, NewStamp(run.result.Epoch, run.result.Snapshot).String()}] = content
 	s.say("%s reads %q at %v", q.name, content, run.result.Snapshot)
@@ -354,6 +432,8 @@ func (s *sim) finish() {
 		if !run.done || s.hurt && s.rand.IntN(2) == 0 || s.rand.IntN(40) == 0 {
 			run.result = Result{Err: errSim}
 		}
+		// Too slow, or in a wave with one that is.
+		run.result.Alone = s.rand.IntN(10) == 0
 		s.say("%s finishes %v, err=%v", run.e.Name, run.result.Snapshot, run.result.Err)
 		s.core.finish(s.now, run.e, run.result)
 	}
@@ -361,10 +441,18 @@ func (s *sim) finish() {
 
 // settle checks all that the core has put out.
 func (s *sim) settle() {
+	if n := len(s.core.groups); n > s.cfg.MaxGroups {
+		s.fail("W6: %d groups", n)
+	}
 	out := s.core.out
 	s.core.out = outputs{}
 	for _, p := range out.published {
-		s.checkPublication(p)
+		if p.State() != nil {
+			s.checkPublication(p)
+		}
+	}
+	for _, sync := range out.synced {
+		sync.Done()
 	}
 	for _, ready := range out.ready {
 		for _, sub := range s.subs {
@@ -375,11 +463,19 @@ func (s *sim) settle() {
 		}
 	}
 	for _, p := range out.published {
-		for _, sub := range s.subs {
-			if sub.pub == p && sub.ready {
+		for _, sub := range slices.Clone(s.subs) {
+			if sub.ready && slices.Contains(sub.Watches(), p) {
 				s.show(sub)
 			}
 		}
+	}
+	if len(s.subs) > 0 { // a writer looks when it pleases
+		if sub := s.subs[s.rand.IntN(len(s.subs))]; sub.ready {
+			s.show(sub)
+		}
+	}
+	if out := &s.core.out; len(out.published)+len(out.ready)+len(out.synced) > 0 {
+		s.settle()
 	}
 }
 
@@ -412,16 +508,18 @@ func (s *sim) admitted(sub *simSub) {
 	sub.ready = true
 	if sub.err != nil {
 		late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.arrived) >= s.cfg.MaxStale
-		full := errors.Is(sub.err, ErrTooManyGroups) && len(s.core.groups) >= s.cfg.MaxGroups
+		full := errors.Is(sub.err, ErrTooManyGroups) && s.cfg.MaxGroups < 100
 		if !late && !full {
 			s.fail("%s is refused: %v", simQueries[sub.query].name, sub.err)
 		}
 		s.drop(sub)
 		return
 	}
-	if st := sub.pub.State(); st.Status == Live {
+	st, shown := sub.State()
+	switch {
+	case !shown, st.Status == Live:
 		sub.shown = sub.arrived // F3
-	} else if sub.at.epoch == st.At.epoch {
+	case sub.at.epoch == st.At.epoch:
 		sub.shown = sub.floor
 	}
 	s.show(sub)
@@ -430,7 +528,31 @@ func (s *sim) admitted(sub *simSub) {
 // show lets a client see the state. There must be a moment, not before the last
 // one that it saw, at which this was the answer (W2).
 func (s *sim) show(sub *simSub) {
-	st := sub.pub.State()
+	st, shown := sub.State()
+	if !shown {
+		return
+	}
+	sub.told = st
+	s.say("%s behind %v is shown %s of %d", simQueries[sub.query].name, simGuards[sub.guard].policies, st.Status, st.Number)
+	switch {
+	case st.Status == Moved:
+		s.move(sub)
+		return
+	case st.Status == Denied:
+		denied := func(p int) bool { return s.db.ever(p, sub.arrived, s.db.version, false, 0) }
+		if !sub.unsure && !slices.ContainsFunc(simGuards[sub.guard].policies, denied) && len(simGuards[sub.guard].policies) < 2 {
+			s.fail("F4: %s behind %v is denied, which nobody has decided since %d: %v, %v", simQueries[sub.query].name, simGuards[sub.guard].policies, sub.arrived, s.db.decided[simGuards[sub.guard].policies[0]], *sub.fence.decisions[0].standing.Load())
+		}
+		return
+	case st.Number == 0:
+		if st.Status != Stale || st.Err == nil {
+			s.fail("F4: %s is %s without a reason", simQueries[sub.query].name, st.Status)
+		}
+		sub.unsure = true
+		return
+	case sub.last != nil && st.Number < sub.last.Number && sub.last.span.from.epoch != 0:
+		return // an older one is let through; it was shown already
+	}
 	if sub.last != nil && !st.At.Covers(sub.last.At) {
 		s.fail("W2: %s goes from %v back to %v", simQueries[sub.query].name, sub.last.At.snapshot, st.At.snapshot)
 	}
@@ -441,9 +563,10 @@ func (s *sim) show(sub *simSub) {
 			s.fail("W2: %s shows %q, which was not its answer since version %d (at=%v, came at %d, %v)",
 				simQueries[sub.query].name, content, sub.shown, sub.at.snapshot, sub.arrived, st.Status)
 		}
+		s.checkFence(sub, content, sub.shown)
 		sub.shown = version
 	}
-	sub.last = st
+	sub.last = &st
 }
 
 // quiesce ends all transactions, lets everything run, and compares every client
@@ -467,10 +590,23 @@ func (s *sim) quiesce() {
 	}
 	s.hurt = hurt
 	for _, sub := range s.subs {
-		s.show(sub)
-		want := simQueries[sub.query].answer(&s.db.state)
-		if st := sub.pub.State(); st.Status != Live || simContent(st.Frame) != want {
-			s.fail("W1: %s shows %s %q (%v), the database says %q", simQueries[sub.query].name, st.Status, simContent(st.Frame), st.Err, want)
+		st, shown := sub.State()
+		if !shown {
+			s.fail("W5: %s behind %v waits for ever", simQueries[sub.query].name, simGuards[sub.guard].policies)
+		}
+		if st.Status != sub.told.Status || st.Frame != sub.told.Frame {
+			s.fail("W1: %s was told %v, and not of %v", simQueries[sub.query].name, sub.told, st)
+		}
+		allow, query := s.expected(sub)
+		if !allow {
+			if st.Status != Denied {
+				s.fail("W5: %s is %s, it should be denied", simQueries[sub.query].name, st.Status)
+			}
+			continue
+		}
+		want := simQueries[query].answer(&s.db.state)
+		if st.Status != Live || query != sub.query || simContent(st.Frame) != want {
+			s.fail("W1: %s shows %s %q (%v), the database says %q", simQueries[query].name, st.Status, simContent(st.Frame), st.Err, want)
 		}
 	}
 	s.checkCore()
@@ -507,7 +643,12 @@ func (s *sim) round() {
 // quiet reports whether every client has its answer and nothing is to be done.
 func (s *sim) quiet() bool {
 	for _, sub := range s.subs {
-		if g := sub.group; !sub.ready || g.dirty || g.running {
+		if !sub.ready {
+			return false
+		}
+	}
+	for _, g := range s.core.all {
+		if g.dirty || g.running || !g.fenced.IsZero() {
 			return false
 		}
 	}
@@ -516,16 +657,36 @@ func (s *sim) quiet() bool {
 
 // checkCore checks what must hold of the core at rest.
 func (s *sim) checkCore() {
-	atoms, subs := 0, 0
+	atoms, subs, places := 0, 0, 0
 	for _, g := range s.core.all {
 		if g.dirty || g.running || g.ready || len(g.joiners) > 0 {
 			s.fail("%s is not at rest", g.name)
 		}
+		if len(g.unsure()) > 0 || len(g.holding) > 0 {
+			var why strings.Builder
+			for _, f := range g.holding {
+				from, open := f.latest()
+				fmt.Fprintf(&why, " %v from %v open %v", f.passes(g.pub.State(), s.core.known), from.snapshot, open)
+				for _, d := range f.guards {
+					fmt.Fprintf(&why, " %s %v", d.name, d.span)
+				}
+			}
+			s.fail("%s %v waits for decisions that nobody takes: %d unsure,%s; known %v", g.name, g.span, len(g.unsettled), why.String(), s.core.known.snapshot)
+		}
 		atoms += len(g.postings)
 		subs += g.subs
 	}
+	for _, sub := range s.subs {
+		places += len(sub.guards)
+		if sub.group != nil {
+			places++
+		}
+	}
 	c := s.core
-	if atoms != c.index.count || subs != c.subs || subs != len(s.subs) || len(c.groups) != len(c.all) {
+	if s.syncs != 0 || len(c.syncs) != 0 {
+		s.fail("F10: %d transactions are waited for, and %d for the log", s.syncs, len(c.syncs))
+	}
+	if atoms != c.index.count || subs != places || c.subs != len(s.subs) || len(c.groups) != len(c.all) {
 		s.fail("leak: %d of %d atoms, %d of %d subscriptions, %d of %d groups", c.index.count, atoms, c.subs, subs, len(c.groups), len(c.all))
 	}
 }
@@ -540,9 +701,9 @@ func (s *sim) end() {
 		s.pass(s.cfg.Linger + s.cfg.RecentAge)
 	}
 	c := s.core
-	if len(c.groups)+len(c.all)+c.index.count+len(c.agenda)+len(c.ready)+len(c.waiting)+len(c.emptied) > 0 || c.recent.size() > 0 {
+	if len(c.groups)+len(c.all)+c.index.count+len(c.agenda)+c.ready.len()+len(c.fenced)+len(c.waiting)+len(c.emptied) > 0 || c.recent.size() > 0 {
 		s.fail("leak: %d groups, %d atoms, %d scheduled, %d ready, %d waiting, %d lingering, %d recent",
-			len(c.groups), c.index.count, len(c.agenda), len(c.ready), len(c.waiting), len(c.emptied), c.recent.size())
+			len(c.groups), c.index.count, len(c.agenda), c.ready.len(), len(c.waiting), len(c.emptied), c.recent.size())
 	}
 }
 
@@ -564,7 +725,7 @@ func runSim(seed uint64, traced bool) (s *sim, failure any) {
 const simTail = 150
 
 // simSeeds have found something once.
-var simSeeds = []uint64{33, 87, 1679, 100922, 107156}
+var simSeeds = []uint64{3, 7, 31, 33, 80, 87, 1679, 1853, 7681, 8110, 11376, 100922, 107156}
 
 // checkSeed runs one seed and returns its steps. A failing one is run again, with
 // a trace.

@@ -23,7 +23,8 @@ type simDB struct {
 
 	version int // counts the states that were ever current
 	past    []simPast
-	answers [][]simAnswer // by query: what it was from which version on
+	answers [][]simAnswer  // by query: what it was from which version on
+	decided [][]simVerdict // the same by policy
 }
 
 const simRows = 10
@@ -75,7 +76,7 @@ func simTable(t int) uint32 { return uint32(100 + t) }
 func simValue(v int8) Value { return IntValue(int64(v)) }
 
 func newSimDB(r *rand.Rand) *simDB {
-	db := &simDB{rand: r, next: 100, newest: 99, answers: make([][]simAnswer, len(simQueries))}
+	db := &simDB{rand: r, next: 100, newest: 99, answers: make([][]simAnswer, len(simQueries)), decided: make([][]simVerdict, len(simPolicies))}
 	for t := range db.state.tables {
 		for id := range db.state.tables[t] {
 			db.state.tables[t][id] = db.row()
@@ -304,6 +305,7 @@ func (db *simDB) changed() {
 			db.answers[i] = append(h, simAnswer{db.version, content})
 		}
 	}
+	db.verdicts()
 }
 
 // since returns the first version from which on, or after which, the query had

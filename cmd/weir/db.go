@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"weir/host"
 	"weir/host/db"
 	"weir/host/devdb"
 	"weir/reactor/changelog"
@@ -66,13 +67,13 @@ func (m *Main) onDatabase(ctx context.Context, flags databaseFlags, f func(url s
 }
 
 func (m *Main) dbSetupCommand() *cobra.Command {
-	var cfg changelog.SetupConfig
+	cfg := changelog.SetupConfig{Parts: host.Parts()}
 	var print bool
 	var weirPassword, guestPassword string
 	cmd := &cobra.Command{
 		Use:   "setup --admin-url URL",
 		Short: "Make roles, change log and triggers; may be run again",
-		Long: "Make the roles weir and weir_guest, the schema weir with the change log, and triggers.\n" +
+		Long: "Make the roles weir and weir_guest, the schema weir with the change log and the jobs, and triggers.\n" +
 			"It needs no superuser, may be run again, and prints one line for each need. The URL may\n" +
 			"also come from $WEIR_ADMIN_URL. --print writes the SQL instead, for those who may not run it.",
 		Args: noArgs,
@@ -158,6 +159,14 @@ func (m *Main) dbCheckCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.onDatabase(cmd.Context(), flags, func(url string) error {
 				findings, err := changelog.Check(cmd.Context(), url, args...)
+				if err != nil {
+					return err
+				}
+				parts, err := changelog.CheckParts(cmd.Context(), url, host.Parts())
+				if errors.Is(err, changelog.ErrPooler) || errors.Is(err, changelog.ErrStandby) {
+					return m.findings(findings, nil) // Check has said it
+				}
+				findings = append(findings, parts...)
 				if err == nil {
 					var more []changelog.Finding
 					more, err = m.excess(cmd.Context(), flags, url)

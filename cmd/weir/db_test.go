@@ -33,7 +33,7 @@ func TestDBCommandsFromSetupToUninstall(t *testing.T) {
 	write(t, filepath.Join(dir, "password"), "one two\n")
 	setup := append([]string{"db", "setup", "--admin-url", db.URL, "--table", "rooms", "--weir-password-file", "password"}, roles...)
 	out := weir(t, dir, setup...).must(t)
-	for _, want := range []string{"ok change log", "ok public.rooms is captured"} {
+	for _, want := range []string{"ok change log", "ok public.rooms is captured", "ok jobs and workflows"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("setup does not say %q:\n%s", want, out)
 		}
@@ -43,7 +43,9 @@ func TestDBCommandsFromSetupToUninstall(t *testing.T) {
 	}
 
 	url := db.As(weirName, "one two")
-	weir(t, dir, "db", "check", "rooms", "--url", url).must(t)
+	if checked := weir(t, dir, "db", "check", "rooms", "--url", url).must(t); !strings.Contains(checked, "ok jobs and workflows") {
+		t.Errorf("check says\n%s", checked)
+	}
 	status := weir(t, dir, "db", "status", "--url", url).must(t)
 	for _, want := range []string{"capture      runs", "nobody has read the log yet", "rooms"} {
 		if !strings.Contains(status, want) {
@@ -59,6 +61,17 @@ func TestDBCommandsFromSetupToUninstall(t *testing.T) {
 	o = weir(t, dir, "db", "check", "nowhere", "--url", url)
 	if o.code != 1 || !strings.Contains(o.out, "missing: table nowhere does not exist") {
 		t.Errorf("check of a table that is not there: %+v", o)
+	}
+	for sql, want := range map[string]string{
+		"update weir.part set version = 0": "missing: jobs and workflows in version",
+		"delete from weir.part":            "missing: jobs and workflows: weir db setup --admin-url URL",
+		"drop table weir.part":             "missing: jobs and workflows: weir db setup --admin-url URL", // set up by an older weir
+	} {
+		db.Exec(t, sql)
+		if o = weir(t, dir, "db", "check", "--url", url); o.code != 1 || !strings.Contains(o.out, want) {
+			t.Errorf("check after %s: %+v", sql, o)
+		}
+		weir(t, dir, setup...).must(t)
 	}
 	weir(t, dir, "db", "uninstall", "--admin-url", db.URL).must(t)
 	weir(t, dir, "db", "status", "--url", db.URL).fails(t, 1, "not set up")
@@ -152,6 +165,12 @@ func TestPrivateDatabaseFollowsItsFiles(t *testing.T) {
 	first := ensure(true)
 	if second := ensure(false); second != first {
 		t.Errorf("the same files give %s and %s", first, second)
+	}
+	// What an older weir made is brought up to date, and its rows are kept.
+	weir(t, dir, "sql", "insert into a values (7); drop table weir.jobs cascade; delete from weir.part").must(t)
+	ensure(false)
+	if out := weir(t, dir, "sql", "select id, (select count(*) from weir.jobs) as jobs from a").must(t); !strings.Contains(out, "7   0") {
+		t.Errorf("after the renewal:\n%s", out)
 	}
 	// The guest role may read and write, also tables that are made later.
 	weir(t, dir, "sql", "create table later (id int generated always as identity)").must(t)

@@ -18,28 +18,51 @@ import (
 )
 
 func (m *Main) explainCommand() *cobra.Command {
-	var dir string
+	var dir, arguments string
+	var users, tokens []string
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Say what a function reads, what makes its key, and who shares its result",
 		Long: "Load the project's plugins against its database and print what the function reads, what\n" +
-			"makes its key, who shares one run of it, and which conditions could not be used.",
+			"makes its key, who shares one run of it, and which conditions could not be used.\n" +
+			"With two callers (--as ann --as bob, or --token twice) also whether these two share one\n" +
+			"result, and what they see or what sets them apart.",
 		Args: oneArg("the name of a function"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.explain(cmd.Context(), dir, args[0])
+			callers := tokens
+			for _, user := range users {
+				callers = append(callers, "dev:"+user)
+			}
+			if len(callers) != 0 && len(callers) != 2 {
+				return errors.New("sharing is between two callers: give --as or --token twice")
+			}
+			return m.explain(cmd.Context(), dir, func(ctx context.Context, h *host.Host) (string, error) {
+				text, err := h.Explain(args[0])
+				if err != nil || len(callers) == 0 {
+					return text, err
+				}
+				sharing, err := h.ExplainSharing(ctx, args[0], []byte(arguments), [2]string(callers))
+				return text + sharing, err
+			})
 		},
 	}
+	cmd.Flags().StringVar(&arguments, "args", "{}", "the arguments of both callers, as JSON")
+	cmd.Flags().StringArrayVar(&users, "as", nil, "a caller by name, with no claims but sub")
+	cmd.Flags().StringArrayVar(&tokens, "token", nil, "a caller by token")
 	cmd.Flags().StringVar(&dir, "dir", ".", "the project's directory")
 	return cmd
 }
 
-func (m *Main) explain(ctx context.Context, dir, name string) error {
+// explanation is what is asked of a host whose plugins are loaded.
+type explanation func(ctx context.Context, h *host.Host) (string, error)
+
+func (m *Main) explain(ctx context.Context, dir string, ask explanation) error {
 	p, err := m.openProject(dir)
 	if err != nil {
 		return err
 	}
 	if !p.private() {
-		return m.explainWith(ctx, p.config, name)
+		return m.explainWith(ctx, p.config, ask)
 	}
 	cluster, err := p.startCluster(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -47,7 +70,7 @@ func (m *Main) explain(ctx context.Context, dir, name string) error {
 	}
 	database, _, err := p.ensureDatabase(ctx, cluster)
 	if err == nil {
-		err = m.explainWith(ctx, onPrivate(p.config, cluster, database), name)
+		err = m.explainWith(ctx, onPrivate(p.config, cluster, database), ask)
 	}
 	return errors.Join(err, cluster.Close())
 }
@@ -56,7 +79,7 @@ func (m *Main) explain(ctx context.Context, dir, name string) error {
 const explainTimeout = time.Minute
 
 // explainWith runs a host that nobody reaches, until its plugins are loaded.
-func (m *Main) explainWith(ctx context.Context, file *config.Config, name string) error {
+func (m *Main) explainWith(ctx context.Context, file *config.Config, ask explanation) error {
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	var faults faultList
@@ -78,7 +101,7 @@ func (m *Main) explainWith(ctx context.Context, file *config.Config, name string
 	var text string
 	select {
 	case <-h.Ready():
-		text, err = h.Explain(name)
+		text, err = ask(ctx, h)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

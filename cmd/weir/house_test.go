@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -42,18 +43,28 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/host/wasm/wasmtest":              {[]string{"abi"}, nil},
 	"weir/host/inspect":                    {[]string{"abi", "host/wasm"}, []string{"github.com/wasilibs/go-pgquery", "golang.org/x/sys"}},
 	"weir/host/db":                         {[]string{"abi", "reactor", "host/tenant"}, []string{"github.com/jackc/pgx/v5"}},
+	"weir/host/jobs":                       {[]string{"abi", "host/db"}, nil},
 	"weir/host/plugin":                     {[]string{"abi", "host/wasm", "host/inspect", "host/tenant"}, nil},
 	"weir/host/policy":                     {[]string{"abi", "reactor", "host/plugin", "host/tenant"}, nil},
 	"weir/host/serve":                      {[]string{"abi", "reactor", "host/auth", "host/policy", "host/tenant"}, []string{"github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/prometheus/client_golang", "golang.org/x/sys"}},
 	"weir/host/devdb":                      {nil, nil},
 	"weir/host/devdb/devdbtest":            {[]string{"host/devdb"}, []string{"github.com/jackc/pgx/v5", "go.uber.org/goleak"}},
-	"weir/host":                            {[]string{"abi", "reactor", "reactor/changelog", "host/config", "host/tenant", "host/auth", "host/wasm", "host/inspect", "host/db", "host/plugin", "host/policy", "host/serve"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sync"}},
+	"weir/host":                            {[]string{"abi", "reactor", "reactor/changelog", "host/config", "host/tenant", "host/auth", "host/wasm", "host/inspect", "host/db", "host/jobs", "host/plugin", "host/policy", "host/serve"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sync"}},
 	"weir/host/hosttest":                   {[]string{"host", "host/config", "host/auth", "host/devdb", "host/devdb/devdbtest", "host/inspect", "host/serve", "host/tenant", "host/wasm", "reactor", "reactor/changelog"}, []string{"github.com/jackc/pgx/v5"}},
 	"weir/plugins/guest":                   {[]string{"abi"}, nil},
 	"weir/plugins/guest/weirtest":          {[]string{"abi", "plugins/guest"}, nil},
+	"weir/plugins/policy":                  {[]string{"plugins/guest"}, nil},
 	"weir/plugins":                         {nil, nil},
 	"weir/cmd/weir":                        {[]string{"abi", "plugins", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
 	"weir/examples/chat/plugin":            {[]string{"plugins/guest"}, nil},
+	"weir/examples/jobs/plugin":            {[]string{"plugins/guest"}, nil},
+	"weir/examples/jobs/worker":            {nil, []string{"github.com/jackc/pgx/v5"}}, // an ordinary program beside weir
+}
+
+// oneFile is the only file, tests aside, that may import a module: what it knows
+// is told to nobody else.
+var oneFile = map[string]string{
+	"github.com/prometheus/": "host/serve/admin.go",
 }
 
 // banned are package names that say nothing.
@@ -185,6 +196,26 @@ func TestHouseFilesAndFunctionsAreSmall(t *testing.T) {
 			}
 			if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line; n > maxFunc {
 				t.Errorf("%s: %s has %d lines, the limit is %d", path, fn.Name.Name, n, maxFunc)
+			}
+		}
+	})
+}
+
+func TestHouseSomeModulesHaveOneFile(t *testing.T) {
+	t.Parallel()
+	goFiles(t, func(path string, text []byte) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for module, only := range oneFile {
+			for _, spec := range file.Imports {
+				if imported, _ := strconv.Unquote(spec.Path.Value); strings.HasPrefix(imported, module) && path != only {
+					t.Errorf("%s imports %s: only %s may", path, imported, only)
+				}
 			}
 		}
 	})

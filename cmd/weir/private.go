@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"weir/host"
 	"weir/host/config"
 	"weir/host/devdb"
 	"weir/reactor/changelog"
@@ -87,8 +88,11 @@ func (p *project) ensureDatabase(ctx context.Context, cluster *devdb.Cluster) (n
 		}
 		var exists bool
 		err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, name).Scan(&exists)
-		if err != nil || exists {
+		if err != nil {
 			return err
+		}
+		if exists {
+			return renew(ctx, cluster.URL(name))
 		}
 		for _, sql := range []string{
 			"drop database if exists " + name + unfinished + " with (force)",
@@ -123,13 +127,33 @@ func (p *project) fill(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := changelog.Setup(ctx, changelog.SetupConfig{AdminURL: url, Weir: weirRole, Guest: guestRole}); err != nil {
+	if err := setUp(ctx, url); err != nil {
 		return err
 	}
 	return withConn(ctx, url, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, guestGrants)
 		return err
 	})
+}
+
+// setUp prepares a private database for weir.
+func setUp(ctx context.Context, url string) error {
+	_, err := changelog.Setup(ctx, changelog.SetupConfig{AdminURL: url, Weir: weirRole, Guest: guestRole, Parts: host.Parts()})
+	return err
+}
+
+// renew brings a private database that another weir has made up to date.
+func renew(ctx context.Context, url string) error {
+	findings, err := changelog.CheckParts(ctx, url, host.Parts())
+	if err != nil {
+		return err
+	}
+	for _, f := range findings {
+		if f.Level != changelog.LevelOK {
+			return setUp(ctx, url)
+		}
+	}
+	return nil
 }
 
 const guestGrants = `

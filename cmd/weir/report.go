@@ -79,6 +79,10 @@ func (r *reporter) line(ctx context.Context, run reactor.Run) string {
 	switch {
 	case run.Err != nil:
 		outcome = "failed: " + oneLine(run.Err.Error())
+	case run.Answer != reactor.Unknown && run.Reason != "":
+		outcome = run.Answer.String() + ": " + oneLine(run.Reason)
+	case run.Answer != reactor.Unknown:
+		outcome = run.Answer.String()
 	case run.Same:
 		outcome = "same result, no frame"
 	}

@@ -387,6 +387,47 @@ func TestTokenWithoutExpIsTakenWhenAllowed(t *testing.T) {
 	}
 }
 
+// The claims that weir fills in are those of the verified caller, whatever the
+// token says under their names.
+func TestOwnClaimsAreNotTheTokens(t *testing.T) {
+	t.Parallel()
+	v := newVerifier(t, func(c *Config) {
+		c.Dev, c.Admin = true, map[string]string{"sub": "root"}
+	})
+	f := func(token, principal string, admin bool) {
+		t.Helper()
+		c, err := v.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _ := c.Claim("principal")
+		a, _ := c.Claim("admin")
+		if p != principal || p != c.Principal.String() || a != admin || c.Admin != admin {
+			t.Errorf("principal %v, admin %v; want %s, %v", p, a, principal, admin)
+		}
+	}
+	f(hs(`{"iss":"https://id","aud":"chat","sub":"ann","exp":1800000060,"principal":"https://id root","admin":true}`), "https://id ann", false)
+	f(hs(`{"iss":"https://id","aud":"chat","sub":"a b","exp":1800000060}`), "https://id a b", false)
+	f(hs(`{"iss":"https://id","aud":"chat","sub":"root","exp":1800000060,"admin":false}`), "https://id root", true)
+	f("dev:ann", "weir:dev ann", false)
+	f("dev:root", "weir:dev root", true)
+	for _, name := range []string{"principal", "admin"} {
+		if _, ok := Anonymous("t").Claim(name); ok {
+			t.Errorf("nobody has the claim %s", name)
+		}
+		if _, err := New(t.Context(), Config{Claims: map[string]string{name: "x"}}); err == nil || !strings.Contains(err.Error(), "weir") {
+			t.Errorf("claims may redefine %s: %v", name, err)
+		}
+	}
+	if (Principal{Tenant: "t"}).String() != "" {
+		t.Error("nobody has a name")
+	}
+	// Else "a b" of "c" and "b c" of "a" would be one text.
+	if err := (Key{Issuer: "a b", Audience: "x", Secret: make([]byte, 32)}).check(); err == nil || !strings.Contains(err.Error(), "space") {
+		t.Errorf("an issuer with a space: %v", err)
+	}
+}
+
 // G16 begins here: what is not listed cannot be read.
 func TestClaimsAreThoseThatAreListed(t *testing.T) {
 	t.Parallel()
@@ -400,7 +441,7 @@ func TestClaimsAreThoseThatAreListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := json.Marshal(c.Claims())
-	want := `{"aud":["chat"],"b":true,"exp":1800000060,"f":1,"iss":"https://id","n":9007199254740993,"null":null,"org":"acme","roles":["user","admin"],"sub":"ann"}`
+	want := `{"admin":true,"aud":["chat"],"b":true,"exp":1800000060,"f":1,"iss":"https://id","n":9007199254740993,"null":null,"org":"acme","principal":"https://id ann","roles":["user","admin"],"sub":"ann"}`
 	if string(got) != want {
 		t.Errorf("claims\n%s\nwant\n%s", got, want)
 	}

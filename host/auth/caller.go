@@ -14,6 +14,16 @@ type Principal struct {
 	Issuer, Subject string
 }
 
+// String returns issuer and subject with a space between, as the owner of a job
+// is written. Different principals of a tenant give different texts, because no
+// issuer has a space (Key). Nobody is "".
+func (p Principal) String() string {
+	if p.Anonymous() {
+		return ""
+	}
+	return p.Issuer + " " + p.Subject
+}
+
 // Anonymous reports whether this is nobody in particular.
 func (p Principal) Anonymous() bool { return p.Subject == "" }
 
@@ -30,6 +40,12 @@ type Caller struct {
 	claims map[string]any
 }
 
+// own adds the claims that the token does not say itself.
+func (c *Caller) own() *Caller {
+	c.claims["principal"], c.claims["admin"] = c.Principal.String(), c.Admin
+	return c
+}
+
 // Anonymous returns a caller without a token.
 func Anonymous(tenant string) *Caller { return &Caller{Principal: Principal{Tenant: tenant}} }
 
@@ -37,8 +53,9 @@ func Anonymous(tenant string) *Caller { return &Caller{Principal: Principal{Tena
 func (c *Caller) Anonymous() bool { return c.Principal.Anonymous() }
 
 // Claim returns the claim that plugins know by name: sub, when signed in; the
-// other standard claims of the token (iss, aud, exp, nbf, iat, jti); and those of
-// Config.Claims. ok is false when the token does not have it.
+// other standard claims of the token (iss, aud, exp, nbf, iat, jti); those of
+// Config.Claims; and, when signed in, principal, the text of Principal, and
+// admin, which is Admin. ok is false when the token does not have it.
 //
 // The value is nil, bool, string, int64, float64, []any or map[string]any, and
 // nothing else inside these. An integer is an int64 and exact; a number written

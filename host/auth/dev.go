@@ -23,10 +23,11 @@ func DevCaller(tenant, name string) (*Caller, error) {
 	if !devName.MatchString(name) {
 		return nil, refuse(KindMalformed, "development user name: use up to 64 letters, digits and _.@+-")
 	}
-	return &Caller{
+	c := &Caller{
 		Principal: Principal{Tenant: tenant, Issuer: DevIssuer, Subject: name},
 		claims:    map[string]any{"sub": name, "iss": DevIssuer},
-	}, nil
+	}
+	return c.own(), nil
 }
 
 // devCaller takes "dev:NAME". ok is false when token is not of that form.

@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -123,6 +125,8 @@ func (k Key) check() error {
 	switch {
 	case k.Issuer == "":
 		return errors.New("issuer is missing: give the iss of its tokens")
+	case strings.ContainsFunc(k.Issuer, unicode.IsSpace):
+		return errors.New("issuer has a space: a principal is written as issuer, space, subject: use one without")
 	case k.Issuer == DevIssuer:
 		return fmt.Errorf("issuer %q is reserved for development: use another", DevIssuer)
 	case k.Audience == "":

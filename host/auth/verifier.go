@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,9 +15,12 @@ import (
 // maxKeys bounds Config.Keys: a token without a kid may be tried with each.
 const maxKeys = 64
 
-// standardClaims are in every Caller whose token has them. Config.Claims cannot
-// give their names another meaning.
-var standardClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
+// standardClaims are in every Caller whose token has them, ownClaims in every
+// Caller who is signed in. Config.Claims cannot give their names another meaning.
+var (
+	standardClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
+	ownClaims      = []string{"principal", "admin"}
+)
 
 // Verifier verifies the tokens of one tenant. Safe for concurrent use.
 type Verifier struct {
@@ -72,10 +76,11 @@ func New(ctx context.Context, cfg Config) (*Verifier, error) {
 
 func checkClaims(cfg Config) error {
 	for name, path := range cfg.Claims {
-		for _, standard := range standardClaims {
-			if name == standard {
-				return fmt.Errorf("auth claim %q: the name belongs to the standard claim: use another", name)
-			}
+		if slices.Contains(standardClaims, name) {
+			return fmt.Errorf("auth claim %q: the name belongs to the standard claim: use another", name)
+		}
+		if slices.Contains(ownClaims, name) {
+			return fmt.Errorf("auth claim %q: the name belongs to weir, which fills it in itself: use another", name)
 		}
 		if name == "" || path == "" {
 			return fmt.Errorf("auth claim %q: name and path must not be empty", name)
@@ -102,7 +107,11 @@ func (v *Verifier) Close() error {
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Caller, error) {
 	if v.cfg.Dev && len(raw) <= v.cfg.MaxTokenBytes {
 		if c, isDev, err := devCaller(v.cfg.Tenant, raw); isDev {
-			return c, err
+			if err != nil {
+				return nil, err
+			}
+			c.Admin = v.isAdmin(c)
+			return c.own(), nil
 		}
 	}
 	t, err := split(raw, v.cfg.MaxTokenBytes)
@@ -219,7 +228,7 @@ func (v *Verifier) caller(payload map[string]any, expires time.Time) (*Caller, e
 	c := &Caller{
 		Principal: Principal{Tenant: v.cfg.Tenant, Issuer: iss, Subject: sub},
 		Expires:   expires,
-		claims:    make(map[string]any, len(v.cfg.Claims)+len(standardClaims)),
+		claims:    make(map[string]any, len(v.cfg.Claims)+len(standardClaims)+len(ownClaims)),
 	}
 	for _, name := range standardClaims {
 		if value, there := payload[name]; there {
@@ -231,11 +240,17 @@ func (v *Verifier) caller(payload map[string]any, expires time.Time) (*Caller, e
 			c.claims[name] = value
 		}
 	}
-	c.Admin = len(v.cfg.Admin) > 0
+	c.Admin = v.isAdmin(c)
+	return c.own(), nil
+}
+
+func (v *Verifier) isAdmin(c *Caller) bool {
 	for name, want := range v.cfg.Admin {
-		c.Admin = c.Admin && holds(c.claims[name], want)
+		if !holds(c.claims[name], want) {
+			return false
+		}
 	}
-	return c, nil
+	return len(v.cfg.Admin) > 0
 }
 
 // find follows a dotted path. At each level a key that is the whole rest of the

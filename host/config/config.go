@@ -32,6 +32,8 @@ type Config struct {
 	Limits   Limits   `toml:"limits"`
 	Dev      Dev      `toml:"dev"`
 
+	// Plugin holds the [plugin.NAME] tables of the tenant "default".
+	Plugin map[string]Plugin `toml:"plugin"`
 	// Tenant holds the [tenant.NAME] tables. Use Tenants, which adds "default".
 	Tenant map[string]Tenant `toml:"tenant"`
 
@@ -151,6 +153,8 @@ type Tenant struct {
 	SQL    SQL    `toml:"sql"`
 	Auth   Auth   `toml:"auth"`
 	Limits Limits `toml:"limits"`
+	// Plugin holds the [tenant.NAME.plugin.NAME] tables.
+	Plugin map[string]Plugin `toml:"plugin"`
 }
 
 // Default returns the configuration of an empty file.
@@ -169,7 +173,7 @@ func (c *Config) Tenants() []Tenant {
 			Name: defaultTenant, Hosts: c.Server.Hosts, Plugins: c.Plugins, Schema: "public",
 			Guest: c.Database.Guest, GuestFile: c.Database.GuestFile,
 			Trust: c.Trust, Grant: c.Grant, Require: c.Require, Weight: 1,
-			SQL: c.SQL, Auth: c.Auth, Limits: c.Limits,
+			SQL: c.SQL, Auth: c.Auth, Limits: c.Limits, Plugin: c.Plugin,
 		})
 	}
 	for _, name := range c.tenantNames() {
@@ -210,6 +214,7 @@ type Limits struct {
 	MaxRecentAge              time.Duration `toml:"recent_age" default:"30s"`
 	MaxLogAge                 time.Duration `toml:"log_age" default:"30m" scope:"server"`
 	MaxLogBytes               int64         `toml:"log_bytes" default:"1 GiB" scope:"server"`
+	MaxJobAge                 time.Duration `toml:"job_age" default:"168h" off:"yes"`
 	MaxCachedBytes            int64         `toml:"cached_bytes" default:"10 MiB"`
 	MaxResultBytes            int64         `toml:"result_bytes" default:"4 MiB"`
 	MaxResultRows             int           `toml:"result_rows" default:"10000"`

@@ -113,7 +113,8 @@ func TestDumpIsReadBackAsTheSame(t *testing.T) {
 	}
 	// Secrets cannot come back; anything that passes the rules stands for them.
 	n := 0
-	masked := regexp.MustCompile(`"\*\*\*"`).ReplaceAllStringFunc(dump.String(), func(string) string {
+	hidden := strings.ReplaceAll(dump.String(), `token = "***"`, `token = "${DATABASE_URL}"`)
+	masked := regexp.MustCompile(`"\*\*\*"`).ReplaceAllStringFunc(hidden, func(string) string {
 		n++
 		return fmt.Sprintf(`"postgres://role%d:with-a-password-long-enough@db/chat"`, n)
 	})
@@ -130,7 +131,7 @@ func TestDumpIsReadBackAsTheSame(t *testing.T) {
 // K4: whatever prints a Config does not print its secrets.
 func TestSecretsDoNotPrint(t *testing.T) {
 	t.Parallel()
-	c := mustParse(t, "[database]\nurl = \"${DATABASE_URL}\"\n[[auth.keys]]\nissuer = \"i\"\naudience = \"a\"\nhs256 = \"canary-canary-canary-canary-canary-\"")
+	c := mustParse(t, "[database]\nurl = \"${DATABASE_URL}\"\n[[auth.keys]]\nissuer = \"i\"\naudience = \"a\"\nhs256 = \"canary-canary-canary-canary-canary-\"\n[plugin.p.config]\ntoken = \"x${DATABASE_URL}\"")
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "url", c.Database.URL, "config", c)
 	asJSON, err := json.Marshal(c)
@@ -143,6 +144,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 	for _, printed := range []string{
 		fmt.Sprint(c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", c.Database), fmt.Sprintf("%s %v %q", c.Database.URL, c.Database.URL, c.Database.URL),
+		fmt.Sprintf("%#v %v %+v %q", c.Plugin["p"], c.Plugin, c.Plugin["p"].Config, c.Plugin["p"].Config["token"]),
 		log.String(), string(asJSON), dump.String(),
 	} {
 		if strings.Contains(printed, "canary") {
@@ -151,6 +153,46 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 	if got, want := c.Database.URL.Reveal(), environment["DATABASE_URL"]; got != want {
 		t.Errorf("Reveal = %q, want %q", got, want)
+	}
+	if got, want := c.Plugin["p"].Settings()["token"], "x"+environment["DATABASE_URL"]; got != want {
+		t.Errorf("Settings = %q, want %q", got, want)
+	}
+}
+
+// A plugin's configuration is text to it, and belongs to one tenant.
+func TestPluginsAreConfigured(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, `
+plugins = "own"
+[plugin.chat.config]
+text = "a $${b} ${NAME}"
+whole = -30
+ratio = 1.0
+small = 1e-9
+large = 1_000e30
+beta = true
+"smtp.user" = ""
+[plugin.notes]
+[tenant.acme]
+plugins = "acme"
+plugin.chat.config.text = "hi"
+`)
+	want := map[string]string{
+		"text": "a ${b} chat", "whole": "-30", "ratio": "1.0", "small": "1e-09", "large": "1e+33", "beta": "true", "smtp.user": "",
+	}
+	list := c.Tenants()
+	if got := list[0].Plugin["chat"].Settings(); !reflect.DeepEqual(got, want) {
+		t.Errorf("default: %q, want %q", got, want)
+	}
+	if got := list[0].Plugin["notes"].Settings(); got != nil {
+		t.Errorf("notes: %q", got)
+	}
+	if got := list[1].Plugin["chat"].Settings(); !reflect.DeepEqual(got, map[string]string{"text": "hi"}) {
+		t.Errorf("acme: %q", got)
+	}
+	long := strings.Repeat("x", maxSetting+1)
+	if _, err := Parse("weir.toml", []byte("[plugin.p.config]\nk = '"+long+"'"), getenv); err == nil || strings.Contains(err.Error(), "xx") {
+		t.Errorf("a value that is too long: %.200v", err)
 	}
 }
 
@@ -339,10 +381,14 @@ a = 1
 s = "\" ["
 [[l]]
 a = 2
+
+[u.v.w]
+x = 1
+[u.w]
 `)
 	for key, want := range map[string]int{
 		"a": 1, "x": 0, "b.c": 4, `b.c."d.e"`: 4, "t": 5, "t.k": 6, "t.k[1]": 7, "t.k[1].x": 7, "t.k[1].y[0]": 7,
-		"l": 9, "l[0].a": 10, "l[0].sub": 11, "l[0].sub.s": 12, "l[1]": 13, "l[1].a": 14,
+		"u": 16, "u.v": 16, "u.w": 18, "l": 9, "l[0].a": 10, "l[0].sub": 11, "l[0].sub.s": 12, "l[1]": 13, "l[1].a": 14,
 	} {
 		if lines[key] != want {
 			t.Errorf("line of %s = %d, want %d", key, lines[key], want)

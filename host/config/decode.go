@@ -28,6 +28,8 @@ func (d *decoder) table(raw map[string]any, v reflect.Value, prefix string) {
 		key := joinKey(prefix, name)
 		i := slices.IndexFunc(fields, func(fd field) bool { return fd.key == name })
 		switch {
+		case i < 0 && v.Type() == pluginType:
+			d.at(key, "unknown key %s: what the plugin itself reads goes into [%s.config]", key, prefix)
 		case i < 0:
 			d.unknown(key, name, prefix, fields)
 		case d.inTenant && fields[i].server:
@@ -95,7 +97,9 @@ func (d *decoder) value(raw any, v reflect.Value, key string, fd field) {
 	case reflect.Int, reflect.Int64:
 		d.number(raw, v, key, fd)
 	case reflect.Struct:
-		if m, ok := raw.(map[string]any); ok {
+		if v.Type() == settingType {
+			v.Set(reflect.ValueOf(d.setting(raw, key)))
+		} else if m, ok := raw.(map[string]any); ok {
 			d.table(m, v, key)
 		} else {
 			d.wrong(raw, key, "a table")
@@ -141,7 +145,11 @@ func (d *decoder) list(raw any, v reflect.Value, key string) {
 
 func (d *decoder) mapping(raw any, v reflect.Value, key string) {
 	m, ok := raw.(map[string]any)
-	if !ok {
+	switch _, text := raw.(string); {
+	case text && v.Type().Elem() == pluginType:
+		d.at(key, "%s is a string: the directory is %ss, and [%s.NAME.config] what a plugin reads", key, key, key)
+		return
+	case !ok:
 		d.wrong(raw, key, "a table")
 		return
 	}
@@ -149,7 +157,7 @@ func (d *decoder) mapping(raw any, v reflect.Value, key string) {
 	for _, name := range sortedKeys(m) {
 		at, elem := joinKey(key, name), reflect.New(v.Type().Elem()).Elem()
 		d.set[at] = true
-		if elem.Kind() == reflect.Struct {
+		if elem.Type() == reflect.TypeFor[Tenant]() {
 			setDefaults(elem)
 			// [limits] is inherited after reading: a default here would hide it.
 			elem.FieldByName("Limits").SetZero()

@@ -14,7 +14,8 @@
 //   - K3: a variable that is not set is an error, never an empty string. A
 //     variable's content is a value: it cannot add keys or open a table.
 //   - K4: secrets do not leave by accident: Secret prints as three stars in
-//     every format, and Dump never shows one.
+//     every format, and Dump never shows one. What a plugin is told counts as a
+//     secret if a variable is part of it.
 //   - K5: 0 in a limit means off and is refused where off is not allowed; a
 //     negative number is refused everywhere. In the Config off is -1 and 0 does
 //     not occur but for limits that are off by default.

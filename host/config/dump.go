@@ -52,14 +52,36 @@ func (d *dumper) table(v reflect.Value, prefix string, from []string) {
 				fmt.Fprintf(&d.out, "\n[[%s]]\n", key)
 				d.table(fv.Index(i), fmt.Sprintf("%s[%d]", key, i), nil)
 			}
+		case fv.Type().Elem() == settingType:
+			d.settings(fv.Interface().(map[string]Setting), key)
 		default:
-			for _, name := range d.config.tenantNames() {
+			for _, name := range namesOf(fv) {
 				at := joinKey(key, name)
-				fmt.Fprintf(&d.out, "\n[%s]\n", at)
+				if fv.Type().Elem() != pluginType { // which has only a table in it
+					fmt.Fprintf(&d.out, "\n[%s]\n", at)
+				}
 				d.table(fv.MapIndex(reflect.ValueOf(name)), at, nil)
 			}
 		}
 	}
+}
+
+// settings writes a plugin's configuration.
+func (d *dumper) settings(list map[string]Setting, key string) {
+	fmt.Fprintf(&d.out, "\n[%s]\n", key)
+	for _, name := range namesOf(reflect.ValueOf(list)) {
+		fmt.Fprintf(&d.out, "%-48s # set\n", quoteKey(name)+" = "+list[name].format())
+	}
+}
+
+// namesOf returns the keys of a map, sorted.
+func namesOf(m reflect.Value) []string {
+	var names []string
+	for _, name := range m.MapKeys() {
+		names = append(names, name.String())
+	}
+	slices.Sort(names)
+	return names
 }
 
 // inherited returns what the limits of a tenant take from [limits]; not nil for

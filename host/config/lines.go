@@ -14,11 +14,16 @@ import (
 // scanner does not understand it passes over: a missing line is found again at
 // the table around it.
 func keyLines(text string) map[string]int {
-	s := &lineScanner{text: text, line: 1, lines: map[string]int{}, tables: map[string]int{}}
+	s := &lineScanner{text: text, line: 1, lines: map[string]int{}, implied: map[string]int{}, tables: map[string]int{}}
 	for s.pos < len(s.text) {
 		s.blank(true)
 		if s.pos < len(s.text) {
 			s.statement()
+		}
+	}
+	for path, line := range s.implied {
+		if s.lines[path] == 0 {
+			s.lines[path] = line
 		}
 	}
 	return s.lines
@@ -32,6 +37,9 @@ type lineScanner struct {
 	lines  map[string]int // what was found
 	tables map[string]int // how many elements each [[list]] has so far
 	depth  int
+	// implied is where a table was first named on the way to another, as t is in
+	// [t.u]; it may have a line of its own later.
+	implied map[string]int
 }
 
 // maxNesting bounds the scanner's recursion; deeper keys get no line.
@@ -68,6 +76,9 @@ func (s *lineScanner) header() {
 			path = fmt.Sprintf("%s[%d]", path, n)
 		} else if isList {
 			path = fmt.Sprintf("%s[%d]", path, n-1)
+		}
+		if s.implied[path] == 0 {
+			s.implied[path] = s.line
 		}
 	}
 	s.mark(path)

@@ -21,6 +21,10 @@ func (c *Config) validate(f *faults) {
 	validateFunctions(f, "sql", c.SQL)
 	validateAuth(f, "auth", c.Auth)
 	validateAdmin(f, c.Admin, c.Server)
+	validatePluginConfigs(f, "", c.Plugin)
+	if c.Plugins == "" && len(c.Plugin) > 0 {
+		f.at("plugin", "plugin is of the tenant default, which is not there: move it to [tenant.NAME.plugin], or set plugins")
+	}
 	for _, name := range c.tenantNames() {
 		c.validateTenant(f, name)
 	}
@@ -102,7 +106,7 @@ func validatePlugins(f *faults, prefix, trust string, grant []string, require ma
 		case word == "public" || word == "sql.dynamic":
 		case !isClaim || claim == "":
 			f.at(item(at("grant"), i), `%s has %q: write "public", "claim:NAME" or "sql.dynamic"`, at("grant"), word)
-		case !mapped && !slices.Contains(standardClaims, claim):
+		case !mapped && !slices.Contains(standardClaims, claim) && !slices.Contains(ownClaims, claim):
 			f.at(item(at("grant"), i), "%s has %q, but %s has no %s: add its path there", at("grant"), word, joinKey(at("auth"), "claims"), claim)
 		}
 	}
@@ -133,7 +137,12 @@ func validateFunctions(f *faults, key string, s SQL) {
 	}
 }
 
-var standardClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
+// standardClaims are those of every token, ownClaims those that weir fills in
+// for everyone who is signed in.
+var (
+	standardClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
+	ownClaims      = []string{"principal", "admin"}
+)
 
 func validateAuth(f *faults, key string, a Auth) {
 	for i, k := range a.Keys {
@@ -144,6 +153,8 @@ func validateAuth(f *faults, key string, a Auth) {
 		switch {
 		case slices.Contains(standardClaims, name):
 			f.at(at, "%s: %s always is the token's own %s: use another name", at, name, name)
+		case slices.Contains(ownClaims, name):
+			f.at(at, "%s: weir fills in the claim %s itself: use another name", at, name)
 		case name == "" || where == "":
 			f.at(at, `%s: name and path must not be empty: write roles = "realm_access.roles"`, at)
 		}

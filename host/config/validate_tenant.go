@@ -35,6 +35,7 @@ func (c *Config) validateTenant(f *faults, name string) {
 	validatePlugins(f, key, t.Trust, t.Grant, t.Require, t.Auth)
 	validateFunctions(f, key+".sql", t.SQL)
 	validateAuth(f, key+".auth", t.Auth)
+	validatePluginConfigs(f, key, t.Plugin)
 }
 
 // owners remembers who uses a value first.

@@ -466,10 +466,14 @@ func (r *reader) scalar(o operand, col *tableColumn) (source, bool) {
 }
 
 // selective orders equalities so that the one with most distinct values comes
-// first: the index finds the atom through it.
+// first: the index finds the atom through it. A constant comes behind what is a
+// parameter: it tells no two groups of the statement apart.
 func selective(conditions []condition) {
 	slices.SortStableFunc(conditions, func(a, b condition) int {
 		if c := cmp.Compare(len(a.from.values)+b2i(a.from.set)*50, len(b.from.values)+b2i(b.from.set)*50); c != 0 && a.column == b.column {
+			return c
+		}
+		if c := cmp.Compare(b2i(len(b.from.params) > 0), b2i(len(a.from.params) > 0)); c != 0 {
 			return c
 		}
 		return cmp.Compare(b.column.distinct, a.column.distinct)

@@ -55,12 +55,13 @@ type conn struct {
 	clock    uint64 // of the prepared statements' use
 	limit    int    // most prepared statements kept
 
-	queued   int        // bytes queued since the last flush, roughly
-	writing  chan error // a write that runs beside the reads, or nil
-	sent     int        // syncs sent
-	received int        // answers to them seen
-	reused   bool       // came from the pool, may be dead already
-	broken   bool       // must not go back to the pool
+	queued   int           // bytes queued since the last flush, roughly
+	writing  chan error    // a write that runs beside the reads, or nil
+	sent     int           // syncs sent
+	received int           // answers to them seen
+	place    chan struct{} // of the pool, where it is counted
+	reused   bool          // came from the pool, may be dead already
+	broken   bool          // must not go back to the pool
 }
 
 type prepared struct {

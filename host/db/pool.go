@@ -21,6 +21,7 @@ type pool struct {
 	// maxMessage bounds one message of the server, which is held in memory whole.
 	maxMessage int
 	slots      chan struct{}
+	spare      chan struct{}  // one place more, see extra
 	wait       sync.WaitGroup // cancel requests
 
 	mu     sync.Mutex // protects the fields below
@@ -33,11 +34,25 @@ type pool struct {
 // take returns a connection and the duty to give it back. fresh refuses idle
 // ones, which may all be dead after a restart of the server.
 func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
+	return p.get(ctx, fresh, nil)
+}
+
+// extra is take for what a transaction may wait for: if all connections are
+// taken there is one more. Else those who hold them would wait for each other
+// until their deadlines.
+func (p *pool) extra(ctx context.Context, fresh bool) (*conn, error) {
+	return p.get(ctx, fresh, p.spare)
+}
+
+func (p *pool) get(ctx context.Context, fresh bool, spare chan struct{}) (*conn, error) {
+	place := p.slots
 	select {
 	case p.slots <- struct{}{}:
 	default:
 		select {
 		case p.slots <- struct{}{}:
+		case spare <- struct{}{}:
+			place = spare
 		case <-ctx.Done():
 			return nil, fault("wait for a database connection", ctx.Err())
 		}
@@ -45,7 +60,7 @@ func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		<-p.slots
+		<-place
 		return nil, fault("use the database", ErrClosed)
 	}
 	if fresh {
@@ -55,16 +70,17 @@ func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
 		c := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		c.reused = true
+		c.reused, c.place = true, place
 		return c, nil
 	}
 	p.dials++
 	p.mu.Unlock()
 	c, err := p.dial(ctx)
 	if err != nil {
-		<-p.slots
+		<-place
 		return nil, err
 	}
+	c.place = place
 	return c, nil
 }
 
@@ -89,10 +105,11 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 }
 
 // give takes a connection back. It must be idle and outside a transaction, or
-// marked broken.
+// marked broken. One more than the bound is not kept.
 func (p *pool) give(c *conn) {
+	place := c.place // who takes c next sets another
 	p.mu.Lock()
-	keep := !c.broken && !p.closed && c.sent == c.received
+	keep := !c.broken && !p.closed && c.sent == c.received && c.place == p.slots
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -101,7 +118,7 @@ func (p *pool) give(c *conn) {
 		c.net.Close()
 		_ = c.written() // the write ends with the connection
 	}
-	<-p.slots
+	<-place
 }
 
 // kill gives up a connection whose statement still runs: the statement is
@@ -150,5 +167,5 @@ func (p *pool) close() {
 func (p *pool) stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Dials: p.dials, Cancels: p.cancel, InUse: len(p.slots), Idle: len(p.idle)}
+	return Stats{Dials: p.dials, Cancels: p.cancel, InUse: len(p.slots) + len(p.spare), Idle: len(p.idle)}
 }

@@ -65,11 +65,11 @@ type Inspector struct {
 
 // Stats counts what an Inspector did.
 type Stats struct {
-	Asked   int64 // statements that were not known yet
-	Known   int64 // statements whose verdict was known
-	Refused int64
-	Crashed int64 // statements that ended their inspection
-	Started int64 // children
+	Asked   uint64 `help:"Statements that were inspected, their verdicts not being known yet."`
+	Known   uint64 `help:"Statements whose verdicts were known."`
+	Refused uint64 `help:"Statements that were refused, known or not."`
+	Crashed uint64 `help:"Statements that ended their inspection; they are refused."`
+	Started uint64 `help:"Inspection children that were started."`
 }
 
 // New makes an Inspector. It starts nothing.

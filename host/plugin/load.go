@@ -2,10 +2,12 @@ package plugin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"weir/abi"
 	"weir/host/tenant"
@@ -92,7 +94,7 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 	if err := p.Manifest.Validate(); err != nil {
 		return nil, fmt.Errorf("its manifest: %w", err)
 	}
-	if err := s.granted(p); err != nil {
+	if err := errors.Join(reserved(p.Manifest), s.granted(p)); err != nil {
 		return nil, err
 	}
 	if p.functions, err = functions(p); err != nil {
@@ -102,6 +104,44 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 		return nil, err
 	}
 	return p, nil
+}
+
+// build makes the plugin of a built-in manifest. Nothing has to be granted.
+func (s *Set) build(ctx context.Context, m *abi.Manifest) (*Plugin, error) {
+	p := &Plugin{Manifest: m, Digest: sha256.Sum256(abi.AppendManifest(nil, m))}
+	err := m.Validate()
+	for i := range m.Functions {
+		if m.Functions[i].Statement == nil {
+			err = errors.Join(err, fmt.Errorf("BUG: %s is no statement", m.Functions[i].Name))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.functions, err = functions(p); err != nil {
+		return nil, err
+	}
+	p.Prepared, err = s.config.Checker.Check(ctx, m)
+	return p, err
+}
+
+// reservedName is the name of what is built in, and the first word of its
+// functions.
+const reservedName = "weir"
+
+// reserved refuses names that belong to what is built in, whether that is loaded
+// or not, so that a file does not work only until it is.
+func reserved(m *abi.Manifest) error {
+	var errs []error
+	if m.Name == reservedName {
+		errs = append(errs, refuse("it is called %s, as what is built in: rename it", reservedName))
+	}
+	for i := range m.Functions {
+		if name := m.Functions[i].Name; strings.HasPrefix(name, reservedName+".") {
+			errs = append(errs, refuse("the function %s begins with %s., as those that are built in: rename it", name, reservedName))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Set) poolConfig(path string, digest [32]byte) wasm.PoolConfig {

@@ -17,9 +17,9 @@ var ErrRetired = errors.New("the plugin was replaced")
 
 // Plugin is one loaded plugin. It is safe for concurrent use.
 type Plugin struct {
-	// Path is the file that it came from.
+	// Path is the file that it came from; empty for what weir has built in.
 	Path string
-	// Digest is the SHA-256 of the file.
+	// Digest is the SHA-256 of the file, or of a built-in manifest.
 	Digest [32]byte
 	// Manifest is what it says of itself; not to be changed.
 	Manifest *abi.Manifest
@@ -27,8 +27,8 @@ type Plugin struct {
 	Prepared any
 
 	functions map[string]*Function
-	module    *wasm.Module
-	pool      *wasm.Pool
+	module    *wasm.Module // nil without a file: every function is a statement
+	pool      *wasm.Pool   // likewise
 
 	mu      sync.Mutex // protects the fields below
 	users   int
@@ -71,10 +71,20 @@ func (p *Plugin) Function(name string) (*Function, error) {
 }
 
 // Signatures returns the module's imports and exports in words.
-func (p *Plugin) Signatures() []string { return p.module.Signatures() }
+func (p *Plugin) Signatures() []string {
+	if p.module == nil {
+		return nil
+	}
+	return p.module.Signatures()
+}
 
 // Stats returns the counters of the instances.
-func (p *Plugin) Stats() wasm.PoolStats { return p.pool.Stats() }
+func (p *Plugin) Stats() wasm.PoolStats {
+	if p.pool == nil {
+		return wasm.PoolStats{}
+	}
+	return p.pool.Stats()
+}
 
 // Call runs a call of the function on an instance. Function, Name, Kind and
 // Statements of c are filled in. A plugin that is being replaced still takes
@@ -85,6 +95,9 @@ func (f *Function) Call(ctx context.Context, c *wasm.Call) (*wasm.Output, error)
 		return nil, fmt.Errorf("plugin %s, %s: %w", f.Plugin.Name(), f.Name, ErrRetired)
 	}
 	defer release()
+	if f.Plugin.pool == nil {
+		return nil, fmt.Errorf("BUG: %s is a statement and has no guest to call", f.Name)
+	}
 	c.Function, c.Name, c.Kind, c.Statements = f.Index, f.Name, f.Kind, f.Statements
 	return f.Plugin.pool.Call(ctx, c)
 }
@@ -134,6 +147,9 @@ func (p *Plugin) last() bool {
 
 func (p *Plugin) free(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
+	if p.pool == nil {
+		return
+	}
 	p.pool.Close(ctx)
 	_ = p.module.Close(ctx) // it frees memory and cannot fail
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"weir/abi"
 	"weir/host/wasm"
 )
 
@@ -25,6 +26,7 @@ type Set struct {
 // table is one state of a set. It is never changed.
 type table struct {
 	plugins   map[string]*Plugin // by path
+	builtin   *Plugin            // nil until Build
 	functions map[string]*Function
 	errors    map[string]error // by path: why the newest file does not serve
 }
@@ -91,6 +93,29 @@ func (s *Set) change(ctx context.Context, path string) (Change, error) {
 	return Change{Old: old, New: p, Functions: names(old, p)}, nil
 }
 
+// Build makes the set answer for the functions of a manifest that weir brings
+// itself: statements, without a module. It is not among All. It may be called
+// again until it has succeeded; after that it does nothing.
+func (s *Set) Build(ctx context.Context, m *abi.Manifest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.table.Load()
+	if s.closed || now.builtin != nil {
+		return nil
+	}
+	p, err := s.build(ctx, m)
+	if err != nil {
+		return fmt.Errorf("built-in %s: %w", m.Name, err)
+	}
+	next := now.without("") // a copy: no plugin has that path
+	next.builtin = p
+	for name, f := range p.functions {
+		next.functions[name] = f
+	}
+	s.table.Store(next)
+	return nil
+}
+
 // Remove takes the plugin of a file out, and forgets the file's error.
 func (s *Set) Remove(ctx context.Context, path string) {
 	path = filepath.Clean(path)
@@ -126,7 +151,10 @@ func (s *Set) Lookup(name string) (*Function, error) {
 	return nil, unknown(name, t.functions)
 }
 
-// All returns the plugins, sorted by path.
+// Builtin returns what Build made, or nil.
+func (s *Set) Builtin() *Plugin { return s.table.Load().builtin }
+
+// All returns the plugins that came from files, sorted by path.
 func (s *Set) All() []*Plugin {
 	t := s.table.Load()
 	all := make([]*Plugin, 0, len(t.plugins))
@@ -179,7 +207,12 @@ func (t *table) with(path string, p *Plugin, err error) *table {
 
 // without returns the table without anything of a path.
 func (t *table) without(path string) *table {
-	next := &table{plugins: map[string]*Plugin{}, functions: map[string]*Function{}, errors: map[string]error{}}
+	next := &table{builtin: t.builtin, plugins: map[string]*Plugin{}, functions: map[string]*Function{}, errors: map[string]error{}}
+	if t.builtin != nil {
+		for name, f := range t.builtin.functions {
+			next.functions[name] = f
+		}
+	}
 	for other, p := range t.plugins {
 		if other != path {
 			next.plugins[other] = p

@@ -8,8 +8,9 @@ import (
 	"weir/reactor"
 )
 
-// read turns what a policy returned into an answer.
-func read(out Outcome) (reactor.Decision, error) {
+// Read turns what a policy returned into an answer. An error means that it decided
+// nothing.
+func Read(out Outcome) (reactor.Decision, error) {
 	if out.Rows != nil {
 		return readRows(out.Rows)
 	}

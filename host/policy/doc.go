@@ -1,9 +1,10 @@
 // Package policy decides who may call what.
 //
 // Every function states its access: policies, signed_in or public; the
-// configuration can require more policies for a pattern. A Guard collects the
-// answers of all of them and merges them: all must allow, scopes merge, a
-// conflict denies.
+// configuration can require more policies for a pattern. A Guard lists what must
+// be asked before a call, with what each policy may know of it. For a query the
+// reactor asks, and keeps the answers live; for a mutation Decide asks once,
+// inside its transaction. All must allow, scopes merge, a conflict denies.
 //
 // # Promises
 //
@@ -21,8 +22,7 @@
 //
 // # What it does not do
 //
-// It runs neither SQL nor guests: a Runner that the host hands in does, in a read
-// transaction for queries and in the mutation's own for mutations (F11).
-// Decisions are taken at each subscribe and call. That they stay live, with the
-// fence between a decision and a result, is reactor/decision.go's part.
+// It runs neither SQL nor guests: the reactor's executor does for queries, and a
+// Runner in the mutation's own transaction for mutations (F11). The fence between
+// a decision and a result is reactor/fence.go's part.
 package policy

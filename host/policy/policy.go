@@ -27,8 +27,6 @@ type Runner interface {
 type Outcome struct {
 	Rows  Rows   // nil for a guest
 	Value []byte // CBOR, of a guest
-	// Snapshot is what it saw.
-	Snapshot reactor.Snapshot
 }
 
 // Rows are the rows of a statement that is a policy.
@@ -51,30 +49,73 @@ type Guard struct {
 	Lookup func(name string) (*plugin.Function, error)
 }
 
-// Decide returns the merged answer of everything that guards fn for a call with
-// the given arguments. An error, like an answer that is not allow, allows
-// nothing.
-func (g *Guard) Decide(ctx context.Context, run Runner, fn *plugin.Function, args abi.Value, who Caller) (reactor.Decision, error) {
+// Ask is one policy to be asked, with all that it may know of the call.
+type Ask struct {
+	Name   string // as the function or the configuration names it
+	Policy *plugin.Function
+	Input  abi.Input
+}
+
+// Asks lists the policies that guard fn for a call with the given arguments. All
+// of them must allow; none is asked if fn is open to the caller without. denial
+// is not nil if it is known already that nothing can allow the call: a claim that
+// a policy needs is missing. An error allows nothing.
+func (g *Guard) Asks(fn *plugin.Function, args abi.Value, who Caller) (asks []Ask, denial *reactor.Decision, err error) {
 	names, err := g.policies(fn)
 	if err != nil {
-		return reactor.Decision{}, err
+		return nil, nil, err
 	}
 	if !fn.Access.Public && !who.SignedIn && !guestsMayTry(fn, names) {
-		return reactor.Decision{}, ErrSignIn
+		return nil, nil, ErrSignIn
 	}
 	if len(names) == 0 {
-		return reactor.Decision{Answer: reactor.Allow}, nil
+		return nil, nil, nil
 	}
 	in, err := arguments(fn).Input(args, abi.Caller{})
 	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
+		ask, err := g.ask(fn, name, in, who)
+		var missing *abi.SourceError
+		switch {
+		case errors.As(err, &missing) && !who.SignedIn:
+			return nil, nil, ErrSignIn
+		case errors.As(err, &missing):
+			return nil, &reactor.Decision{Answer: reactor.Deny, Policy: name, Reason: missing.Error()}, nil
+		case err != nil:
+			return nil, nil, fmt.Errorf("policy %s: %w", name, err)
+		}
+		asks = append(asks, ask)
+	}
+	return asks, nil, nil
+}
+
+// Decide asks all policies of a call, one after the other, and merges what they
+// say. It is for calls that are decided once, like mutations in their transaction
+// (F11); queries keep their decisions live. An error, like an answer that is not
+// allow, allows nothing.
+func (g *Guard) Decide(ctx context.Context, run Runner, fn *plugin.Function, args abi.Value, who Caller) (reactor.Decision, error) {
+	asks, denial, err := g.Asks(fn, args, who)
+	switch {
+	case err != nil:
 		return reactor.Decision{}, err
+	case denial != nil:
+		return *denial, nil
+	case len(asks) == 0:
+		return reactor.Decision{Answer: reactor.Allow}, nil
 	}
 	var answers []reactor.Decision
-	for _, name := range names {
-		d, err := g.ask(ctx, run, fn, name, in, who)
-		if err != nil {
-			return reactor.Decision{}, fmt.Errorf("policy %s: %w", name, err)
+	for _, ask := range asks {
+		out, err := run.RunPolicy(ctx, ask.Policy, ask.Input)
+		var d reactor.Decision
+		if err == nil {
+			d, err = Read(out)
 		}
+		if err != nil {
+			return reactor.Decision{}, fmt.Errorf("policy %s: %w", ask.Name, err)
+		}
+		d.Policy = ask.Name
 		if answers = append(answers, d); d.Answer == reactor.Deny {
 			break // nothing can allow it any more
 		}
@@ -111,30 +152,15 @@ func guestsMayTry(fn *plugin.Function, policies []string) bool {
 	return len(policies) > 0 && !fn.Access.SignedIn
 }
 
-// ask evaluates one policy.
-func (g *Guard) ask(ctx context.Context, run Runner, fn *plugin.Function, name string, in abi.Input, who Caller) (reactor.Decision, error) {
+// ask finds one policy and makes its input: the arguments that it declares, and
+// of the caller the claims.
+func (g *Guard) ask(fn *plugin.Function, name string, in abi.Input, who Caller) (Ask, error) {
 	policy, err := g.find(fn, name)
 	if err != nil {
-		return reactor.Decision{}, err
+		return Ask{}, err
 	}
 	input, err := fn.GuardInput(policy.Function, in, abi.Caller{Claim: who.Claim})
-	var missing *abi.SourceError
-	if errors.As(err, &missing) {
-		if !who.SignedIn {
-			return reactor.Decision{}, ErrSignIn
-		}
-		return reactor.Decision{Answer: reactor.Deny, Policy: name, Reason: missing.Error()}, nil
-	}
-	if err != nil {
-		return reactor.Decision{}, err
-	}
-	out, err := run.RunPolicy(ctx, policy, input)
-	if err != nil {
-		return reactor.Decision{}, err
-	}
-	d, err := read(out)
-	d.Policy, d.GoodThrough = name, out.Snapshot
-	return d, err
+	return Ask{Name: name, Policy: policy, Input: input}, err
 }
 
 // find resolves a policy's name: in the own plugin, or as plugin/name (G16).

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,10 +10,13 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Admin returns the handler of the operators' listener: /healthz, /readyz and
@@ -25,7 +27,7 @@ func (s *Server) Admin() http.Handler {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
-	mux.HandleFunc("GET /metrics", s.handleMetrics)
+	mux.Handle("GET /metrics", s.metrics())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A name other than loopback's may be a page's own, pointed at this
 		// address (DNS rebinding); an address is not.
@@ -75,22 +77,24 @@ func (s *Server) handleReady(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// handleMetrics writes the rooms' statistics in Prometheus' text format.
-func (s *Server) handleMetrics(w http.ResponseWriter, _ *http.Request) {
-	var m metrics
-	m.room("serve", s.Stats())
-	for room, stats := range s.cfg.Rooms {
-		m.room(room, stats())
-	}
-	for _, c := range s.conditions() {
-		m.add("weir_ready", "gauge", "condition", c.Name, truth(c.OK))
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = w.Write(m.text())
+// maxScrapes bounds the scrapes at a moment; more get 503.
+const maxScrapes = 4
+
+// metrics returns the handler of /metrics. Its registry is its own: nothing that
+// a library registers by itself is shown.
+func (s *Server) metrics() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(figures{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: maxScrapes,
+		// One figure that cannot be told must not hide the others.
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	})
 }
 
-// metrics gathers figures. A field of a room's plain struct is
-// weir_{room}_{field}:
+// figures collects the rooms' statistics when they are asked for. A field of a
+// room's plain struct is weir_{room}_{field}:
 //
 //   - uint64 is a counter and gets the suffix _total;
 //   - int, int64, float64 and bool are gauges;
@@ -98,21 +102,29 @@ func (s *Server) handleMetrics(w http.ResponseWriter, _ *http.Request) {
 //   - a map with strings as keys and a tag `label:"name"` is one of these for
 //     each entry; the room keeps the keys few.
 //
-// Other fields are not for metrics.
-type metrics struct {
-	samples []sample
+// The tag `help:"text"` is what the figure means. Other fields are not for
+// metrics. No room keeps the counts of a histogram.
+type figures struct{ server *Server }
+
+var _ prometheus.Collector = figures{}
+
+// Describe announces nothing: what a room tells is known when it is asked.
+func (figures) Describe(chan<- *prometheus.Desc) {}
+
+// Collect asks all rooms.
+func (f figures) Collect(out chan<- prometheus.Metric) {
+	collect(out, "serve", f.server.Stats())
+	for room, stats := range f.server.cfg.Rooms {
+		collect(out, room, stats())
+	}
+	ready := prometheus.NewDesc("weir_ready", "Whether a condition of /readyz holds.", []string{"condition"}, nil)
+	for _, c := range f.server.conditions() {
+		send(out, ready, prometheus.GaugeValue, truth(c.OK), c.Name)
+	}
 }
 
-type sample struct {
-	name, kind, label, value string
-	figure                   float64
-}
-
-func (m *metrics) add(name, kind, label, value string, figure float64) {
-	m.samples = append(m.samples, sample{name, kind, label, value, figure})
-}
-
-func (m *metrics) room(room string, stats any) {
+// collect sends the figures of one room.
+func collect(out chan<- prometheus.Metric, room string, stats any) {
 	v := reflect.Indirect(reflect.ValueOf(stats))
 	if !v.IsValid() || v.Kind() != reflect.Struct {
 		return
@@ -122,63 +134,47 @@ func (m *metrics) room(room string, stats any) {
 		if !field.IsExported() {
 			continue
 		}
-		name := "weir_" + snake(room) + "_" + snake(field.Name)
+		name, help := "weir_"+snake(room)+"_"+snake(field.Name), field.Tag.Get("help")
 		label := field.Tag.Get("label")
 		if label == "" || field.Type.Kind() != reflect.Map || field.Type.Key().Kind() != reflect.String {
-			if f, suffix, kind, ok := figure(v.Field(i)); ok {
-				m.add(name+suffix, kind, "", "", f)
+			if n, suffix, kind, ok := figure(v.Field(i)); ok {
+				send(out, prometheus.NewDesc(name+suffix, help, nil, nil), kind, n)
 			}
 			continue
 		}
 		for _, key := range v.Field(i).MapKeys() {
-			if f, suffix, kind, ok := figure(v.Field(i).MapIndex(key)); ok {
-				m.add(name+suffix, kind, label, key.String(), f)
+			if n, suffix, kind, ok := figure(v.Field(i).MapIndex(key)); ok {
+				send(out, prometheus.NewDesc(name+suffix, help, []string{label}, nil), kind, n, key.String())
 			}
 		}
 	}
 }
 
-var escapeLabel = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-// text writes the samples, those of one name together, as the format demands.
-func (m *metrics) text() []byte {
-	slices.SortFunc(m.samples, func(a, b sample) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.value, b.value))
-	})
-	var b []byte
-	last := ""
-	for _, s := range m.samples {
-		if s.name != last {
-			b = append(b, "# TYPE "+s.name+" "+s.kind+"\n"...)
-			last = s.name
-		}
-		b = append(b, s.name...)
-		if s.label != "" {
-			b = append(b, "{"+s.label+"=\""+escapeLabel.Replace(s.value)+"\"}"...)
-		}
-		b = append(b, ' ')
-		b = strconv.AppendFloat(b, s.figure, 'g', -1, 64)
-		b = append(b, '\n')
+// send sends one figure, or why it cannot be one.
+func send(out chan<- prometheus.Metric, desc *prometheus.Desc, kind prometheus.ValueType, n float64, labels ...string) {
+	m, err := prometheus.NewConstMetric(desc, kind, n, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(desc, err)
 	}
-	return b
+	out <- m
 }
 
 // figure reads one number of a room.
-func figure(v reflect.Value) (value float64, suffix, kind string, ok bool) {
+func figure(v reflect.Value) (n float64, suffix string, kind prometheus.ValueType, ok bool) {
 	if d, isDuration := v.Interface().(time.Duration); isDuration {
-		return d.Seconds(), "_seconds", "gauge", true
+		return d.Seconds(), "_seconds", prometheus.GaugeValue, true
 	}
 	switch v.Kind() {
 	case reflect.Uint64:
-		return float64(v.Uint()), "_total", "counter", true
+		return float64(v.Uint()), "_total", prometheus.CounterValue, true
 	case reflect.Int, reflect.Int64:
-		return float64(v.Int()), "", "gauge", true
+		return float64(v.Int()), "", prometheus.GaugeValue, true
 	case reflect.Float64:
-		return v.Float(), "", "gauge", true
+		return v.Float(), "", prometheus.GaugeValue, true
 	case reflect.Bool:
-		return truth(v.Bool()), "", "gauge", true
+		return truth(v.Bool()), "", prometheus.GaugeValue, true
 	}
-	return 0, "", "", false
+	return 0, "", 0, false
 }
 
 func truth(b bool) float64 {

@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 
 	"weir/abi"
@@ -17,16 +19,27 @@ import (
 // *abi.ArgumentError or a sentinel of reactor or tenant; of any other they see
 // at most the code.
 type Backend interface {
-	// Subscribe resolves the function, checks and completes the arguments,
-	// evaluates the policies and subscribes. It may wait for the policies.
-	// ready is called once, from any goroutine, also before Subscribe returns,
-	// when the subscription has its first state; it does not block. When ctx
-	// has ended the caller is gone: what it returns is left at once.
-	Subscribe(ctx context.Context, who *auth.Caller, q Query, ready func()) (*Live, error)
-	// Get returns a state that is at least as new as the call.
-	Get(ctx context.Context, who *auth.Caller, q Query) (*reactor.State, error)
+	// Subscribe resolves the function, checks and completes the arguments, and
+	// subscribes; policies are asked, and stay live, behind it. It does not wait.
+	// The signals may come before it returns. When ctx has ended the caller is
+	// gone: what it returns is left at once.
+	Subscribe(ctx context.Context, who *auth.Caller, q Query, on Signals) (*Live, error)
+	// Get returns a state that is at least as new as the call. A denial is a
+	// Refusal.
+	Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error)
+	// Await tells when a transaction has reached subscriptions of a tenant.
+	Await(tenant string, s *reactor.Sync)
 	// Mutate runs a mutation.
 	Mutate(ctx context.Context, who *auth.Caller, name string, args Arguments) (Answer, error)
+}
+
+// Signals are called once each, from any goroutine, and do not block.
+type Signals struct {
+	// Decided: the policies have answered, or there are none. It is not called
+	// for a subscription that is refused before.
+	Decided func()
+	// Ready: the subscription has its first state, or is refused.
+	Ready func()
 }
 
 // Query asks for the result of a query function.
@@ -53,8 +66,15 @@ type Live struct {
 	Sub *reactor.Subscription
 }
 
-// Publication returns where its states are read, once it is ready.
-func (l *Live) Publication() *reactor.Publication { return l.Sub.Publication() }
+// State returns what may be shown now, once it is ready. False: nothing new.
+func (l *Live) State() (reactor.State, bool) { return l.Sub.State() }
+
+// Watches returns the publications whose news may change State, once it is ready.
+func (l *Live) Watches() []*reactor.Publication { return l.Sub.Watches() }
+
+// Query returns the group's name on the wire, once it is ready; "" while nothing
+// is allowed.
+func (l *Live) Query() string { return l.Sub.Query() }
 
 // Err says why it was refused, once it is ready; nil if it was not.
 func (l *Live) Err() error { return l.Sub.Err() }
@@ -66,8 +86,8 @@ func (l *Live) Leave() { l.Sub.Leave() }
 type Answer struct {
 	// Result is one JSON value. Empty means null.
 	Result []byte
-	// Tx names the transaction; empty if nothing was written (F11).
-	Tx string
+	// Tx names the transaction; zero if nothing was written (F11).
+	Tx reactor.Stamp
 }
 
 // Schema describes a tenant's functions.
@@ -96,6 +116,22 @@ type Refusal struct {
 	// Reason is a policy's reason for a Denied; empty means the code.
 	Reason string
 }
+
+// Denial is the refusal of a policy that denied.
+func Denial(policy, reason string) *Refusal {
+	message := reason
+	if message == "" {
+		message = "access denied by policy " + policy
+	}
+	return &Refusal{Kind: abi.Denied, Message: message, Reason: cmp.Or(reason, policy)}
+}
+
+var errUndecided = &Refusal{Kind: abi.Unavailable, Message: "access cannot be decided now: try again later"}
+
+// Undecided is the error of a call whose policies have not decided anything. The
+// client is told to try again, whatever is wrong with them (F4); why is for the
+// log.
+func Undecided(why error) error { return fmt.Errorf("%w: %w", errUndecided, why) }
 
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }

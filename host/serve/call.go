@@ -3,6 +3,7 @@ package serve
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -28,13 +29,13 @@ func (s *Server) handleQuery(w http.ResponseWriter, r *http.Request) {
 	}
 	st, err := s.cfg.Backend.Get(r.Context(), requestOf(r).caller, q)
 	if err == nil {
-		err = failure(st)
+		err = failure(&st)
 	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	writeResult(w, r, st)
+	writeResult(w, r, &st)
 }
 
 // query reads name and arguments of a request.
@@ -82,6 +83,8 @@ func failure(st *reactor.State) error {
 	switch {
 	case st.Frame != nil:
 		return nil
+	case st.Policy != "":
+		return Undecided(fmt.Errorf("policy %s: %w", st.Policy, st.Err))
 	case st.Err != nil:
 		return st.Err
 	}
@@ -145,6 +148,8 @@ func (s *Server) handleCall(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	// A session that is gone tells nothing; its client reads afresh anyway.
+	session := s.sessions.find(r.Header.Get("Weir-Session"), requestOf(r).caller.Principal)
 	answer, err := s.cfg.Backend.Mutate(r.Context(), requestOf(r).caller, name, args)
 	if err != nil {
 		s.fail(w, r, err)
@@ -157,8 +162,12 @@ func (s *Server) handleCall(w http.ResponseWriter, r *http.Request) {
 	if len(answer.Result) == 0 {
 		out.Result = json.RawMessage("null")
 	}
-	if answer.Tx != "" {
-		out.Tx = &answer.Tx
+	if !answer.Tx.IsZero() {
+		tx := answer.Tx.String()
+		out.Tx = &tx
+		if session != nil {
+			session.follow(answer.Tx)
+		}
 	}
 	body, err := json.Marshal(out)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"weir/abi"
 	"weir/host/auth"
+	"weir/reactor"
 )
 
 func inAnHour() time.Time { return time.Now().Add(time.Hour) }
@@ -140,7 +141,7 @@ func TestCallRunsAMutation(t *testing.T) {
 	f.backend.mutation = func(who *auth.Caller, name string, args Arguments) (Answer, error) {
 		switch name {
 		case "messages.post":
-			return Answer{Result: []byte(`{"by":"` + who.Principal.Subject + `","args":` + string(args.JSON) + `}`), Tx: "e:7"}, nil
+			return Answer{Result: []byte(`{"by":"` + who.Principal.Subject + `","args":` + string(args.JSON) + `}`), Tx: reactor.TxStamp("e", 7)}, nil
 		case "nothing":
 			return Answer{}, nil
 		case "conflict":
@@ -163,7 +164,7 @@ func TestCallRunsAMutation(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d %s", name, res.status, res.body, want, part)
 		}
 	}
-	ask("messages.post", 200, `{"result":{"by":"ann","args":{"a":1}},"tx":"e:7"}`)
+	ask("messages.post", 200, `{"result":{"by":"ann","args":{"a":1}},"tx":"`+reactor.TxStamp("e", 7).String()+`"}`)
 	ask("nothing", 200, `{"result":null,"tx":null}`)
 	ask("conflict", 409, `"retryable":true`)
 	ask("closed", 422, `"code":"room_closed","message":"the room is closed"`)

@@ -48,7 +48,8 @@ type Config struct {
 	// Version is the server's, for hello.
 	Version string
 	// Rooms are the statistics of the other rooms for /metrics, by the room's
-	// name; each returns a plain struct. See admin.go for how fields are named.
+	// name; each returns a plain struct and must be safe to call at any time. See
+	// admin.go for how fields are named.
 	Rooms map[string]func() any
 	// Logger may be nil: nothing is logged.
 	Logger *slog.Logger

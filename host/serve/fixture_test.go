@@ -30,15 +30,21 @@ type backend struct {
 	done    sync.WaitGroup
 	poke    chan struct{}
 
+	reading sync.Mutex // held from a commit to its batch: no read of the log comes between
+
 	mu       sync.Mutex // protects the fields below
 	values   map[string]value
 	xid      uint64
-	denied   map[string]bool  // function or function/sub
-	refused  map[string]error // function: error of Subscribe
-	gate     chan struct{}    // Subscribe waits for it, if set
-	plugin   string           // digest in the keys
+	denied   map[string]bool                    // function or function/sub
+	policies map[string]*reactor.Decision       // function: the answer of its live policy, nil if it fails
+	answers  map[*auth.Caller]*reactor.Decision // of live policies to callers who have one of their own
+	refused  map[string]error                   // function: error of Subscribe
+	gate     chan struct{}                      // Subscribe waits for it, if set
+	plugin   string                             // digest in the keys
 	runs     int
-	calls    int // of Subscribe
+	unscoped map[string]bool // functions that declare no scope
+	ran      map[string]int  // runs of each function
+	calls    int             // of Subscribe
 	mutation func(who *auth.Caller, name string, args Arguments) (Answer, error)
 	asked    []Query
 }
@@ -62,7 +68,8 @@ var functions = []abi.Function{
 func newBackend(t testing.TB) *backend {
 	b := &backend{
 		t: t, values: map[string]value{}, xid: 100, poke: make(chan struct{}, 1), plugin: "p1",
-		denied: map[string]bool{}, refused: map[string]error{},
+		denied: map[string]bool{}, refused: map[string]error{}, policies: map[string]*reactor.Decision{},
+		answers: map[*auth.Caller]*reactor.Decision{}, ran: map[string]int{}, unscoped: map[string]bool{},
 	}
 	for _, f := range functions {
 		b.values[f.Name] = value{content: rows(0)}
@@ -85,7 +92,9 @@ func (b *backend) start(s *Server) {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
+			b.reading.Lock()
 			b.apply(ctx)
+			b.reading.Unlock()
 			select {
 			case <-b.poke:
 			case <-tick.C:
@@ -122,6 +131,8 @@ func (b *backend) set(name, content string) { b.commit(name, value{content: cont
 func (b *backend) fail(name string, err error) { b.commit(name, value{err: err}) }
 
 func (b *backend) commit(name string, v value) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	b.mu.Lock()
 	b.values[name] = v
 	b.xid++
@@ -136,6 +147,42 @@ func (b *backend) deny(name string, no bool) {
 	defer b.mu.Unlock()
 	b.denied[name] = no
 }
+
+// policyTable is what every live policy reads.
+const policyTable = 50
+
+// decide commits another answer of a function's live policy; nil: it fails. A
+// function has one from the first call on.
+func (b *backend) decide(name string, d *reactor.Decision) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	b.mu.Lock()
+	b.policies[name] = d
+	b.xid++
+	change := reactor.Change{XID: b.xid, Table: policyTable, Op: reactor.Update}
+	b.mu.Unlock()
+	b.apply(context.Background(), change)
+}
+
+// answer gives the callers of a token an answer of their own from the next change
+// of the policies' table on.
+func (f *fixture) answer(token string, d *reactor.Decision) {
+	f.backend.mu.Lock()
+	defer f.backend.mu.Unlock()
+	f.backend.answers[f.verify[token]] = d
+}
+
+// count returns how often a function has run.
+func (b *backend) count(name string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ran[name]
+}
+
+var (
+	allow = &reactor.Decision{Answer: reactor.Allow}
+	deny  = &reactor.Decision{Answer: reactor.Deny, Reason: "not_a_member"}
+)
 
 func tableOf(name string) uint32 {
 	for i, f := range functions {
@@ -154,11 +201,28 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 	defer b.mu.Unlock()
 	list := make([]reactor.Result, len(wave))
 	for i, e := range wave {
+		if p, is := e.Call.(policyCall); is {
+			list[i] = reactor.Result{
+				Epoch: epoch, Snapshot: b.snapshot(), Decision: b.policies[p.function],
+				Reads: reactor.ReadSet{Atoms: []reactor.Atom{{Table: policyTable}}},
+			}
+			if own, has := b.answers[p.who]; has {
+				list[i].Decision = own
+			}
+			if list[i].Decision == nil {
+				list[i].Err = errors.New("the policy fails")
+			}
+			continue
+		}
 		b.runs++
+		b.ran[e.Name]++
 		v := b.values[e.Name]
 		if v.err != nil {
 			list[i].Err = v.err
 			continue
+		}
+		if org, is := e.Call.(string); is { // rows of a scope
+			v.content = strings.ReplaceAll(v.content, `{"id":`, `{"org":"`+org+`","id":`)
 		}
 		list[i] = reactor.Result{
 			Epoch: epoch, Snapshot: b.snapshot(), Frame: reactor.NewFrame(e.Query, []byte(v.content)),
@@ -207,10 +271,40 @@ func (b *backend) request(who *auth.Caller, q Query) (reactor.Request, error) {
 		return reactor.Request{}, &Refusal{Kind: abi.Denied, Message: "not a member of the room", Reason: "not_a_member"}
 	}
 	key := reactor.KeyParts{Tenant: q.Tenant, Plugin: b.plugin, Function: q.Name, Input: args.AppendJSON(nil)}
-	return reactor.Request{Tenant: q.Tenant, Key: key.Key(), Name: q.Name, At: q.At}, nil
+	req := reactor.Request{Tenant: q.Tenant, Key: key.Key(), Name: q.Name, At: q.At}
+	if _, live := b.policies[q.Name]; live {
+		call := policyCall{function: q.Name}
+		if _, own := b.answers[who]; own {
+			call.who = who
+		}
+		req.Policies = []reactor.Target{{
+			Key: reactor.Key(fmt.Sprintf("policy of %s %p", q.Name, call.who)), Name: "member", Call: call, Waves: true,
+		}}
+		if b.unscoped[q.Name] {
+			return req, nil
+		}
+		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
+			if scope["org"] == "bad" {
+				return reactor.Target{}, Undecided(errors.New("org is no integer"))
+			}
+			key, t := key, reactor.Target{Name: q.Name}
+			if org := scope["org"]; org != "" {
+				key.Role, t.Call = org, org
+			}
+			t.Key = key.Key()
+			return t, nil
+		}
+	}
+	return req, nil
 }
 
-func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, ready func()) (*Live, error) {
+// policyCall is the call of a function's policy.
+type policyCall struct {
+	function string
+	who      *auth.Caller // who has an answer of their own, else nil
+}
+
+func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, on Signals) (*Live, error) {
 	b.mu.Lock()
 	gate := b.gate
 	b.mu.Unlock()
@@ -225,17 +319,28 @@ func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, read
 	if err != nil {
 		return nil, err
 	}
-	req.Ready = func(*reactor.Subscription) { ready() }
-	return &Live{b.reactor.Subscribe(req)}, nil
+	req.Ready = func(*reactor.Subscription) { on.Ready() }
+	req.Decided = func(*reactor.Subscription) { on.Decided() }
+	live := &Live{b.reactor.Subscribe(req)}
+	if len(req.Policies) == 0 {
+		on.Decided()
+	}
+	return live, nil
 }
 
-func (b *backend) Get(ctx context.Context, who *auth.Caller, q Query) (*reactor.State, error) {
+func (b *backend) Get(ctx context.Context, who *auth.Caller, q Query) (reactor.State, error) {
 	req, err := b.request(who, q)
 	if err != nil {
-		return nil, err
+		return reactor.State{}, err
 	}
-	return b.reactor.Get(ctx, req)
+	st, err := b.reactor.Get(ctx, req)
+	if err == nil && st.Status == reactor.Denied {
+		err = Denial(st.Policy, st.Reason)
+	}
+	return st, err
 }
+
+func (b *backend) Await(tenant string, s *reactor.Sync) { b.reactor.Await(tenant, s) }
 
 func (b *backend) Mutate(_ context.Context, who *auth.Caller, name string, args Arguments) (Answer, error) {
 	b.mu.Lock()

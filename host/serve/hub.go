@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/abi"
 	"weir/reactor"
 )
 
@@ -32,28 +33,32 @@ func newHub(s *Server) *hub {
 	}
 }
 
-// watch wakes s when pub has a new state. It counts: a session may watch one
-// publication several times.
-func (h *hub) watch(pub *reactor.Publication, s *session) {
+// watch wakes s when one of the publications has news. It counts: a session may
+// watch one publication several times.
+func (h *hub) watch(pubs []*reactor.Publication, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m := h.watchers[pub]
-	if m == nil {
-		m = map[*session]int{}
-		h.watchers[pub] = m
+	for _, pub := range pubs {
+		m := h.watchers[pub]
+		if m == nil {
+			m = map[*session]int{}
+			h.watchers[pub] = m
+		}
+		m[s]++
 	}
-	m[s]++
 }
 
-func (h *hub) unwatch(pub *reactor.Publication, s *session) {
+func (h *hub) unwatch(pubs []*reactor.Publication, s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m := h.watchers[pub]
-	if m[s]--; m[s] <= 0 {
-		delete(m, s)
-	}
-	if len(m) == 0 {
-		delete(h.watchers, pub)
+	for _, pub := range pubs {
+		m := h.watchers[pub]
+		if m[s]--; m[s] <= 0 {
+			delete(m, s)
+		}
+		if len(m) == 0 {
+			delete(h.watchers, pub)
+		}
 	}
 }
 
@@ -96,6 +101,7 @@ func (h *hub) fanOut() {
 			sessions = h.watching(sessions[:0], pub)
 			for _, s := range sessions {
 				s.wake()
+				s.cut()
 			}
 			if st := pub.State(); st != nil && st.Frame != nil {
 				fresh += st.Frame.Size()
@@ -125,8 +131,34 @@ func (h *hub) close() {
 
 // pin is a frame that a session is in the middle of writing.
 type pin struct {
+	live  *Live
 	pub   *reactor.Publication
 	frame *reactor.Frame
+}
+
+// cutAfter is how long a write may go on that a denial has overtaken. Most are
+// done at once.
+const cutAfter = 20 * time.Millisecond
+
+// cut ends a stream in the middle of a frame that its policies do not allow any
+// more (D2): what the socket has not taken yet is not to be seen. The client comes
+// back and is told.
+func (s *session) cut() {
+	p := s.writing.Load()
+	if p == nil || !p.overtaken() {
+		return
+	}
+	time.AfterFunc(cutAfter, func() {
+		if s.writing.Load() == p && p.overtaken() {
+			s.abort(abi.Denied)
+		}
+	})
+}
+
+// overtaken reports whether the frame could not be sent any more now.
+func (p *pin) overtaken() bool {
+	st, shown := p.live.State()
+	return shown && (st.Status == reactor.Denied || st.Status == reactor.Moved && p.live.Sub.Scoped())
 }
 
 // A look at what is pinned visits every session, so that it is not taken for each

@@ -46,6 +46,7 @@ type session struct {
 	closing *closeEvent     // the stream is to end
 	closed  bool            // it has ended: nothing is taken in any more
 	warned  bool            // expiring was told
+	syncs   []*awaited      // mutations whose effect is to be told
 	next    int             // where the next turn begins, so that no subscription starves another
 	at      reactor.Stamp   // the newest state shown
 	out     *writer
@@ -136,7 +137,7 @@ func (s *session) finish(sub *subscription, how *ending) *Live {
 func (s *session) leave(list []*Live) {
 	for _, live := range list {
 		if live != nil {
-			s.server.hub.unwatch(live.Publication(), s)
+			s.server.hub.unwatch(live.Watches(), s)
 			live.Leave()
 		}
 	}
@@ -204,9 +205,9 @@ func (s *session) nextTodo() (_ *subscription, more bool) {
 }
 
 // subscribe calls the backend for one subscription and leaves the outcome to the
-// writer. It may wait for policies.
+// writer.
 func (s *session) subscribe(sub *subscription) {
-	a := &attempt{}
+	a := &attempt{decided: make(chan struct{})}
 	s.mu.Lock()
 	sub.todo = false
 	if s.closed || sub.over != nil {
@@ -220,9 +221,14 @@ func (s *session) subscribe(sub *subscription) {
 	s.mu.Unlock()
 	s.abandon(late)
 
-	live, err := s.server.cfg.Backend.Subscribe(s.ctx, who, query, func() {
-		a.ready.Store(true)
-		s.wake()
+	decide := sync.OnceFunc(func() { close(a.decided) })
+	live, err := s.server.cfg.Backend.Subscribe(s.ctx, who, query, Signals{
+		Decided: decide,
+		Ready: func() {
+			a.ready.Store(true)
+			decide()
+			s.wake()
+		},
 	})
 	if err != nil && s.ctx.Err() == nil {
 		s.server.noteStream(s.request, err)
@@ -277,7 +283,7 @@ func (s *session) adopt() {
 				s.server.noteStream(s.request, err)
 			} else {
 				// Before its state is read: a state that comes between is not missed.
-				s.server.hub.watch(o.a.live.Publication(), s)
+				s.server.hub.watch(o.a.live.Watches(), s)
 			}
 		}
 		s.mu.Lock()
@@ -319,7 +325,7 @@ func (s *session) shut() {
 		late = append(late, sub.attempt)
 		sub.attempt = nil
 	}
-	s.subs, s.todo, s.out = nil, nil, nil
+	s.subs, s.todo, s.syncs, s.out = nil, nil, nil, nil
 	s.mu.Unlock()
 	s.leave(left)
 	for _, a := range late {

@@ -7,23 +7,21 @@ import (
 	"weir/abi"
 )
 
-// Stats is a moment's view of the room.
+// Stats is a moment's view of the room. The tag help says what a figure means to
+// an operator.
 type Stats struct {
-	Sessions      int
-	Subscriptions int
-	Subscribing   int   // Backend.Subscribe calls in flight for streams
-	PinnedBytes   int64 // superseded bytes that stalled clients still hold, when last looked at
-	Draining      bool
+	Sessions      int   `help:"Open streams."`
+	Subscriptions int   `help:"Subscriptions of all streams."`
+	Subscribing   int   `help:"Subscriptions of streams that are being made."`
+	PinnedBytes   int64 `help:"Superseded bytes that stalled clients still hold, when last looked at."`
+	Draining      bool  `help:"Whether the server refuses new streams because it stops."`
 
 	// Since the start.
-	Streams    uint64
-	Frames     uint64 // results written
-	FrameBytes uint64
-	// Closes counts the ends of streams by reason; what the client ended is "left".
-	Closes map[string]uint64 `label:"reason"`
-	// Problems counts problem documents and events by code; a plugin's own codes
-	// are "plugin".
-	Problems map[string]uint64 `label:"code"`
+	Streams    uint64            `help:"Streams opened."`
+	Frames     uint64            `help:"Results written to streams."`
+	FrameBytes uint64            `help:"Bytes of results written to streams."`
+	Closes     map[string]uint64 `label:"reason" help:"Ends of streams by reason; what the client ended is left."`
+	Problems   map[string]uint64 `label:"code" help:"Problem documents and events by code; a plugin's own codes are plugin."`
 }
 
 // counters are the live figures behind Stats.

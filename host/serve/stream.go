@@ -76,7 +76,7 @@ func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
 	defer session.shut()
 	session.subs = []*subscription{sub}
 	session.subscribe(sub)
-	if err := sub.attempt.err; err != nil {
+	if err := sub.attempt.outcome(ctx); err != nil {
 		// Not counted while the refusal is written: it may be the one too many.
 		if p := problemOf(err); p.Code == abi.UnknownFunction && lastID != "" {
 			w.WriteHeader(http.StatusNoContent) // it was there once: stop for good
@@ -86,6 +86,24 @@ func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
 		return
 	}
 	s.serveStream(w, session)
+}
+
+// outcome waits until the policies have answered, and returns why there will be no
+// stream of the one query. It is for an attempt that has settled and was not
+// adopted yet.
+func (a *attempt) outcome(ctx context.Context) error {
+	if a.err != nil {
+		return a.err
+	}
+	select {
+	case <-a.decided:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d := a.live.Sub.Denial(); d != nil {
+		return Denial(d.Policy, d.Reason)
+	}
+	return nil
 }
 
 // admit opens a session unless the server is draining.

@@ -22,7 +22,8 @@ type subscriber struct {
 
 // attempt is one call of Backend.Subscribe for one subscription.
 type attempt struct {
-	ready atomic.Bool // the subscription has its first state
+	ready   atomic.Bool   // the subscription has its first state
+	decided chan struct{} // closed when its policies have answered, or it is ready
 
 	// Protected by session.mu.
 	settled bool // the call has returned

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"encoding/json"
 	"math/rand/v2"
 	"time"
@@ -9,11 +10,12 @@ import (
 	"weir/reactor"
 )
 
-// The words of a sub event that no reactor.Status has.
-const (
-	statusUnchanged = "unchanged"
-	statusDenied    = "denied"
-)
+// statusUnchanged is the word of a sub event that no reactor.Status has.
+const statusUnchanged = "unchanged"
+
+// scopeChanged is the reason of a denial that ends rows of a scope that the
+// client no longer has; those of its new one follow.
+const scopeChanged = "scope_changed"
 
 // subscription is one query in one session. All fields are protected by the
 // session's mutex.
@@ -74,7 +76,9 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 	}
 	left = sub.live
 	if a.err == nil {
-		if left == nil || left.Publication() != a.live.Publication() {
+		// One without a query has no rows to announce: only what is new of it is
+		// told, so that who was told of a denial is not told again.
+		if q := a.live.Query(); left == nil || q != "" && left.Query() != q {
 			sub.told, sub.number = false, 0
 		}
 		sub.live, sub.refused, sub.delay = a.live, nil, 0
@@ -121,12 +125,31 @@ func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
 	sub.told = true
 	status, reason := reactor.Stale.String(), string(sub.refused.Code)
 	if sub.refused.Code == abi.Denied {
-		status = statusDenied
+		status = reactor.Denied.String()
 		if sub.refused.Reason != "" {
 			reason = sub.refused.Reason
 		}
 	}
 	return appendEvent(dst, "sub", subEvent{ID: json.RawMessage(sub.id), Status: status, Reason: reason, At: at.String()})
+}
+
+// shares reports whether st, which is told to another subscription, is also the
+// state of this one, of the same group.
+func (sub *subscription) shares(with *subscription, st *reactor.State) bool {
+	if sub.live == nil || sub.over != nil || st.Number == 0 || sub.live.Query() != with.live.Query() {
+		return false
+	}
+	own, shown := sub.live.State()
+	return shown && own.Number == st.Number && own.Status == st.Status
+}
+
+// knows reports whether the client was shown the group's state, or a newer one.
+func (sub *subscription) knows(st *reactor.State) bool {
+	if !sub.told || st.Number == 0 {
+		return false
+	}
+	// An older one that is let through at last is no news.
+	return st.Number < sub.number || st.Number == sub.number && sub.status == st.Status.String()
 }
 
 // appendState appends the sub event for a state, if it says anything new, and
@@ -135,18 +158,21 @@ func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
 func (sub *subscription) appendState(dst []byte, st *reactor.State, at reactor.Stamp) (_ []byte, lacks bool) {
 	first, status, reason := !sub.told, st.Status.String(), ""
 	var p problem
-	if st.Err != nil {
+	switch {
+	case st.Status == reactor.Denied:
+		reason, sub.has = cmp.Or(st.Reason, st.Policy), false
+	case st.Err != nil:
 		p = problemOf(st.Err)
 		reason = string(p.Code)
 	}
 	lacks = st.Frame != nil && !(sub.has && sub.version == st.Frame.Version)
 	news := first || lacks || status != sub.status || reason != sub.reason
 	sub.told, sub.begun = true, true
-	sub.number, sub.status, sub.reason, sub.at = st.Number, status, reason, st.At.Later(sub.at)
+	sub.number, sub.status, sub.reason, sub.at = max(st.Number, sub.number), status, reason, st.At.Later(sub.at)
 	if !news {
 		return dst, false // only `at` moved: the next ping or result carries it (F10)
 	}
-	e := subEvent{ID: json.RawMessage(sub.id), Query: sub.live.Publication().Query, Status: status, Reason: reason, At: at.String()}
+	e := subEvent{ID: json.RawMessage(sub.id), Query: sub.live.Query(), Status: status, Reason: reason, At: at.String()}
 	if st.Frame != nil {
 		e.V = st.Frame.Version.String()
 		sub.has, sub.version = true, st.Frame.Version

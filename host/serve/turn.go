@@ -12,7 +12,7 @@ import (
 // turn is what the writer sends next.
 type turn struct {
 	small  []byte // events of this client only
-	pub    *reactor.Publication
+	live   *Live
 	frame  *reactor.Frame // a result, after small
 	last   bool           // the stream ends after this
 	reason abi.Code       // why
@@ -48,6 +48,9 @@ func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
 		t.small = appendEvent(t.small, "expiring", expiringEvent{expires.Sub(now).Milliseconds()})
 	}
 	s.gatherSubs(&t, now)
+	if t.empty() && len(s.syncs) > 0 {
+		s.gatherSyncs(&t, now)
+	}
 	if t.empty() && pingDue {
 		t.small = appendEvent(t.small, "ping", pingEvent{s.at.String()})
 	}
@@ -93,30 +96,60 @@ func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
 	}
 }
 
-// gatherState tells the newest state of a publication to all subscriptions that
-// watch it: first their own events, then the one frame.
+// resubscribe lets a subscription whose decisions lead elsewhere now be
+// subscribed anew.
+func (s *session) resubscribe(sub *subscription) {
+	if sub.attempt == nil && sub.again() {
+		s.todo = append(s.todo, sub)
+	}
+}
+
+// gatherState tells what a subscription may be shown now: its own events, then
+// the frame, if it lacks it, once for all subscriptions of the group.
 func (s *session) gatherState(t *turn, sub *subscription) {
-	pub := sub.live.Publication()
-	st := pub.State()
-	if st == nil || sub.told && sub.number >= st.Number {
+	st, shown := sub.live.State()
+	if !shown || sub.knows(&st) {
+		return
+	}
+	switch st.Status {
+	case reactor.Moved:
+		s.gatherMove(t, sub)
+		return
+	case reactor.Denied:
+		t.small, _ = sub.appendState(t.small, &st, s.at)
+		if s.single { // its client comes back to a 403
+			t.last, t.reason = true, abi.Denied
+		} else if sub.live.Query() != "" {
+			s.resubscribe(sub) // nobody runs a query that nobody may see
+		}
 		return
 	}
 	s.at = st.At.Later(s.at)
 	any := false
 	for _, other := range s.subs {
-		if other.live == nil || other.over != nil || other.live.Publication() != pub {
+		if other != sub && !other.shares(sub, &st) {
 			continue
 		}
 		var lacks bool
-		t.small, lacks = other.appendState(t.small, st, s.at)
+		t.small, lacks = other.appendState(t.small, &st, s.at)
 		any = any || lacks
 	}
 	if any {
-		t.pub, t.frame = pub, st.Frame
+		t.live, t.frame = sub.live, st.Frame
 		if s.single {
 			t.small = appendEventID(t.small, st.Frame.Version, s.at)
 		}
 	}
+}
+
+// gatherMove drops the rows of a scope that is not the client's any longer, and
+// asks for those of its new one.
+func (s *session) gatherMove(t *turn, sub *subscription) {
+	if sub.live.Sub.Scoped() && sub.live.Query() != "" && sub.has {
+		gone := reactor.State{Status: reactor.Denied, Reason: scopeChanged}
+		t.small, _ = sub.appendState(t.small, &gone, s.at)
+	}
+	s.resubscribe(sub)
 }
 
 // deadline is when the writer must look again even if nobody wakes it.
@@ -137,6 +170,9 @@ func (s *session) deadline(ping time.Time) time.Time {
 	}
 	for _, sub := range s.subs {
 		earlier(sub.retryAt)
+	}
+	for _, a := range s.syncs {
+		earlier(a.until)
 	}
 	return at
 }

@@ -68,6 +68,10 @@ type Limits struct {
 	// whichever of the two comes first. Default 1 GiB.
 	MaxLogBytes int64
 
+	// MaxJobAge is how long jobs and runs of workflows are kept when they are
+	// over. Default 7 days; negative is off: for ever.
+	MaxJobAge time.Duration
+
 	// MaxCachedBytes bounds the result that a group keeps for joiners; a larger
 	// one runs again. Default 10 MiB.
 	MaxCachedBytes int64
@@ -173,6 +177,7 @@ func (l Limits) WithDefaults() Limits {
 	l.MaxRecentAge = cmp.Or(l.MaxRecentAge, 30*time.Second)
 	l.MaxLogAge = cmp.Or(l.MaxLogAge, 30*time.Minute)
 	l.MaxLogBytes = cmp.Or(l.MaxLogBytes, 1<<30)
+	l.MaxJobAge = cmp.Or(l.MaxJobAge, 7*24*time.Hour)
 	l.MaxCachedBytes = cmp.Or(l.MaxCachedBytes, 10<<20)
 	l.MaxResultBytes = cmp.Or(l.MaxResultBytes, 4<<20)
 	l.MaxResultRows = cmp.Or(l.MaxResultRows, 10_000)

@@ -58,9 +58,9 @@ func (t *Tenant) Share() int { return max(1, t.Weight) }
 func (t *Tenant) MayBePublic() bool { return t.Trust == Trusted || t.Grants.Public }
 
 // MayClaim reports whether a plugin of this tenant may declare the claim. Every
-// plugin may see sub.
+// plugin may see sub, and principal, which is sub with its issuer.
 func (t *Tenant) MayClaim(name string) bool {
-	return name == "sub" || t.Trust == Trusted || slices.Contains(t.Grants.Claims, name)
+	return name == "sub" || name == "principal" || t.Trust == Trusted || slices.Contains(t.Grants.Claims, name)
 }
 
 // Has reports whether the capability is granted. Trust grants none: what a

@@ -10,8 +10,8 @@ func TestNothingIsGrantedByOmission(t *testing.T) {
 	if zero.MayBePublic() || zero.MayClaim("roles") || zero.Has(DynamicSQL) {
 		t.Error("the zero tenant has grants")
 	}
-	if !zero.MayClaim("sub") {
-		t.Error("a plugin may always see sub")
+	if !zero.MayClaim("sub") || !zero.MayClaim("principal") || zero.MayClaim("admin") {
+		t.Error("a plugin may always see sub and principal, and admin only when granted")
 	}
 	own := &Tenant{Trust: Trusted}
 	if !own.MayBePublic() || !own.MayClaim("roles") {

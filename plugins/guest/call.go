@@ -29,8 +29,12 @@ func (c *Call) WakeAt(t time.Time) error {
 	return nil
 }
 
-// Config returns the plugin's configuration value for key, and whether it is
-// set. The configuration is part of what results are shared by.
+// Config returns what the operator set for key in [plugin.NAME.config] of
+// weir.toml, and whether it is set. A number or a boolean comes as its text:
+// "30", "1.0", "true". The configuration is part of what results are shared by,
+// so ask in each call and keep nothing in a variable.
+//
+//	days, ok := c.Config("retention_days")
 func (c *Call) Config(key string) (string, bool) {
 	buf := make([]byte, 256)
 	n := c.config(key, buf)

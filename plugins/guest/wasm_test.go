@@ -23,6 +23,7 @@ type tinyHost struct {
 	asked  []string // arguments of each query, as JSON
 	logged []string
 	reads  int
+	config map[string]string
 }
 
 // call answers one host function. What it does not know returns ErrnoState.
@@ -57,6 +58,13 @@ func (h *tinyHost) call(name string, mem api.Memory, stack []uint64) {
 		}
 		if result = int32(len(page)); result <= int32(arg(3)) {
 			copy(view(arg(2), arg(3)), page)
+		}
+	case abi.ImportConfig:
+		value, ok := h.config[string(view(arg(0), arg(1)))]
+		if result = int32(len(value)); !ok {
+			result = -int32(abi.ErrnoMissing)
+		} else if result <= int32(arg(3)) {
+			copy(view(arg(2), arg(3)), value)
 		}
 	case abi.ImportLog:
 		h.logged = append(h.logged, string(view(arg(1), arg(2))))
@@ -233,7 +241,7 @@ func TestGuestRunsInWebAssembly(t *testing.T) {
 
 	// An import is asked for only when the plugin uses it.
 	slices.Sort(g.imports)
-	if want := []string{"error", "log", "query", "rows_len", "rows_read"}; !slices.Equal(g.imports, want) {
+	if want := []string{"config", "error", "log", "query", "rows_len", "rows_read"}; !slices.Equal(g.imports, want) {
 		t.Errorf("imports %v, want %v", g.imports, want)
 	}
 
@@ -242,7 +250,7 @@ func TestGuestRunsInWebAssembly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Validate(); err != nil || m.Name != "wasm" || len(m.Functions) != 4 {
+	if err := m.Validate(); err != nil || m.Name != "wasm" || len(m.Functions) != 5 {
 		t.Fatalf("manifest %+v, %v", m, err)
 	}
 	index := func(name string) int {
@@ -293,6 +301,15 @@ func TestGuestRunsInWebAssembly(t *testing.T) {
 			t.Errorf("got tag %d %+v %v, want %s", p.Tag(), e, err, code)
 		}
 	}
+	// A value longer than the SDK's first guess is asked for again.
+	fails("silent", index("greet"))
+	for _, text := range []string{"hello", "", strings.Repeat("é", 500)} {
+		h.config = map[string]string{"greeting": text}
+		if _, data := g.call(index("greet")); !bytes.Equal(data, abi.Text(text).AppendCBOR(nil)) {
+			t.Errorf("greet gave %q, want %q", data, text)
+		}
+	}
+
 	fails("no_room", index("sum"), abi.Int(0), abi.Text("ann"))
 	fails(abi.GuestContract, index("sum"), abi.Text("seven"), abi.Text("ann"))
 	fails(abi.GuestContract, index("direct"), abi.Int(7), abi.Text("ann"))

@@ -41,6 +41,8 @@ type SetupConfig struct {
 	// Tables are captured at once as their owner, without watched columns.
 	// Tables that are watched already are always brought up to date.
 	Tables []string
+	// Parts are made after the change log.
+	Parts []Part
 }
 
 func (c SetupConfig) withDefaults() SetupConfig {
@@ -65,17 +67,17 @@ func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + 
 // are made without passwords.
 func SetupSQL(cfg SetupConfig) string {
 	cfg = cfg.withDefaults()
-	return strings.Join([]string{
+	texts := []string{
 		"begin;\n",
 		fmt.Sprintf("select pg_advisory_xact_lock(%d);\n", lockSetup),
 		cfg.expand(rolesSQL),
 		fmt.Sprintf("set local role %s;\n", quote(cfg.Weir)),
 		schemaSQL,
-		"reset role;\n",
-		cfg.expand(grantsSQL),
-		eventsSQL,
-		"commit;\n",
-	}, "\n")
+	}
+	for i := range cfg.Parts {
+		texts = append(texts, cfg.expand(cfg.Parts[i].sql()))
+	}
+	return strings.Join(append(texts, "reset role;\n", cfg.expand(grantsSQL), eventsSQL, "commit;\n"), "\n")
 }
 
 // Setup makes roles, schema, grants, functions and, if allowed, the event
@@ -104,7 +106,11 @@ func Setup(ctx context.Context, cfg SetupConfig) ([]Finding, error) {
 		if _, err := conn.Exec(ctx, "set role "+quote(cfg.Weir)); err != nil {
 			return err
 		}
-		findings, err = check(ctx, conn, cfg.Weir, cfg.Tables)
+		if findings, err = check(ctx, conn, cfg.Weir, cfg.Tables); err != nil {
+			return err
+		}
+		parts, err := checkParts(ctx, conn, cfg.Parts)
+		findings = append(findings, parts...)
 		return err
 	})
 	return findings, err

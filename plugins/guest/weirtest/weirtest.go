@@ -68,7 +68,7 @@ func Affected(statement weir.AnyStatement, n int64) Option {
 // Now sets the call's time.
 func Now(t time.Time) Option { return func(h *host) { h.now = t } }
 
-// Config sets a configuration value of the plugin.
+// Config sets a value of the plugin's configuration, as text.
 func Config(key, value string) Option { return func(h *host) { h.config[key] = value } }
 
 // Entry is a line that a handler logged.

@@ -53,8 +53,18 @@ func cross(c *weir.Call, a roomArgs) (ids int64, err error) {
 	return ids, err
 }
 
+// greet returns what the operator configured.
+func greet(c *weir.Call, _ weir.None) (string, error) {
+	text, ok := c.Config("greeting")
+	if !ok {
+		return "", weir.Fail("silent", "no greeting is configured")
+	}
+	return text, nil
+}
+
 func init() {
 	weir.Plugin("wasm", "0.0.1")
+	weir.Query("greet", weir.Func(greet), weir.Public())
 	weir.Query("sum", weir.Func(sum), weir.Public())
 	weir.Query("pass", weir.Func(messages.Rows), weir.Public())
 	weir.Query("cross", weir.Func(cross), weir.Public())

@@ -1,0 +1,79 @@
+package host_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"weir/host/hosttest"
+)
+
+// TestMetricsOfAHost: every room's figures follow Prometheus' conventions, and
+// docs/operating.md lists exactly those that there are.
+func TestMetricsOfAHost(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{Schema: todos, Modules: map[string][]byte{"todos.wasm": module(byList)}})
+	watch(t, s.URL+"/v1/q/todos.list?list=1").result(t)
+	if resp, err := http.Get(s.URL + "/v1/q/todos.nothing"); err != nil {
+		t.Fatal(err)
+	} else {
+		resp.Body.Close()
+	}
+	scraped := metrics(t, s)
+	problems, err := promlint.New(strings.NewReader(scraped)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(scraped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]float64{
+		"weir_reactor_groups": 1, "weir_reactor_subscriptions": 1, "weir_changelog_healthy": 1, "weir_plugin_plugins": 1,
+	} {
+		if got := families[name].GetMetric(); len(got) != 1 || got[0].GetGauge().GetValue() != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+
+	listed := listedMetrics(text(t, "../docs/operating.md"))
+	for name := range listed {
+		// No stream has ended, so nothing is told of why.
+		if families[name] == nil && name != "weir_serve_closes_total" {
+			t.Errorf("docs/operating.md lists %s, which is not there", name)
+		}
+	}
+	for name, family := range families {
+		if strings.HasPrefix(name, "weir_") && !listed[name] {
+			t.Errorf("docs/operating.md does not list %s: %s", name, family.GetHelp())
+		}
+	}
+}
+
+// listedMetrics reads the table of metrics: a row for each prefix. A word after
+// "by" is a label.
+func listedMetrics(doc string) map[string]bool {
+	listed := map[string]bool{}
+	for line := range strings.Lines(doc) {
+		prefix, rest, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` | ")
+		if !ok || !strings.HasPrefix(prefix, "weir_") || !strings.HasSuffix(prefix, "_") {
+			continue
+		}
+		for _, word := range regexp.MustCompile("(by )?`([a-z_]+)`").FindAllStringSubmatch(rest, -1) {
+			if word[1] == "" {
+				listed[prefix+word[2]] = true
+			}
+		}
+	}
+	return listed
+}
