@@ -13,8 +13,15 @@ begin
 	elsif super then
 		execute format('alter role %I login noinherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit $LIMIT', $ROLE);
 	else
-		-- The other attributes are a superuser's to take; weir says which are left.
-		execute format('alter role %I login noinherit nocreatedb nocreaterole connection limit $LIMIT', $ROLE);
+		-- From version 16 on, who takes an attribute away must have it; the others are
+		-- a superuser's to take. weir says which are left.
+		execute format('alter role %I login noinherit connection limit $LIMIT', $ROLE);
+		begin
+			execute format('alter role %I nocreaterole', $ROLE);
+			execute format('alter role %I nocreatedb', $ROLE);
+		exception when insufficient_privilege then
+			raise notice 'weir: % may still make databases or roles', $ROLE;
+		end;
 	end if;
 	-- It is a member of nothing: SET ROLE is no way out.
 	for m in select r.rolname from pg_catalog.pg_auth_members a join pg_catalog.pg_roles r on r.oid = a.roleid
@@ -90,10 +97,10 @@ begin
 		begin
 			o := to_regclass(case when t like '%.%' then t else format('%I.%s', $SCHEMA, t) end);
 		exception when invalid_name or syntax_error then
-			raise exception 'the table % is not written as SQL does: put double quotes around an odd name', t;
+			o := null;
 		end;
 		if o is null then
-			raise exception 'there is no table % in the schema %', t, $SCHEMA;
+			raise exception 'there is no table % in the schema %: an odd name needs double quotes', t, $SCHEMA;
 		end if;
 		execute format('grant select on %s to %I', o::regclass, $ROLE);
 		if t = any ($WRITE) then

@@ -50,7 +50,7 @@ func TestMadeRoleMayDoWhatIsSaidAndNoMore(t *testing.T) {
 	t.Parallel()
 	base, role := tenancy(t)
 	cfg := RoleConfig{Role: role, Schema: "acme", Read: []string{"Odd name", "public.shared"}, Write: []string{"notes"}, Functions: []string{"acme.listed"}, Public: true}
-	if _, err := MakeRole(t.Context(), base.URL, cfg); err == nil || !strings.Contains(err.Error(), "put double quotes around an odd name") {
+	if _, err := MakeRole(t.Context(), base.URL, cfg); err == nil || !strings.Contains(err.Error(), "an odd name needs double quotes") {
 		t.Fatalf("a name that needs quotes: %v", err)
 	}
 	cfg.Read[0] = `"Odd name"`

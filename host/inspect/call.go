@@ -214,6 +214,10 @@ func (w *walker) judgeColumn(n object) {
 	if len(names) == 1 {
 		return
 	}
+	if strings.HasPrefix(column, "pg_") { // on a table it may be one of PostgreSQL's that take any row
+		w.refuse("reads %s.%s, which PostgreSQL may read as a call of its own function: give the column another name", clip(names[len(names)-2]), clip(column))
+		return
+	}
 	if known, ok := w.functions[names[len(names)-2]]; ok && !known[column] {
 		w.refuse("reads %s.%s, which PostgreSQL may read as a call of a function: name the columns of the function in FROM, as in f() AS %s(%s)",
 			clip(names[len(names)-2]), clip(column), clip(names[len(names)-2]), clip(column))

@@ -79,7 +79,7 @@ var (
 var ofRows = strings.Fields(`any_out anycompatible_out anycompatiblenonarray_out anyelement_out anynonarray_out array_agg concat count cume_dist
 	dense_rank first_value hash_record hash_record_extended json_agg json_build_array json_build_object jsonb_agg jsonb_build_array jsonb_build_object lag last_value
 	lead mode num_nonnulls num_nulls percent_rank pg_collation_for pg_column_compression pg_column_size pg_column_toast_chunk_id pg_typeof quote_literal
-	quote_nullable rank record_out record_send row_to_json to_json to_jsonb any_value json_arrayagg json_agg_strict jsonb_agg_strict`)
+	quote_nullable rank record_out record_send row_to_json to_json to_jsonb any_value json_agg_strict jsonb_agg_strict max min pg_restore_attribute_stats pg_restore_relation_stats`)
 
 // TestFunctionsOfRowsAreHarmless: what a column's name may call on a table's row
 // was looked at, on this version of PostgreSQL too.
