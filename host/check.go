@@ -9,6 +9,7 @@ import (
 	"weir/abi"
 	"weir/host/db"
 	"weir/host/inspect"
+	"weir/host/jobs"
 	"weir/host/plugin"
 	"weir/reactor"
 	"weir/reactor/changelog"
@@ -61,8 +62,10 @@ func (c *checker) Check(ctx context.Context, m *abi.Manifest) (any, error) {
 			if list[index] != nil {
 				continue
 			}
-			if err := c.inspect(ctx, m.Statements, index, kind, 0); err != nil {
-				return nil, fmt.Errorf("%s: %w", f.Name, err)
+			if m.Name != jobs.PluginName { // weir's own read what plugins may not
+				if err := c.inspect(ctx, m.Statements, index, kind, 0); err != nil {
+					return nil, fmt.Errorf("%s: %w", f.Name, err)
+				}
 			}
 			s, err := c.space.database.Prepare(ctx, m.Statements, index, kind)
 			if err != nil {
