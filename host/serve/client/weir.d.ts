@@ -62,8 +62,9 @@ export interface Client {
   subscribe<T = any>(name: string, args: object | null | undefined, callback: (state: State<T>) => void, options?: { signal?: AbortSignal }): Subscription<T>
   /** The result of a query, once. */
   get<T = any>(name: string, args?: object | null, options?: { signal?: AbortSignal }): Promise<T>
-  /** Runs a mutation and resolves with its result. It is never sent twice,
-   * except when its token was refused, before anything ran. */
+  /** Runs a mutation and resolves with its result, once the subscriptions show
+   * what it wrote. It runs once, also when its answer was lost on the way and it
+   * is asked for again. */
   call<T = any>(name: string, args?: object | null, options?: { signal?: AbortSignal }): Promise<T>
   /** Ends the stream and all subscriptions. May be called twice. */
   close(): void

@@ -14,6 +14,8 @@ const OPENING = 20_000 // how long the server may take to begin a stream
 const LINGER = 5_000 // how long a subscription outlives its last user
 const RENEWAL = 5_000 // the least time between two renewals
 const LONG_URL = 1_500 // arguments longer than this go into a body
+const SYNC = 12_000 // how long a call waits for the stream to show what it wrote
+const CALL_TRIES = 2 // how often a call whose answer was lost is asked for again
 const CALM = ["drain", "shutdown", "expired"] // ends that are no failures
 
 /** What went wrong. `code` is for programs, `message` for people. */
@@ -54,8 +56,8 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     }
   })())
 
-  async function once(path, { method = "POST", body, signal, accept = "application/json" }) {
-    const headers = { Accept: accept }
+  async function once(path, { method = "POST", body, signal, accept = "application/json", extra }) {
+    const headers = { Accept: accept, ...extra }
     if (token) headers.Authorization = "Bearer " + token
     if (body !== undefined) headers["Content-Type"] = "application/json"
     let res
@@ -102,8 +104,40 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     return content(result)
   }
 
+  /** A mutation. It is over when what it wrote is on the screen: when the stream
+   * has said so, or cannot any more. An answer that was lost is asked for again,
+   * with the same key: it runs once. */
   async function call(name, args, { signal } = {}) {
-    return (await answer("call/" + encodeURIComponent(name), { body: encode(args), signal })).result
+    const s = stream?.sid ? stream : undefined
+    const extra = { "Idempotency-Key": newKey() }
+    if (s) extra["Weir-Session"] = s.sid
+    for (let tries = 0; ; tries++) {
+      try {
+        const { result, tx } = await answer("call/" + encodeURIComponent(name), { body: encode(args), signal, extra })
+        if (tx && s && !signal?.aborted) await synced(s, tx, signal)
+        return result
+      } catch (e) {
+        if (e.code !== "network" || tries === CALL_TRIES || closed) throw e
+        await new Promise((resolve) => setTimeout(resolve, backOff(tries)))
+        if (signal?.aborted) throw e
+      }
+    }
+  }
+
+  /** Waits until the stream shows a transaction, or has ended, or for SYNC ms. */
+  function synced(s, tx, signal) {
+    if (s !== stream || s.synced.delete(tx)) return
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(late)
+        signal?.removeEventListener("abort", done)
+        s.waits.delete(tx)
+        resolve()
+      }
+      const late = setTimeout(done, SYNC)
+      signal?.addEventListener("abort", done)
+      s.waits.set(tx, done)
+    })
   }
 
   // ── Subscriptions ───────────────────────────────────────────────────────
@@ -258,7 +292,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
   // ── The stream ──────────────────────────────────────────────────────────
 
   async function open() {
-    const s = (stream = { abort: new AbortController(), drops: [], failures: 0, ping: OPENING / 2.5, apart })
+    const s = (stream = { abort: new AbortController(), drops: [], failures: 0, ping: OPENING / 2.5, apart, waits: new Map(), synced: new Set() })
     let failure
     try {
       await ask()
@@ -297,6 +331,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     s.abort.abort()
     if (stream !== s) return
     stream = undefined
+    for (const done of [...s.waits.values()]) done() // the next stream shows it anyway
     if (s.since && Date.now() - s.since >= HEALTHY) failures = 0
     const { reason, retry_ms = 0 } = s.closing ?? {}
     let error = failure ?? new WeirError(reason ?? "network", reason ? "the server ended the stream: " + reason : "the connection broke", { retryable: true })
@@ -338,6 +373,13 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
         return result(s, d)
       case "expiring":
         return void renew(s)
+      case "synced": {
+        const done = s.waits.get(d.tx)
+        if (done) return done()
+        // It may overtake the answer of its call.
+        if (s.synced.size > 100) s.synced.clear()
+        return void s.synced.add(d.tx)
+      }
       case "close":
         s.closing = d
         return
@@ -409,6 +451,9 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
 
   return { subscribe, get, call, close }
 }
+
+/** A new key for a call that is to run once. */
+const newKey = () => globalThis.crypto?.randomUUID?.() ?? Array.from({ length: 4 }, () => Math.random().toString(36).slice(2)).join("")
 
 /** Full jitter: clients that failed together do not come back together. */
 const backOff = (failures) => Math.random() * Math.min(LAST_DELAY, FIRST_DELAY * 2 ** failures)

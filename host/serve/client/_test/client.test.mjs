@@ -526,7 +526,60 @@ test("get and call answer, and their errors have codes", async () => {
   await server.next("POST /v1/call/x")
   aborted.abort()
   await assert.rejects(answer, { name: "AbortError" })
-  assert.ok(server.idle(), "a call is never sent twice")
+  assert.ok(server.idle(), "a call that was given up is not sent again")
+})
+
+test("a call ends when the stream shows what it wrote", async () => {
+  connect({ token: "t" })
+  const { a, stream } = await live()
+  const seen = []
+  const answer = client.call("messages.post", { body: "hi" }).then((r) => seen.push(r, a.now.data.length))
+  const r = await server.next("POST /v1/call/messages.post")
+  assert.equal(r.headers["weir-session"], "s1")
+  assert.match(r.headers["idempotency-key"], /^.{20,64}$/)
+  r.reply(200, { result: { id: 2 }, tx: "t1" })
+  for (let n = 0; n < 50; n++) await new Promise(setImmediate)
+  assert.deepEqual(seen, [], "nothing is shown yet")
+  stream.send("synced", { tx: "t0" })
+  stream.send("sub", { id: 1, q: "qa", v: "v2", status: "live" })
+  stream.rows("qa", "v2", [{ id: 1 }, { id: 2 }])
+  stream.send("synced", { tx: "t1", at: "at2" })
+  await answer
+  assert.deepEqual(seen, [{ id: 2 }, 2])
+
+  // The stream may be quicker than the answer; nothing written is not waited for;
+  // a stream that ends shows nothing any more.
+  const quick = client.call("messages.post", {})
+  const q = await server.next("POST /v1/call/messages.post")
+  stream.send("synced", { tx: "t2" })
+  await until("synced", () => true)
+  q.reply(200, { result: 3, tx: "t2" })
+  assert.equal(await quick, 3)
+  const nothing = client.call("noop")
+  ;(await server.next("POST /v1/call/noop")).reply(200, { result: 4, tx: null })
+  assert.equal(await nothing, 4)
+  const cut = client.call("messages.post", {})
+  ;(await server.next("POST /v1/call/messages.post")).reply(200, { result: 5, tx: "t3" })
+  stream.end()
+  assert.equal(await cut, 5)
+})
+
+test("a call whose answer is lost is sent again with its key", async () => {
+  connect({ token: "t" })
+  const answer = client.call("messages.post", { body: "hi" })
+  const r = await server.next("POST /v1/call/messages.post")
+  assert.equal(r.headers["weir-session"], undefined)
+  r.cut()
+  const again = await server.next("POST /v1/call/messages.post")
+  assert.equal(again.headers["idempotency-key"], r.headers["idempotency-key"])
+  assert.deepEqual(again.body, { body: "hi" })
+  again.reply(200, { result: 7, tx: "t" })
+  assert.equal(await answer, 7)
+  const other = client.call("messages.post", { body: "hi" })
+  const o = await server.next("POST /v1/call/messages.post")
+  assert.notEqual(o.headers["idempotency-key"], r.headers["idempotency-key"])
+  o.reply(200, { result: 8, tx: null })
+  assert.equal(await other, 8)
 })
 
 test("a server that is not there is a network error", async () => {

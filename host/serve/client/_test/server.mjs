@@ -14,6 +14,7 @@ export async function fakeServer() {
         res.writeHead(status, { "Content-Type": type, ...headers })
         res.end(body === undefined ? undefined : JSON.stringify(body))
       },
+      cut: () => res.destroy(),
       stream(hello = {}) {
         res.writeHead(200, { "Content-Type": "text/event-stream" })
         const out = {
