@@ -750,3 +750,30 @@ func dechunked(r *bufio.Reader) io.Reader {
 		}
 	}
 }
+
+// W2, F6: a subscription that is subscribed anew, because its plugin was replaced
+// or its scope has changed, asks for nothing older than what it was shown.
+func TestWhoIsMovedIsShownNothingOlder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.user("ann", "ann", inAnHour())
+	s := f.session(`{"id":1,"q":"rooms.list"}`, "Authorization: Bearer ann")
+	list := s.expect("sub", "message")
+	shown, err := reactor.ParseStamp(list[0].field("at"))
+	if err != nil || shown.IsZero() {
+		t.Fatalf("at %q: %v", list[0].field("at"), err)
+	}
+	f.server.Moved(func(string) bool { return true })
+	eventually(t, "it is subscribed anew", func() bool {
+		f.backend.mu.Lock()
+		defer f.backend.mu.Unlock()
+		return len(f.backend.asked) == 2
+	})
+	f.backend.mu.Lock()
+	at := f.backend.asked[1].At
+	f.backend.mu.Unlock()
+	if at.IsZero() || !at.Covers(shown) {
+		t.Errorf("it asks for %v, and was shown %v", at, shown)
+	}
+	s.close()
+}
