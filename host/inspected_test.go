@@ -3,87 +3,101 @@ package host_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"weir/abi"
+	"weir/host"
 	"weir/host/db"
 	"weir/host/hosttest"
 	"weir/host/wasm/wasmtest"
 )
 
 // mutating assembles a plugin whose only function is a mutation of one statement.
-func mutating(sql string) []byte {
+func mutating(name, sql string) []byte {
 	first := 0
 	m := abi.Manifest{
-		ABI: abi.Version, Name: "m", Version: "1", Statements: []abi.Statement{{SQL: sql}},
-		Functions: []abi.Function{{Name: "m.do", Kind: abi.Mutation, Access: abi.Access{Public: true}, Statement: &first}},
+		ABI: abi.Version, Name: name, Version: "1", Statements: []abi.Statement{{SQL: sql}},
+		Functions: []abi.Function{{Name: name + ".do", Kind: abi.Mutation, Access: abi.Access{Public: true}, Statement: &first}},
+	}
+	if strings.Contains(sql, "$t") {
+		m.Functions[0].Fields = []abi.Field{{Name: "t", Schema: abi.Schema{Type: "string", Optional: true}}}
 	}
 	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m), Call: wasmtest.Unreachable()}.Bytes()
 }
 
+const sandboxed = "plugins = \"plugins\"\ntrust = \"sandboxed\"\ngrant = [\"public\"]\nsql.functions = [\"public.listed\"]\n"
+
+// setting is what nothing but the inspection would refuse in a mutation.
+const setting = `update todos set title = set_config('app.tenant', 'peer', true) where id = 1`
+
 // TestStatementsOfSandboxedPluginsAreInspected: nothing else would look at what a
-// mutation calls. The sentence names function and statement; the operator's own
-// plugins are not asked.
+// mutation calls. The sentence names function and statement.
 func TestStatementsOfSandboxedPluginsAreInspected(t *testing.T) {
 	t.Parallel()
-	const sandboxed = "trust = \"sandboxed\"\ngrant = [\"public\"]\nsql.functions = [\"public.listed\"]\n"
-	const schema = todos + `; create function listed() returns text language sql as 'select ''x'''`
-	f := func(name, toml, sql, want string, uninspected bool) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			failed, onEvent := failures()
-			s := hosttest.Start(t, hosttest.Config{
-				TOML: "plugins = \"plugins\"\n" + toml, Schema: schema, Modules: map[string][]byte{"m.wasm": mutating(sql)},
-				Event: onEvent, Uninspected: uninspected, Late: uninspected,
-			})
-			if want == "" {
-				if len(failed) > 0 {
-					t.Fatalf("refused: %v", (<-failed).Err)
-				}
-				if status, a := post(t, s.URL+"/v1/call/m.do", "{}"); status != 200 {
-					t.Errorf("%d %v", status, a)
-				}
-				return
-			}
-			if uninspected { // it is tried again and again, and never served
-				if status, a := post(t, s.URL+"/v1/call/m.do", "{}"); status != 404 && status != 503 {
-					t.Errorf("%d %v", status, a)
-				}
-				return
-			}
-			if e := <-failed; !strings.Contains(e.Err.Error(), want) {
-				t.Errorf("the refusal %q does not say %q", e.Err, want)
-			}
-		})
+	modules, want := map[string][]byte{}, map[string]string{}
+	f := func(name, sql, says string) {
+		modules[name+".wasm"] = mutating(name, sql)
+		if says != "" {
+			want[name+".wasm"] = says
+		}
 	}
-	const setting = `update todos set title = set_config('app.tenant', 'peer', true) where id = 1`
-	f("refused", sandboxed, setting, "m.do: statement 0 calls set_config(), which touches the session", false)
-	f("allowed", sandboxed, `update todos set title = upper(title) || clock_timestamp() where id = 1`, "", false)
-	f("listed function", sandboxed, `update todos set title = listed() where id = 1`, "", false)
-	f("catalog", sandboxed, `delete from todos where title in (select rolname from pg_roles)`, "reads the catalog (pg_roles)", false)
-	f("weir's log", sandboxed, `insert into weir.log (slot, rel, op) values (0, 0, 'X')`, "writes into weir's own tables", false)
-	f("trusted", "", setting, "", false)
-	f("no inspection", sandboxed, setting, "nothing", true)
+	f("refused", setting, "refused.do: statement 0 calls set_config(), which touches the session")
+	f("allowed", `update todos set title = upper(title) || clock_timestamp() where id = 1`, "")
+	f("listed", `update todos set title = listed() where id = 1`, "")
+	f("catalog", `delete from todos where title in (select rolname from pg_roles)`, "reads the catalog (pg_roles)")
+	f("log", `insert into weir.log (slot, rel, op) values (0, 0, 'X')`, "writes into weir's own tables")
+	f("fragment", `delete from todos where id = 7 {and title = $t || current_setting('port')}`, "calls current_setting()")
+	var mu sync.Mutex
+	got := map[string]string{}
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: sandboxed, Schema: todos + `; create function listed() returns text language sql as 'select text ''x'''`, Modules: modules,
+		Event: func(e host.Event) {
+			if e.Kind == host.PluginFailed {
+				mu.Lock()
+				defer mu.Unlock()
+				got[e.Name] = e.Err.Error()
+			}
+		},
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	for name := range modules {
+		says := want[name]
+		if says == "" && got[name] != "" || !strings.Contains(got[name], says) {
+			t.Errorf("%s: got %q, want %q", name, got[name], says)
+		}
+	}
+	for _, function := range []string{"allowed.do", "listed.do"} {
+		if status, a := post(t, s.URL+"/v1/call/"+function, "{}"); status != 200 {
+			t.Errorf("%s: %d %v", function, status, a)
+		}
+	}
 }
 
-// TestFragmentsAreInspectedToo: each text that a statement may become.
-func TestFragmentsAreInspectedToo(t *testing.T) {
+// TestTrustedPluginsAreNotInspected: their operator knows what they do, and a
+// verdict takes seconds.
+func TestTrustedPluginsAreNotInspected(t *testing.T) {
 	t.Parallel()
-	failed, onEvent := failures()
-	first, id := 0, abi.Field{Name: "t", Schema: abi.Schema{Type: "string", Optional: true}}
-	m := abi.Manifest{
-		ABI: abi.Version, Name: "m", Version: "1",
-		Statements: []abi.Statement{{SQL: `delete from todos where id = 7 {and title = $t || current_setting('port')}`}},
-		Functions:  []abi.Function{{Name: "m.do", Kind: abi.Mutation, Access: abi.Access{Public: true}, Statement: &first, Fields: []abi.Field{id}}},
-	}
-	hosttest.Start(t, hosttest.Config{
-		TOML: "plugins = \"plugins\"\ntrust = \"sandboxed\"\ngrant = [\"public\"]\n", Schema: todos, Event: onEvent,
-		Modules: map[string][]byte{"m.wasm": wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m), Call: wasmtest.Unreachable()}.Bytes()},
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: "plugins = \"plugins\"\n", Schema: todos, Modules: map[string][]byte{"m.wasm": mutating("m", setting)}, Uninspected: true,
 	})
-	if e := <-failed; !strings.Contains(e.Err.Error(), "calls current_setting()") {
-		t.Errorf("got %v", e.Err)
+	if status, a := post(t, s.URL+"/v1/call/m.do", "{}"); status != 200 {
+		t.Errorf("%d %v", status, a)
+	}
+}
+
+// TestNothingIsServedWithoutInspection: where SQL cannot be inspected, plugins that
+// are not the operator's own wait.
+func TestNothingIsServedWithoutInspection(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{
+		TOML: sandboxed, Schema: todos, Modules: map[string][]byte{"m.wasm": mutating("m", setting)}, Uninspected: true, Late: true,
+	})
+	if status, a := post(t, s.URL+"/v1/call/m.do", "{}"); status != 404 && status != 503 {
+		t.Errorf("%d %v", status, a)
 	}
 }
 
@@ -116,7 +130,9 @@ func TestRoleOfTenantInitHasJobs(t *testing.T) {
 	t.Parallel()
 	s := hosttest.Start(t, hosttest.Config{Schema: `create schema acme; create table acme.notes (id serial, body text)`})
 	role := s.DB.Name + "_acme"
-	t.Cleanup(func() { s.DB.Exec(t, "select weir.tenant_dismiss('"+role+"'); drop owned by "+role+"; drop role "+role) })
+	t.Cleanup(func() {
+		s.DB.Exec(t, "select weir.tenant_dismiss('"+role+"'); drop owned by "+role+"; drop role "+role)
+	})
 	made, err := db.MakeRole(t.Context(), s.DB.URL, db.RoleConfig{Role: role, Tenant: "acme", Schema: "acme", Write: []string{"notes"}, Public: true})
 	if err != nil || len(made.Excess) > 0 {
 		t.Fatalf("%+v, %v", made, err)
