@@ -241,8 +241,12 @@ func TestSandboxedPluginsNeedGrants(t *testing.T) {
 }
 
 // dynamic assembles a plugin that makes up its SQL.
-func dynamic(asks bool) []byte {
-	const sql = `select id, text from notes order by id`
+func dynamic(asks bool) []byte { return dynamicGuest(`select id, text from notes order by id`, asks) }
+
+// dynamicSQL assembles one that runs the given SQL.
+func dynamicSQL(sql string) []byte { return dynamicGuest(sql, true) }
+
+func dynamicGuest(sql string, asks bool) []byte {
 	m := abi.Manifest{ABI: abi.Version, Name: "dynamic", Version: "1", Functions: []abi.Function{public("notes.all")}}
 	if asks {
 		m.Capabilities = []string{"sql.dynamic"}

@@ -87,6 +87,7 @@ func (m *Main) tenantInit(ctx context.Context, name string, flags *tenantFlags) 
 			return usagef("--function %s: write schema.name", f)
 		}
 	}
+	flags.role.Tenant = name
 	flags.role.Schema = cmp.Or(flags.role.Schema, name)
 	flags.role.Role = cmp.Or(flags.role.Role, "weir_"+name)
 	admin := cmp.Or(flags.adminURL, m.Getenv("WEIR_ADMIN_URL"))

@@ -27,6 +27,8 @@ var (
 type RoleConfig struct {
 	// Role is the login role, made if it is not there.
 	Role string
+	// Tenant is for which it works. Empty means Schema.
+	Tenant string
 	// Schema is where its tables are, made if it is not there. It stays the
 	// administrator's.
 	Schema string
@@ -63,7 +65,7 @@ func (c *RoleConfig) check() error {
 	if c.Role == "" || c.Schema == "" {
 		return errors.New("BUG: a role without name or schema")
 	}
-	for _, list := range [][]string{{c.Role, c.Schema, c.Weir}, c.Read, c.Write, c.Functions} {
+	for _, list := range [][]string{{c.Role, c.Tenant, c.Schema, c.Weir}, c.Read, c.Write, c.Functions} {
 		for _, name := range list {
 			if strings.ContainsAny(name, "$\x00\n") {
 				return fmt.Errorf("the name %q has a $ or a line break: choose another", name)
@@ -87,7 +89,7 @@ func RoleSQL(c RoleConfig) (string, error) {
 		return "array[" + strings.Join(quoted, ", ") + "]::text[]"
 	}
 	script := strings.NewReplacer(
-		"$ROLE", quoteLiteral(c.Role), "$SCHEMA", quoteLiteral(c.Schema), "$WEIR", quoteLiteral(cmp.Or(c.Weir, "weir")),
+		"$ROLE", quoteLiteral(c.Role), "$TENANT", quoteLiteral(cmp.Or(c.Tenant, c.Schema)), "$SCHEMA", quoteLiteral(c.Schema), "$WEIR", quoteLiteral(cmp.Or(c.Weir, "weir")),
 		"$READ", array(c.Read), "$WRITE", array(c.Write), "$FUNCTIONS", array(c.Functions),
 		"$LIMIT", fmt.Sprint(cmp.Or(max(c.Connections, 0), 40)),
 	).Replace(roleText)

@@ -1,6 +1,6 @@
 -- The role of a tenant's SQL, and what it may do: nothing that is not said here.
--- Every statement may be run again. $ROLE, $SCHEMA and $WEIR are quoted literals,
--- $READ, $WRITE and $FUNCTIONS arrays of them.
+-- Every statement may be run again. $ROLE, $TENANT, $SCHEMA and $WEIR are quoted
+-- literals, $READ, $WRITE and $FUNCTIONS arrays of them.
 
 do $do$
 declare
@@ -147,6 +147,10 @@ begin
 	if to_regrole($WEIR) is not null then
 		execute format('grant usage on schema %I to %I', $SCHEMA, $WEIR);
 		execute format('alter default privileges in schema %I grant trigger on tables to %I', $SCHEMA, $WEIR);
+	end if;
+	-- Jobs and workflows of this tenant.
+	if to_regprocedure('weir.tenant_admit(text, text)') is not null then
+		perform weir.tenant_admit($ROLE, $TENANT);
 	end if;
 	if to_regclass('weir.life') is not null then
 		execute format('grant usage on schema weir to %I', $ROLE);

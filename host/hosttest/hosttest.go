@@ -48,12 +48,22 @@ type Config struct {
 	Database *Database
 	// Wire puts a Wire before the fresh database, see Server.Wire.
 	Wire bool
+	// Uninspected starts a host that cannot inspect SQL.
+	Uninspected bool
 	// Late starts the host without waiting for its plugins.
 	Late bool
 }
 
 // Database is where weir and its plugins connect.
 type Database struct{ URL, Guest config.Secret }
+
+// inspect is the command of the host's inspection child.
+func (c *Config) inspect() []string {
+	if c.Uninspected {
+		return nil
+	}
+	return child
+}
 
 // child is what Child found; nil if TestMain did not ask.
 var child []string
@@ -128,7 +138,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
-		Inspect: child, Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Inspect: cfg.inspect(), Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

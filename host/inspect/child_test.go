@@ -14,15 +14,22 @@ import (
 	"time"
 )
 
-// open makes an Inspector whose child is this test binary.
-func open(t testing.TB, config Config) *Inspector {
+// itself is this test binary as a child.
+func itself(t testing.TB, arg string) []string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return []string{self, arg}
+}
+
+// open makes an Inspector whose child allows everything, unless the test names
+// another.
+func open(t testing.TB, config Config) *Inspector {
+	t.Helper()
 	if config.Command == nil {
-		config.Command = []string{self, childArg}
+		config.Command = itself(t, easyArg)
 	}
 	config.StartTimeout = 5 * time.Minute // under the race detector, beside other tests
 	if config.Timeout == 0 {
@@ -48,7 +55,8 @@ func read(texts ...string) Statement {
 func TestChildJudgesAndIsConfined(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "verdicts")
-	i := open(t, Config{Dir: dir})
+	command := itself(t, childArg)
+	i := open(t, Config{Dir: dir, Command: command})
 	ctx := t.Context()
 	if err := i.Check(ctx, read("select 1", "select 2")); err != nil {
 		t.Fatal(err)
@@ -65,7 +73,7 @@ func TestChildJudgesAndIsConfined(t *testing.T) {
 	}
 
 	// I2: the verdicts are on disk, for who asks later.
-	again := open(t, Config{Dir: dir})
+	again := open(t, Config{Dir: dir, Command: command})
 	if err := again.Check(ctx, read("select 1", "select 2")); err != nil {
 		t.Error(err)
 	}
