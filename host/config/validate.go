@@ -29,6 +29,7 @@ func (c *Config) validate(f *faults) {
 		c.validateTenant(f, name)
 	}
 	c.validateApart(f)
+	c.validateConnections(f)
 }
 
 func (c *Config) validateServer(f *faults) {
