@@ -47,6 +47,7 @@ type conn struct {
 	net    net.Conn
 	front  *pgproto3.Frontend
 	server *pgconn.HijackedConn // for the cancel request
+	config *pgconn.Config       // that it was made with
 
 	prepared map[uint64]*prepared
 	parsing  []*prepared // sent, ParseComplete not seen, oldest first

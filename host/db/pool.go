@@ -16,36 +16,30 @@ const cancelTimeout = 3 * time.Second
 // pool keeps idle connections. The newest is given out first, so that old ones
 // are not kept alive for nothing.
 type pool struct {
-	config *pgconn.Config
-	limit  int // of prepared statements per connection
-	// maxMessage bounds one message of the server, which is held in memory whole.
-	maxMessage int
-	slots      chan struct{}
-	wait       sync.WaitGroup // cancel requests
+	limit int // of prepared statements per connection
+	slots slots
+	wait  sync.WaitGroup // cancel requests
 
 	mu     sync.Mutex // protects the fields below
-	idle   []*conn
-	closed bool
-	dials  int64
-	cancel int64
+	config *pgconn.Config
+	// maxMessage bounds one message of the server, which is held in memory whole.
+	maxMessage int
+	idle       []*conn
+	closed     bool
+	dials      int64
+	cancel     int64
 }
 
 // take returns a connection and the duty to give it back. fresh refuses idle
 // ones, which may all be dead after a restart of the server.
 func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
-	select {
-	case p.slots <- struct{}{}:
-	default:
-		select {
-		case p.slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil, fault("wait for a database connection", ctx.Err())
-		}
+	if err := p.slots.take(ctx); err != nil {
+		return nil, fault("wait for a database connection", err)
 	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		<-p.slots
+		p.slots.give()
 		return nil, fault("use the database", ErrClosed)
 	}
 	if fresh {
@@ -59,17 +53,18 @@ func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
 		return c, nil
 	}
 	p.dials++
+	config, maxMessage := p.config, p.maxMessage
 	p.mu.Unlock()
-	c, err := p.dial(ctx)
+	c, err := p.dial(ctx, config, maxMessage)
 	if err != nil {
-		<-p.slots
+		p.slots.give()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (p *pool) dial(ctx context.Context) (*conn, error) {
-	raw, err := pgconn.ConnectConfig(ctx, p.config)
+func (p *pool) dial(ctx context.Context, config *pgconn.Config, maxMessage int) (*conn, error) {
+	raw, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		var refusal *pgconn.PgError
 		if !errors.As(err, &refusal) && ctx.Err() == nil {
@@ -81,10 +76,10 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, fault("connect to the database", err)
 	}
-	server.Frontend.SetMaxBodyLen(p.maxMessage)
+	server.Frontend.SetMaxBodyLen(maxMessage)
 	return &conn{
 		net: server.Conn, front: server.Frontend, server: server,
-		prepared: map[uint64]*prepared{}, limit: p.limit,
+		prepared: map[uint64]*prepared{}, limit: p.limit, config: config,
 	}, nil
 }
 
@@ -92,7 +87,7 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 // marked broken.
 func (p *pool) give(c *conn) {
 	p.mu.Lock()
-	keep := !c.broken && !p.closed && c.sent == c.received
+	keep := !c.broken && !p.closed && c.sent == c.received && c.config == p.config
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -101,7 +96,7 @@ func (p *pool) give(c *conn) {
 		c.net.Close()
 		_ = c.written() // the write ends with the connection
 	}
-	<-p.slots
+	p.slots.give()
 }
 
 // kill gives up a connection whose statement still runs: the statement is
@@ -130,6 +125,28 @@ func (p *pool) kill(c *conn) {
 	}()
 }
 
+// configure makes connections in another way from now on. Those in use are
+// closed when they are given back.
+func (p *pool) configure(config *pgconn.Config, maxMessage int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config, p.maxMessage = config, maxMessage
+	p.dropIdleLocked()
+}
+
+// server is how connections are made now. It is not to be changed.
+func (p *pool) server() *pgconn.Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.config
+}
+
+func (p *pool) largest() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.maxMessage
+}
+
 func (p *pool) dropIdleLocked() {
 	for _, c := range p.idle {
 		c.net.Close()
@@ -148,7 +165,8 @@ func (p *pool) close() {
 }
 
 func (p *pool) stats() Stats {
+	used, waits := p.slots.counts()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Dials: p.dials, Cancels: p.cancel, InUse: len(p.slots), Idle: len(p.idle)}
+	return Stats{Dials: p.dials, Cancels: p.cancel, InUse: used, Waits: waits, Idle: len(p.idle)}
 }
