@@ -14,12 +14,12 @@ FUZZTIME ?= 10s
 # Where artefacts of tests go (screenshots).
 export WEIR_ARTIFACTS ?= $(CURDIR)/artifacts
 
-.PHONY: help demo test check build bench mutants fuzz golden fmt lint tidy deps clean
+.PHONY: help demo test check build policies bench mutants fuzz golden fmt lint tidy deps clean
 
 help: ## print this help
 	@echo "weir: live queries from WebAssembly plugins on PostgreSQL"
 	@echo
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: deps-db build ## the chat on a private database, until Ctrl-C (DEMO_SECONDS=10: ends by itself)
 	@./bin/weir demo --dir examples/chat --seconds "$${DEMO_SECONDS:-0}"
@@ -33,6 +33,9 @@ check: fmt lint tidy test ## format, lint, tidy and test, as CI does
 build: ## the binary, in bin/
 	go build -trimpath -ldflags "-s -w" -o bin/weir ./cmd/weir
 
+policies: build ## the plugin of stock policies, bin/policy.wasm
+	@./bin/weir build plugins/policy -o bin/policy.wasm
+
 bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
 	@.ci/bench
 
@@ -44,7 +47,8 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 golden: ## rewrite golden files; review them line by line
 	go test ./reactor -run TestScripts -rewrite
-	go test ./host/config ./host/serve ./cmd/weir -run Golden -update
+	go test ./host/config -run Golden -rewrite
+	go test ./host/serve ./cmd/weir -run Golden -update
 
 fmt: ## fail if a file is not formatted
 	@out=$$($(GOFUMPT) -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

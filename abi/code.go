@@ -30,16 +30,19 @@ const (
 	Deadline       Code = "deadline"         // 504: the function or its SQL took too long
 
 	// Functions.
-	Conflict      Code = "conflict"       // 409: serialization failure after all tries; retryable
-	SQLError      Code = "sql_error"      // 500: PostgreSQL refused a statement
-	GuestTrap     Code = "guest_trap"     // 500: the module trapped
-	GuestExit     Code = "guest_exit"     // 500: the module called proc_exit
-	GuestBlocked  Code = "guest_blocked"  // 500: all goroutines of the call are asleep
-	GuestMemory   Code = "guest_memory"   // 500: memory limit reached
-	GuestStack    Code = "guest_stack"    // 500: stack limit reached
-	GuestContract Code = "guest_contract" // 500: the module broke the contract (bad packed result, address, CBOR)
-	HostCalls     Code = "host_calls"     // 500: too many host calls in one call
-	PluginBroken  Code = "plugin_broken"  // 503: the breaker is open
+	Conflict Code = "conflict" // 409: serialization failure after all tries; retryable
+	// 500: the connection was lost in COMMIT and nobody can tell whether the
+	// mutation took place. Not retryable.
+	OutcomeUnknown Code = "outcome_unknown"
+	SQLError       Code = "sql_error"      // 500: PostgreSQL refused a statement
+	GuestTrap      Code = "guest_trap"     // 500: the module trapped
+	GuestExit      Code = "guest_exit"     // 500: the module called proc_exit
+	GuestBlocked   Code = "guest_blocked"  // 500: all goroutines of the call are asleep
+	GuestMemory    Code = "guest_memory"   // 500: memory limit reached
+	GuestStack     Code = "guest_stack"    // 500: stack limit reached
+	GuestContract  Code = "guest_contract" // 500: the module broke the contract (bad packed result, address, CBOR)
+	HostCalls      Code = "host_calls"     // 500: too many host calls in one call
+	PluginBroken   Code = "plugin_broken"  // 503: the breaker is open
 
 	// State of the host.
 	Unavailable   Code = "unavailable"    // 503: the database cannot be reached

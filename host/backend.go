@@ -113,7 +113,19 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 		return newCall(s, fn, in).target(fn.Name), nil
 	}
 	if len(fn.Scope) > 0 && len(asks) > 0 {
-		req.Resolve = resolve
+		// What it lacks beside the scope is told at once: no policy can mend it.
+		unscoped := *fn.Function
+		unscoped.Scope = nil
+		if _, err := unscoped.Input(args, abi.Caller{Claim: caller.Claim}); err != nil {
+			return reactor.Request{}, missing(err, caller)
+		}
+		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
+			t, err := resolve(scope)
+			if err != nil {
+				b.host.failed(fn.Name, err, "scope")
+			}
+			return t, err
+		}
 		return req, nil
 	}
 	t, err := resolve(nil)
@@ -235,17 +247,20 @@ func scopeOf(scope reactor.Scope) func(name string) (abi.Value, bool) {
 	}
 }
 
-// missing turns a claim that an anonymous caller cannot have into a request to
-// sign in.
+// missing says what is told of an input that the caller cannot complete: who is
+// not signed in is asked to, who lacks a claim is denied. A scope that the
+// function cannot use is the policies' fault, and denies nobody (F4).
 func missing(err error, who policy.Caller) error {
 	var source *abi.SourceError
-	if errors.As(err, &source) && !who.SignedIn && source.From == "claim" {
+	switch {
+	case !errors.As(err, &source):
+		return err
+	case source.From == "scope":
+		return serve.Undecided(source)
+	case !who.SignedIn:
 		return refusal(policy.ErrSignIn)
 	}
-	if errors.As(err, &source) {
-		return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
-	}
-	return err
+	return &serve.Refusal{Kind: abi.Denied, Message: source.Error()}
 }
 
 // refusal gives errors that carry no code their public form.

@@ -78,6 +78,6 @@ func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, li
 	return &wasm.Call{
 		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
 		Config: c.space.settingsOf(c.fn.Plugin).get,
-		Seed:   c.space.seed("weir call seed", []byte(c.key)),
+		Seed:   func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
 	}
 }

@@ -52,7 +52,7 @@ func newSharing(seed, style uint64) *sharing {
 				Claims: []abi.Claim{{Name: "org", Claim: "org", Schema: abi.Schema{Type: "string"}}},
 				Scope:  []abi.Field{{Name: "team", Schema: abi.Schema{}}},
 			},
-			Plugin: &plugin.Plugin{Digest: [32]byte{byte(len(name))}},
+			Plugin: &plugin.Plugin{Digest: [32]byte{byte(len(name))}, Manifest: &abi.Manifest{Name: "p"}},
 		}
 	}
 	s.fn = [2]*plugin.Function{fn("q"), fn("qq")}

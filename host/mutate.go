@@ -134,6 +134,9 @@ func (m *mutation) guest(ctx context.Context, c *call) (*wasm.Output, error) {
 	if s.conflict != nil {
 		return nil, s.conflict // whatever the guest made of it
 	}
+	if err == nil {
+		err = s.refused(out)
+	}
 	if err != nil {
 		return nil, err
 	}

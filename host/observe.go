@@ -22,24 +22,28 @@ func (h *Host) observe(run reactor.Run) {
 	if h.cfg.Observe != nil {
 		h.cfg.Observe(run)
 	}
-	if run.Err == nil {
-		return
+	if run.Err != nil {
+		h.failed(run.Name, run.Err, run.Cause.Reason.String())
 	}
+}
+
+// failed tells the log why a function has no result.
+func (h *Host) failed(name string, err error, cause string) {
 	l := &h.runs
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(l.last[run.Name]) < time.Second {
-		l.more[run.Name]++
+	if time.Since(l.last[name]) < time.Second {
+		l.more[name]++
 		return
 	}
 	if l.last == nil || len(l.last) > 1000 { // names come from plugins
 		l.last, l.more = map[string]time.Time{}, map[string]int{}
 	}
-	attrs := []any{"func", run.Name, "cause", run.Cause.Reason.String(), "err", run.Err, "more", l.more[run.Name]}
+	attrs := []any{"func", name, "cause", cause, "err", err, "more", l.more[name]}
 	var trap *wasm.TrapError
-	if errors.As(run.Err, &trap) && trap.Trace != "" {
+	if errors.As(err, &trap) && trap.Trace != "" {
 		attrs = append(attrs, "trace", trap.Trace)
 	}
 	h.cfg.Logger.Warn("run failed", attrs...)
-	l.last[run.Name], l.more[run.Name] = time.Now(), 0
+	l.last[name], l.more[name] = time.Now(), 0
 }

@@ -169,7 +169,7 @@ func (d *drawing) draw() (sql string, ordered bool) {
 	t, o, x, y := d.relation(), d.relation(), d.alias(), d.alias()
 	c1, c2, from := d.some(t).name, d.some(t).name, d.from(t)
 	where := d.where(t, x)
-	switch d.rng.IntN(19) {
+	switch d.rng.IntN(20) {
 	case 0, 1, 2:
 		return fmt.Sprintf("select %s.%s as o1, %s.%s as o2 from %s %s where %s", x, c1, x, c2, from, x, where), false
 	case 3, 4:
@@ -216,6 +216,8 @@ func (d *drawing) draw() (sql string, ordered bool) {
 			x, o.name, y, y, x, d.predicate(o, y, 1), from, x, where), false
 	case 17:
 		return fmt.Sprintf("select string_agg(%s.t, ',' order by %s.t) as o1, sum(%s.k) filter (where %s) as o2 from %s %s where %s", x, x, x, d.predicate(t, x, 0), from, x, where), false
+	case 18:
+		return fmt.Sprintf("select %s.id as o1 from %s %s where %s.%s", x, from, x, x, d.pick(oraclePartial...)), false
 	}
 	return fmt.Sprintf("with recursive w(id, k) as (select %s.id, %s.k from %s %s where %s union select %s.id, %s.k from %s %s join w on %s.id = w.k) select count(*) as n, sum(k) as s from w",
 		x, x, from, x, where, y, y, o.name, y, y), false

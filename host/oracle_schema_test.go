@@ -159,13 +159,20 @@ func (s *oracleSchema) partitioned() {
 	t.targets = []string{"parts", "parts", "parts", "parts1", "parts2", "parts3", "parts3a", "partsx"}
 }
 
-// indexes draws indexes, partial ones among them (R2).
+// oraclePartial are predicates of partial indexes, and of queries that they
+// cover: a plan by the index would not show them (R2).
+var oraclePartial = []string{"k = 1", "t = 'x'", "w > 1", "k is not null"}
+
+// indexes draws indexes, partial ones among them.
 func (s *oracleSchema) indexes(t oracleTable) {
+	if s.chance(60) {
+		s.sql.WriteString("create index on " + t.name + " (id) where " + s.pick(oraclePartial...) + ";\n")
+	}
 	for range s.rng.IntN(3) {
 		c := t.columns[s.rng.IntN(len(t.columns))]
 		sql := "create index on " + t.name + " (" + c.name + ")"
 		if s.chance(60) {
-			sql += " where " + s.pick("k = 1", "t = 'x'", "w > 1", "k is not null")
+			sql += " where " + s.pick(oraclePartial...)
 		}
 		s.sql.WriteString(sql + ";\n")
 	}

@@ -76,10 +76,7 @@ func (s oracleTally) String() string {
 // newOracle makes a world and starts its rooms.
 func newOracle(t *testing.T, seed uint64, sum *oracleTally) *oracle {
 	t.Helper()
-	devdbtest.Template(t, "weir_oracle", func(url string) error {
-		_, err := changelog.Setup(context.Background(), changelog.SetupConfig{AdminURL: url})
-		return err
-	})
+	devdbtest.Template(t, "weir_oracle", setUp)
 	server := devdbtest.New(t, devdbtest.From("weir_oracle"))
 	o := &oracle{
 		oracleSchema: newOracleSchema(rand.New(rand.NewPCG(seed, 1))), t: t, seed: seed, sum: sum,
@@ -106,6 +103,12 @@ func newOracle(t *testing.T, seed uint64, sum *oracleTally) *oracle {
 	o.start(server)
 	sum.worlds++
 	return o
+}
+
+// setUp prepares a database for weir.
+func setUp(url string) error {
+	_, err := changelog.Setup(context.Background(), changelog.SetupConfig{AdminURL: url})
+	return err
 }
 
 // write1 is a write that is a statement by itself.
@@ -533,11 +536,11 @@ func (o *oracle) storm() {
 // round does one thing that may change results, and compares.
 func (o *oracle) round() {
 	switch n := o.rng.IntN(100); {
-	case n < 62:
+	case n < 60:
 		o.transaction(o.write[0], o.oracleSchema, false)
-	case n < 70:
+	case n < 67:
 		o.storm()
-	case n < 78:
+	case n < 74:
 		if o.long == nil {
 			o.transaction(o.write[3], o.oracleSchema, true)
 		}

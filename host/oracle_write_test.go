@@ -123,6 +123,13 @@ func (s *oracleSchema) update(t *oracleTable, target string) string {
 	if sets == nil {
 		sets = []string{"t = 'z'"}
 	}
+	if s.chance(25) { // one column that others ask for
+		name, kind := "t", "text"
+		if s.chance(60) {
+			name, kind = s.pick("k", "w"), "int"
+		}
+		sets = []string{name + " = " + s.quoted(kind, 0)}
+	}
 	return "update " + target + " set " + strings.Join(sets, ", ") + " where " + s.which(t)
 }
 

@@ -64,7 +64,7 @@ func (h *Host) changed(s *space, c plugin.Change) {
 	for _, name := range c.Functions {
 		names[name] = true
 	}
-	h.server.Moved(func(name string) bool { return names[name] })
+	h.server.Moved(s.tenant.Name, func(name string) bool { return names[name] })
 	p, kind := c.New, PluginLoaded
 	if p == nil {
 		p, kind = c.Old, PluginRemoved

@@ -33,8 +33,9 @@ func (h *Host) read(ctx context.Context, c *call, now time.Time) (out *wasm.Outp
 	return nil, nil, err
 }
 
-// readOnce is one try. The transaction begins with the first statement that must
-// run; a function without any still learns at which point it ran.
+// readOnce is one try. The transaction begins with the first statement whose
+// rows the guest looks at. A call that looked at none runs as a wave (G13); the
+// error that it returned instead of a result needs not even that.
 func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Output, *reading, error) {
 	var tx *db.ReadTx
 	defer func() {
@@ -49,19 +50,25 @@ func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Outp
 	}
 	s := &statements{call: c, checker: h.checker(c.space), now: now, kind: db.Read, begin: open}
 	out, err := c.fn.Call(ctx, c.guest(now, s, h.logOf(c)))
-	if err != nil {
+	if err == nil {
+		err = s.refused(out)
+	}
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case s.lost != nil && out.Kind != wasm.OutputError:
+		return nil, nil, s.lost
+	case tx == nil && out.Kind == wasm.OutputError:
+		return out, &reading{}, nil
+	case tx == nil:
+		w, err := s.wave(ctx, out)
+		if err != nil {
+			return nil, nil, err
+		}
+		return out, &reading{w.Epoch, w.Snapshot, s.answers}, nil
 	}
 	if err := s.finish(ctx, out); err != nil {
 		return nil, nil, err
-	}
-	if s.lost != nil && out.Kind != wasm.OutputError {
-		return nil, nil, s.lost
-	}
-	if tx == nil {
-		if _, err := open(ctx); err != nil {
-			return nil, nil, err
-		}
 	}
 	if err := tx.Finish(ctx); err != nil {
 		return nil, nil, err

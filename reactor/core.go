@@ -196,7 +196,9 @@ func (c *core) decide(now time.Time, s *Subscription) {
 		t, err = s.req.Resolve(merged.Scope)
 	}
 	if err != nil {
-		c.refuse(now, s, err)
+		s.fence = c.fence(nil, s.guards, nil)
+		s.fence.err = err
+		c.out.ready = append(c.out.ready, s)
 		return
 	}
 	c.allow(now, s, t)

@@ -21,6 +21,7 @@ type Execution struct {
 	Call  any    // Request.Call, untouched
 	Plan  any    // Result.Plan of the last run, nil if there was none (G13)
 	Last  *Frame // the newest frame, nil at the first run
+	Alone bool   // Result.Alone of the last run
 	Cause Cause
 
 	group  *group
@@ -30,7 +31,7 @@ type Execution struct {
 
 // Result is what came of an Execution.
 type Result struct {
-	Err      error // nothing below counts, but Cost
+	Err      error // nothing below counts, but Cost and Alone
 	Epoch    Epoch
 	Snapshot Snapshot // what the run's read transaction saw
 	Reads    ReadSet
@@ -44,6 +45,11 @@ type Result struct {
 	// WakeAt asks for another run at that time; zero asks for none (D9).
 	WakeAt time.Time
 	Cost   time.Duration
+	// Alone keeps a query out of waves until a result says otherwise: the others
+	// would wait for it. With an error it means that the wave was given up, by
+	// nobody's fault or by one that is not known: the group runs again at once, by
+	// itself, and the error is not shown.
+	Alone bool
 }
 
 // Reason is why a group ran.

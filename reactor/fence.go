@@ -20,6 +20,7 @@ type fence struct {
 	decisions []*Publication // of the policies
 	scopes    []string       // of each decision, when it was made
 	conflict  *Decision      // the denial of scopes that contradict each other
+	err       error          // no target can be made of the scope
 	mark      *atomic.Pointer[Stamp]
 	// held is the oldest result that waits for a decision, beside the newest. A
 	// policy that never catches up with the newest one gets to this one (F1).
@@ -40,7 +41,7 @@ func (f *fence) State() (State, bool) {
 	// loop freezes before it moves the mark.
 	mark := *f.mark.Load()
 	var unknown *standing
-	moved := f.result == nil && f.conflict == nil
+	moved := f.result == nil && f.conflict == nil && f.err == nil
 	for i, p := range f.decisions {
 		s := p.standing.Load()
 		switch {
@@ -59,6 +60,8 @@ func (f *fence) State() (State, bool) {
 		return State{Status: Moved}, true
 	case f.conflict != nil:
 		return denial(f.conflict), true
+	case f.err != nil:
+		return State{Status: Stale, Err: f.err}, true // F4: the policies have decided nothing that can be used
 	}
 	if st := f.result.state.Load(); st == nil {
 		return State{}, false
@@ -313,6 +316,11 @@ func (c *core) passed() {
 // whose newest state a fence kept back, and their joiners.
 func (c *core) settle(now time.Time, d *group, before span) {
 	if d.timeless() {
+		// No commit is to be waited for. But what was held may have waited for the
+		// log, beside this answer, and passes by now.
+		for _, w := range d.watched {
+			c.release(w.group)
+		}
 		return
 	}
 	mark := *c.applied.Load()

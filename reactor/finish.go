@@ -5,6 +5,10 @@ import "time"
 // finish takes the result of an execution.
 func (c *core) finish(now time.Time, e *Execution, r Result) {
 	g := e.group
+	if r.Err != nil && r.Alone && !g.alone {
+		c.isolate(now, g, e, &r)
+		return
+	}
 	g.running, g.ranAt = false, e.begun
 	c.check(g, &r)
 	c.report(e, &r)
@@ -12,6 +16,9 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 		c.fail(now, g, e, r.Err)
 	} else {
 		before := g.span
+		// A policy returns to the waves: only there it is read at the snapshot of the
+		// results that it guards, and they would starve behind it while both are hot.
+		g.alone = r.Alone && !g.decides
 		c.accept(now, g, r)
 		if g.decides && !g.gone() {
 			c.settle(now, g, before)
@@ -153,6 +160,24 @@ func (c *core) fail(now time.Time, g *group, e *Execution, err error) {
 	g.cause = Cause{Reason: Retried, Change: e.Cause.Change, More: e.Cause.More}
 	c.schedule(g, now.Add(wait))
 	c.publish(g)
+}
+
+// isolate takes a group out of a wave that was given up and lets it run at once,
+// by itself. It has not failed, because what held up the wave was most likely
+// another, and it has not run: joiners go on waiting (F3).
+func (c *core) isolate(now time.Time, g *group, e *Execution, r *Result) {
+	c.report(e, r)
+	g.running, g.alone = false, true
+	if g.subs == 0 {
+		c.remove(g)
+		return
+	}
+	if !g.dirty {
+		g.dirty = true
+		c.freeze(g)
+	}
+	g.since, g.cause = e.begun.Add(-e.waited), e.Cause
+	c.schedule(g, now)
 }
 
 // report notes a finished run.

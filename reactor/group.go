@@ -59,6 +59,7 @@ type group struct {
 	changes   int       // changes since the last dispatch
 	misses    int       // results in a row that were dirty at once (F5)
 	cost      time.Duration
+	alone     bool // too slow for a wave
 	failures  int
 	err       error // of the last run
 
@@ -204,4 +205,4 @@ func (c *core) freeze(g *group) {
 func (g *group) shown() bool { return g.pub.State() != nil || g.pub.standing.Load() != nil }
 
 // together reports whether the group may run in a wave with others.
-func (g *group) together() bool { return g.waves || g.plan != nil }
+func (g *group) together() bool { return (g.waves || g.plan != nil) && !g.alone }

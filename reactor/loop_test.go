@@ -361,6 +361,79 @@ func TestExecutionEndsAtDeadline(t *testing.T) {
 	})
 }
 
+// W6: what runs at a moment is bounded, for all, for one tenant and in one wave;
+// and what is free is used.
+func TestExecutionsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newLiveDB(t)
+		d.hold = make(chan struct{})
+		r, stop := d.start(Config{MaxExecutions: 3, TenantExecutions: 2, MaxWave: 2})
+		defer stop()
+		check := func(all int) {
+			t.Helper()
+			synctest.Wait()
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.mostAll != all || max(d.most["a"], d.most["b"], d.most["c"]) != 2 || d.widest > 2 {
+				t.Errorf("%d waves at once, %v by tenant, %d executions in a wave", d.mostAll, d.most, d.widest)
+			}
+		}
+		for i, tenant := range []string{"a", "b", "c"} {
+			for list := range 10 {
+				r.Subscribe(d.request(tenant, list))
+			}
+			check(min(2+i, 3))
+		}
+		close(d.hold)
+		check(3)
+		if d.runs != 30 {
+			t.Errorf("%d runs, want 30", d.runs)
+		}
+	})
+}
+
+// F8: a slot that is free goes to one tenant after another, however much the
+// first one has to do.
+func TestFreeSlotsGoRound(t *testing.T) {
+	t.Parallel()
+	d := newLiveDB(t)
+	now := time.Unix(1e9, 0)
+	r := New(Config{Executor: d, Resync: -1, MaxExecutions: 1, MaxWave: 1, Now: func() time.Time { return now }})
+	for _, tenant := range []string{"a", "b", "c"} {
+		for list := range 20 {
+			r.core(tenant).subscribe(now, &Subscription{req: d.request(tenant, list), arrived: now})
+		}
+	}
+	for range 15 {
+		r.turn(t.Context())
+		r.wg.Wait()
+	}
+	for tenant, c := range r.cores {
+		if ran := int(c.stats.executions); ran < 4 || ran > 5 {
+			t.Errorf("tenant %s ran %d times", tenant, ran)
+		}
+	}
+}
+
+// C10, W9: a tenant that comes after a table went dark is told like the others.
+func TestLaterTenantIsToldOfDarkTables(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newLiveDB(t)
+		r, stop := d.start(Config{})
+		defer stop()
+		r.SetUncaptured(map[uint32]string{liveTable("b"): "its triggers are gone"})
+		synctest.Wait()
+		for tenant, want := range map[string]error{"a": nil, "b": ErrUncaptured} {
+			st, err := r.Get(t.Context(), d.request(tenant, 1))
+			if err != nil || !errors.Is(st.Err, want) || st.Frame == nil {
+				t.Errorf("tenant %s: %+v, %v", tenant, st, err)
+			}
+		}
+	})
+}
+
 // N6, W3: a thousand subscribers of one group cost one execution and one
 // encoding, at first and at a change.
 func TestManySubscribersOneRun(t *testing.T) {

@@ -36,7 +36,8 @@ type Request struct {
 	Policies []Target
 	// Resolve returns the target for the scope that the policies gave; nil: the
 	// one above. It is called from the loop, and must do no more than encode a
-	// key. An error refuses the subscription.
+	// key. An error is a scope that the function cannot use: the decision is as
+	// good as unknown, until the policies give another one.
 	Resolve func(Scope) (Target, error)
 	// At is the newest state that the client has been shown, zero if none: it
 	// is shown nothing older (W2).
@@ -85,6 +86,10 @@ func (s *Subscription) State() (State, bool) {
 	}
 	return st, shown
 }
+
+// Scoped reports whether the result depends on what the policies put into the
+// scope: one that is Moved then shows what is not the caller's any longer.
+func (s *Subscription) Scoped() bool { return s.req.Resolve != nil }
 
 // Watches returns the publications whose news may change State. The caller must
 // not change the list.

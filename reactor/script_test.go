@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,18 +21,22 @@ import (
 //	subscribe SUB FUNCTION [at=SNAPSHOT] [alone] [by=POLICY,…] [scoped]
 //	                              alone: a function that looks at rows; POLICY ends
 //	                              with ! for one that does; scoped: the function's
-//	                              key holds what the policies put into the scope
+//	                              key holds what the policies put into the scope,
+//	                              and bad is no scope of it
 //	leave SUB
 //	dispatch [max=N]              one wave, if something is ready
 //	apply SNAPSHOT [CHANGE…]      (after 10 ms)
 //	                                  11:update:todos/id=1&list=2+id=1&list=3:list  (xid:op:table/rows:changed)
 //	resync SNAPSHOT [epoch=E]
-//	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan]
+//	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan] [alone]
 //	finish G snapshot=… allow|deny [scope=V] [reason=R] …   of a policy
 //	fail G TEXT
+//	give-up G                     a wave that took too long, with G in it
 //	wait DURATION
 //	uncaptured TABLE
 //	state SUB
+//	at SUB                        the point of what it shows
+//	config [resync=DURATION] [groups=N]
 type script struct {
 	t      *testing.T
 	core   *core
@@ -87,6 +92,8 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.apply(args, true)
 	case "finish":
 		s.finish(args)
+	case "give-up":
+		s.core.finish(s.now, s.take(args[0]), Result{Err: context.DeadlineExceeded, Alone: true})
 	case "fail":
 		e := s.take(args[0])
 		s.core.finish(s.now, e, Result{Err: errors.New(strings.Join(args[1:], " "))})
@@ -96,10 +103,32 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.core.setUncaptured(s.now, map[uint32]string{s.table(args[0]): "its triggers are gone"})
 	case "state":
 		return s.state(args[0])
+	case "at":
+		return s.subs[args[0]].Publication().State().At.snapshot.String()
+	case "config":
+		s.configure(args)
 	default:
 		s.t.Fatalf("unknown command %s", d.Cmd)
 	}
 	return s.outcome()
+}
+
+func (s *script) configure(args []string) {
+	for _, a := range args {
+		key, text, _ := strings.Cut(a, "=")
+		var err error
+		switch key {
+		case "resync":
+			s.cfg.Resync, err = time.ParseDuration(text)
+		case "groups":
+			s.cfg.MaxGroups, err = strconv.Atoi(text)
+		default:
+			s.t.Fatalf("config: unknown argument %s", a)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func (s *script) subscribe(args []string) {
@@ -119,6 +148,9 @@ func (s *script) subscribe(args []string) {
 		}
 		if a == "scoped" {
 			req.Resolve = func(scope Scope) (Target, error) {
+				if scope["v"] == "bad" {
+					return Target{}, errors.New("no such scope")
+				}
 				name := args[1] + "/" + scope["v"]
 				return Target{Key: Key(name), Name: name, Waves: true}, nil
 			}
@@ -215,6 +247,8 @@ func (s *script) finish(args []string) {
 			r.Epoch = Epoch(text)
 		case "plan":
 			r.Plan = "plan"
+		case "alone":
+			r.Alone = true
 		case "allow":
 			r.Decision = &Decision{Answer: Allow}
 		case "deny":

@@ -432,6 +432,8 @@ func (s *sim) finish() {
 		if !run.done || s.hurt && s.rand.IntN(2) == 0 || s.rand.IntN(40) == 0 {
 			run.result = Result{Err: errSim}
 		}
+		// Too slow, or in a wave with one that is.
+		run.result.Alone = s.rand.IntN(10) == 0
 		s.say("%s finishes %v, err=%v", run.e.Name, run.result.Snapshot, run.result.Err)
 		s.core.finish(s.now, run.e, run.result)
 	}
@@ -439,6 +441,9 @@ func (s *sim) finish() {
 
 // settle checks all that the core has put out.
 func (s *sim) settle() {
+	if n := len(s.core.groups); n > s.cfg.MaxGroups {
+		s.fail("W6: %d groups", n)
+	}
 	out := s.core.out
 	s.core.out = outputs{}
 	for _, p := range out.published {

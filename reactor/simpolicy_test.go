@@ -29,9 +29,21 @@ var simGuards = []struct {
 	policies []int
 	scoped   bool
 }{
-	{}, {}, {[]int{0}, false}, {[]int{1}, false}, {[]int{2}, false}, {[]int{3}, false}, {[]int{4}, false},
-	{[]int{0, 3}, false}, {[]int{4, 5}, false}, {[]int{1, 4}, false},
-	{[]int{6}, true}, {[]int{7}, true}, {[]int{5, 6}, true}, {[]int{6, 7}, true}, {[]int{0, 6}, true},
+	{},
+	{},
+	{[]int{0}, false},
+	{[]int{1}, false},
+	{[]int{2}, false},
+	{[]int{3}, false},
+	{[]int{4}, false},
+	{[]int{0, 3}, false},
+	{[]int{4, 5}, false},
+	{[]int{1, 4}, false},
+	{[]int{6}, true},
+	{[]int{7}, true},
+	{[]int{5, 6}, true},
+	{[]int{6, 7}, true},
+	{[]int{0, 6}, true},
 }
 
 func makeSimPolicies() []simPolicy {

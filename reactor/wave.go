@@ -100,7 +100,7 @@ func (c *core) pull(now time.Time, g *group, wave []*Execution) []*Execution {
 func (c *core) dispatch(now time.Time, g *group) *Execution {
 	e := &Execution{
 		Key: g.key, Query: g.pub.Query, Name: g.name, Call: g.call,
-		Plan: g.plan, Last: g.frame, Cause: g.cause, group: g, begun: now, waited: now.Sub(g.since),
+		Plan: g.plan, Last: g.frame, Alone: g.alone, Cause: g.cause, group: g, begun: now, waited: now.Sub(g.since),
 	}
 	g.running, g.started = true, now
 	g.ready, g.wave = false, c.waves

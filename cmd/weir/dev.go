@@ -64,6 +64,7 @@ type session struct {
 	ready func(ctx context.Context, url string)
 
 	cluster  *devdb.Cluster
+	modules  modules
 	database string // the private one that is used
 	instead  string // the address in the place of one that was taken
 	noted    string // the URL that other commands find
@@ -119,7 +120,7 @@ func (m *Main) newSession(dir string, verbose bool) (*session, error) {
 		return nil, err
 	}
 	out := &printer{out: m.Stdout}
-	s := &session{m: m, project: p, out: out, report: newReporter(out), logger: slog.New(slog.DiscardHandler)}
+	s := &session{m: m, project: p, modules: modules{m: m}, out: out, report: newReporter(out), logger: slog.New(slog.DiscardHandler)}
 	if verbose {
 		s.logger = slog.New(slog.NewTextHandler(m.Stderr, nil))
 	}
@@ -145,15 +146,21 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.text, _ = os.ReadFile(s.project.file)
 	s.watch()
 	s.owned.Go(func() { s.report.run(lifetime) })
-	// The compiler and the database start side by side.
-	built := make(chan error, 1)
+	// The Go compiler, the database, and what compiles the modules that are there
+	// run side by side; mostly the host then finds them compiled.
+	built, asked := make(chan error, 1), make(chan struct{})
 	s.owned.Go(func() { built <- s.build(ctx) })
+	s.owned.Go(func() {
+		defer close(asked)
+		s.modules.in(ctx, s.project.config.Plugins)
+	})
 	if err := s.startDatabase(ctx, lifetime); err != nil {
 		return err
 	}
 	if err := <-built; err != nil {
 		return err
 	}
+	<-asked
 	if err := s.tell(s.start(ctx)); err != nil {
 		return err
 	}

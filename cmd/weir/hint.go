@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,16 +71,7 @@ type hints struct {
 // it cannot find out is left at a plain guess.
 func (s *session) hints(ctx context.Context) hints {
 	h := hints{user: "ann", params: url.Values{}}
-	files, _ := filepath.Glob(filepath.Join(s.project.config.Plugins, "*.wasm"))
-	for _, file := range files {
-		code, err := readModule(file)
-		if err != nil {
-			continue
-		}
-		about, err := s.m.describe(ctx, code)
-		if err != nil {
-			continue
-		}
+	for _, about := range s.modules.in(ctx, s.project.config.Plugins) {
 		if f := easiest(about.manifest); f != nil {
 			h.query = f.Name
 			s.fillHints(ctx, &h, about.manifest, f)

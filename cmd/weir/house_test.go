@@ -52,6 +52,7 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/host/hosttest":                   {[]string{"host", "host/config", "host/auth", "host/devdb", "host/devdb/devdbtest", "host/serve", "host/tenant", "host/wasm", "reactor", "reactor/changelog"}, []string{"github.com/jackc/pgx/v5"}},
 	"weir/plugins/guest":                   {[]string{"abi"}, nil},
 	"weir/plugins/guest/weirtest":          {[]string{"abi", "plugins/guest"}, nil},
+	"weir/plugins/policy":                  {[]string{"plugins/guest"}, nil},
 	"weir/plugins":                         {nil, nil},
 	"weir/cmd/weir":                        {[]string{"abi", "plugins", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
 	"weir/examples/chat/plugin":            {[]string{"plugins/guest"}, nil},

@@ -112,7 +112,7 @@ func edit(t *testing.T, path, old, new string) {
 
 // openDir is a temporary directory that the database's user can reach: tests may
 // run as root, whose server runs as somebody else.
-func openDir(t *testing.T) string {
+func openDir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, d := range []string{dir, filepath.Dir(dir)} {

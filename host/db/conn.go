@@ -60,6 +60,7 @@ type conn struct {
 	writing  chan error // a write that runs beside the reads, or nil
 	sent     int        // syncs sent
 	received int        // answers to them seen
+	extra    bool       // it has the place beside the bound
 	reused   bool       // came from the pool, may be dead already
 	broken   bool       // must not go back to the pool
 }

@@ -23,7 +23,8 @@ type Config struct {
 	// URL of the primary, with the LOGIN role of the tenant. A pooler that gives
 	// a transaction's statements to different servers must not be in between.
 	URL string
-	// Connections bounds the connections of this tenant. More work waits.
+	// Connections bounds the connections of this tenant. More work waits. When
+	// all are taken, one more derives a read set that one of them waits for.
 	// Default 16.
 	Connections int
 	// EpochExpr returns a scalar SQL expression that names the server's history
@@ -90,6 +91,8 @@ type DB struct {
 	pool     *pool
 	nextID   atomic.Uint64
 	settings string // of the session in which plans are explained
+	// resolveTimeout bounds how long the outcome of a lost COMMIT is asked for.
+	resolveTimeout time.Duration
 
 	waves, retries, failures atomic.Int64
 	maxRows, maxBytes        atomic.Int64 // as configured now
@@ -145,7 +148,7 @@ func Open(_ context.Context, config Config) (*DB, error) {
 	server.ConnectTimeout = config.ConnectTimeout
 	setSession(server, config)
 	d := &DB{
-		config: config, settings: explainSettings, analyses: map[analysisKey]*cached{},
+		config: config, settings: explainSettings, resolveTimeout: 5 * time.Second, analyses: map[analysisKey]*cached{},
 		pool: &pool{
 			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
 			slots: slots{limit: config.Connections},
@@ -357,6 +360,16 @@ func (d *DB) drop(a *analysis) {
 			delete(d.analyses, key)
 		}
 	}
+}
+
+// WakeAt is the earliest time at which one of the answers asks to run again; zero
+// is never.
+func WakeAt(answers []Answer) time.Time {
+	var first time.Time
+	for i := range answers {
+		first = earlier(first, answers[i].WakeAt)
+	}
+	return first
 }
 
 // ReadSet joins the read sets of a call's answers. It is void as soon as the

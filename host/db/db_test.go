@@ -307,3 +307,42 @@ func TestPreparedStatementsAreBounded(t *testing.T) {
 		t.Errorf("kept %d analyses", got)
 	}
 }
+
+// DESIGN 13: a statement with $now says in wake_at when its result changes, also
+// one that is nested. Without a row nothing can say it: it is asked again soon.
+func TestAnswerSaysWhenItChanges(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t)
+	soon := prepare(t, d, `select id, sent_at + interval '1 hour' as wake_at from messages where sent_at > $now and id <= $id order by id`)
+	plain := prepare(t, d, `select id, sent_at as wake_at from messages where id = $id`)
+	all := []abi.Statement{
+		{SQL: `select id from rooms where id <= $max`, Nest: []abi.Nest{{Name: "late", On: "id", Statement: 1, Column: "room_id"}}},
+		{SQL: `select room_id, sent_at as wake_at from messages where room_id = any($rooms) and sent_at > $now`},
+	}
+	nested, err := d.Prepare(t.Context(), all, 0, Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := time.Unix(0, 0).UTC(), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	f := func(name string, s *Statement, now time.Time, arg int64, want time.Time) {
+		t.Helper()
+		w, err := d.Wave(t.Context(), []Query{{Statement: s, Args: []abi.Value{abi.Int(arg)}, Now: now}})
+		if err != nil || w.Answers[0].Err != nil {
+			t.Fatalf("%s: %v, %v", name, err, w.Answers[0].Err)
+		}
+		if got := w.Answers[0].WakeAt; !got.Equal(want) {
+			t.Errorf("%s: it wakes at %v, want %v", name, got, want)
+		}
+	}
+	sent := func(id int64) time.Time {
+		at, _ := one(t, d, plain, abi.Int(id)).Rows.WakeAt()
+		return at
+	}
+	f("rows", soon, before, 3, sent(1).Add(time.Hour))
+	f("no rows", soon, after, 3, after.Add(emptyWake))
+	f("no $now", plain, before, 1, time.Time{})
+	f("no $now and no rows", plain, before, -1, time.Time{})
+	f("nested rows", nested, before, 1, sent(9)) // the first of room 1
+	f("no nested rows", nested, after, 1, after.Add(emptyWake))
+	f("no rows to nest in", nested, after, -1, time.Time{})
+}

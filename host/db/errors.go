@@ -18,14 +18,15 @@ import (
 var (
 	// ErrClosed: the DB was closed.
 	ErrClosed = errors.New("database closed")
-	// ErrConflict: the transaction lost against another one; the same work may
-	// succeed in a new transaction.
+	// ErrConflict: the transaction lost against another one, or it was ended in
+	// COMMIT; the same work may succeed in a new transaction.
 	ErrConflict = errors.New("serialization conflict")
 	// ErrUnavailable: PostgreSQL cannot be reached, is a standby (R10) or is
 	// starting up.
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrUnknownOutcome: the connection was lost in COMMIT and the server could
-	// not say whether the transaction committed.
+	// not say whether the transaction committed. To do the work again could do it
+	// twice.
 	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
 	// ErrType: an argument does not fit its parameter.
 	ErrType = errors.New("argument does not fit the parameter")
@@ -39,7 +40,7 @@ var (
 
 // Error is every error of this package that concerns one statement or one
 // transaction. Its text may hold PostgreSQL's message and values of rows, so it
-// is for logs; clients get the code (F4).
+// is for logs; clients get the code (F4) and Public.
 type Error struct {
 	code abi.Code
 	what string // what was being done, or the whole sentence
@@ -57,6 +58,40 @@ func (e *Error) Error() string {
 
 // Code returns the code for clients and guests.
 func (e *Error) Code() abi.Code { return e.code }
+
+// Public returns what a client may be told beside the code, or "". Of a violated
+// constraint it is the constraint's name, which its author chose; PostgreSQL's
+// own text has values of rows.
+func (e *Error) Public() string {
+	var pg *pgconn.PgError
+	if !errors.As(e.err, &pg) || e.code != abi.SQLError || !strings.HasPrefix(pg.Code, "23") {
+		return ""
+	}
+	text := "the database does not allow it"
+	switch pg.Code {
+	case "23502":
+		text = "a value is missing"
+	case "23503":
+		text = "a row that is referred to is missing, or one that would go is referred to"
+	case "23001":
+		text = "a row that would go is referred to"
+	case "23505":
+		text = "there is such a row already"
+	case "23514":
+		text = "a value is not allowed"
+	case "23P01":
+		text = "another row is in the way"
+	}
+	switch {
+	case pg.ColumnName != "": // of a null: not every server names its constraint
+		return text + " (column " + pg.ColumnName + ")"
+	case pg.ConstraintName != "":
+		return text + " (constraint " + pg.ConstraintName + ")"
+	case pg.DataTypeName != "":
+		return text + " (type " + pg.DataTypeName + ")"
+	}
+	return text
+}
 
 // Unwrap returns the sentinel and the cause.
 func (e *Error) Unwrap() []error {

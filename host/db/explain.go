@@ -72,14 +72,14 @@ func (d *DB) analyse(ctx context.Context, text string, kind Kind, now int) (*ana
 	if err := textRefusal(text, kind); err != nil {
 		return nil, err
 	}
-	c, err := d.pool.take(ctx, false)
+	c, err := d.pool.extra(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	a, err := d.analyseOn(ctx, c, text, kind, now)
 	if c.broken && c.reused && ctx.Err() == nil {
 		d.pool.give(c) // it was dead before it was used
-		if c, err = d.pool.take(ctx, true); err != nil {
+		if c, err = d.pool.extra(ctx, true); err != nil {
 			return nil, err
 		}
 		a, err = d.analyseOn(ctx, c, text, kind, now)

@@ -33,13 +33,25 @@ type pool struct {
 // take returns a connection and the duty to give it back. fresh refuses idle
 // ones, which may all be dead after a restart of the server.
 func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
-	if err := p.slots.take(ctx); err != nil {
+	return p.get(ctx, fresh, false)
+}
+
+// extra is take for what a transaction may wait for: if all connections are
+// taken there is one more. Else those who hold them would wait for each other
+// until their deadlines.
+func (p *pool) extra(ctx context.Context, fresh bool) (*conn, error) {
+	return p.get(ctx, fresh, true)
+}
+
+func (p *pool) get(ctx context.Context, fresh, spare bool) (*conn, error) {
+	extra, err := p.slots.take(ctx, spare)
+	if err != nil {
 		return nil, fault("wait for a database connection", err)
 	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		p.slots.give()
+		p.slots.give(extra)
 		return nil, fault("use the database", ErrClosed)
 	}
 	if fresh {
@@ -49,7 +61,7 @@ func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
 		c := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		c.reused = true
+		c.reused, c.extra = true, extra
 		return c, nil
 	}
 	p.dials++
@@ -57,9 +69,10 @@ func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
 	p.mu.Unlock()
 	c, err := p.dial(ctx, config, maxMessage)
 	if err != nil {
-		p.slots.give()
+		p.slots.give(extra)
 		return nil, err
 	}
+	c.extra = extra
 	return c, nil
 }
 
@@ -84,10 +97,11 @@ func (p *pool) dial(ctx context.Context, config *pgconn.Config, maxMessage int) 
 }
 
 // give takes a connection back. It must be idle and outside a transaction, or
-// marked broken.
+// marked broken. One more than the bound is not kept.
 func (p *pool) give(c *conn) {
+	extra := c.extra // who takes c next sets another
 	p.mu.Lock()
-	keep := !c.broken && !p.closed && c.sent == c.received && c.config == p.config
+	keep := !c.broken && !p.closed && c.sent == c.received && !extra && c.config == p.config
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -96,7 +110,7 @@ func (p *pool) give(c *conn) {
 		c.net.Close()
 		_ = c.written() // the write ends with the connection
 	}
-	p.slots.give()
+	p.slots.give(extra)
 }
 
 // kill gives up a connection whose statement still runs: the statement is

@@ -37,8 +37,10 @@ type Answer struct {
 	// snapshot before the schema was looked at for it (R4).
 	Reads   []reactor.Atom
 	Derived reactor.Snapshot
-	Cost    time.Duration // of this statement in its pipeline
-	Err     error
+	// WakeAt is when a statement that uses $now asks to run again; zero is never.
+	WakeAt time.Time
+	Cost   time.Duration // of this statement in its pipeline
+	Err    error
 }
 
 // job is a Query on its way.
@@ -46,7 +48,8 @@ type job struct {
 	query    *Query
 	analysis *analysis
 	args     []argument
-	parent   *job // of a nested statement
+	now      time.Time // $now
+	parent   *job      // of a nested statement
 	nest     *nest
 	kids     []*job
 
@@ -70,6 +73,9 @@ func (j *job) answer() Answer {
 				out.Derived = a.Derived
 			}
 			if j.rows != nil {
+				if j.rows.count > 0 {
+					out.WakeAt = earlier(out.WakeAt, a.WakeAt)
+				}
 				j.rows = j.rows.Nest(kid.nest.name, kid.nest.on, a.Rows, kid.nest.column)
 			}
 		}
@@ -78,6 +84,7 @@ func (j *job) answer() Answer {
 		return Answer{Cost: out.Cost, Err: out.Err}
 	}
 	out.Rows, out.Affected = j.rows, j.rows.affected()
+	out.WakeAt = earlier(out.WakeAt, j.wakeAt())
 	for i := range j.analysis.atoms {
 		if atom, ok := j.analysis.atoms[i].bind(j.args); ok {
 			out.Reads = append(out.Reads, atom)
@@ -87,6 +94,30 @@ func (j *job) answer() Answer {
 		out.Derived = j.analysis.derived
 	}
 	return out
+}
+
+// emptyWake is how soon a statement that uses $now runs again when it has no
+// row that could say when: what it waits for may be a row that $now still hides.
+const emptyWake = 10 * time.Second
+
+// wakeAt is when the result changes by the clock alone (DESIGN.md 13).
+func (j *job) wakeAt() time.Time {
+	if !j.query.Statement.UsesNow() {
+		return time.Time{}
+	}
+	if j.rows.count == 0 {
+		return j.now.Add(emptyWake)
+	}
+	at, _ := j.rows.WakeAt()
+	return at
+}
+
+// earlier returns the earlier of two times, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // session is one transaction on one connection. It is owned by one goroutine.
@@ -387,7 +418,7 @@ func (j *job) children(ctx context.Context) []*job {
 	}
 	for i := range j.query.Statement.nest {
 		n := &j.query.Statement.nest[i]
-		kid, err := n.child.bind(ctx, &Query{Statement: n.child, Args: []abi.Value{j.rows.parents(n.on)}, Now: j.query.Now})
+		kid, err := n.child.bind(ctx, &Query{Statement: n.child, Args: []abi.Value{j.rows.parents(n.on)}, Now: j.now})
 		if err != nil {
 			j.err = err
 			return nil

@@ -2,54 +2,70 @@ package db
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
 // slots bounds what is in use at once. Who waits is served in the order of
-// arrival. The bound may change at any time.
+// arrival. The bound may change at any time. There is one place beside it, for
+// those who ask for it.
 type slots struct {
 	mu      sync.Mutex // protects the fields below
 	limit   int
 	used    int
-	waiting []chan struct{} // closed when the waiter has its slot
+	spare   bool // the place beside the bound is taken
+	waiting []*waiter
 	waits   int64
 }
 
-// take waits for a slot until ctx ends.
-func (s *slots) take(ctx context.Context) error {
+// waiter waits for a slot.
+type waiter struct {
+	turn  chan struct{} // closed when it has one
+	spare bool          // it takes the place beside the bound too
+	extra bool          // it has that one
+}
+
+// take waits for a slot until ctx ends, or, if it may have it, for the place
+// beside the bound; extra says that it is that one.
+func (s *slots) take(ctx context.Context, spare bool) (extra bool, err error) {
+	w := &waiter{turn: make(chan struct{}), spare: spare}
 	s.mu.Lock()
-	if s.used < s.limit && len(s.waiting) == 0 {
-		s.used++
-		s.mu.Unlock()
-		return nil
+	s.waiting = append(s.waiting, w)
+	s.passLocked()
+	if slices.Contains(s.waiting, w) {
+		s.waits++
 	}
-	turn := make(chan struct{})
-	s.waiting = append(s.waiting, turn)
-	s.waits++
 	s.mu.Unlock()
 	select {
-	case <-turn:
-		return nil
+	case <-w.turn:
+		return w.extra, nil
+	default:
+	}
+	select {
+	case <-w.turn:
+		return w.extra, nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, other := range s.waiting {
-		if other == turn {
-			s.waiting = append(s.waiting[:i:i], s.waiting[i+1:]...)
-			return ctx.Err()
-		}
+	if i := slices.Index(s.waiting, w); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.mu.Unlock()
+		return false, ctx.Err()
 	}
-	s.used-- // it got its turn in the same moment
-	s.passLocked()
-	return ctx.Err()
+	s.mu.Unlock()
+	s.give(w.extra) // it got its turn in the same moment
+	return false, ctx.Err()
 }
 
-// give returns a slot.
-func (s *slots) give() {
+// give returns a slot, or the place beside the bound.
+func (s *slots) give(extra bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used--
+	if extra {
+		s.spare = false
+	} else {
+		s.used--
+	}
 	s.passLocked()
 }
 
@@ -63,10 +79,15 @@ func (s *slots) resize(limit int) {
 
 func (s *slots) passLocked() {
 	for s.used < s.limit && len(s.waiting) > 0 {
-		close(s.waiting[0])
-		s.waiting[0] = nil
-		s.waiting = s.waiting[1:]
+		close(s.waiting[0].turn)
+		s.waiting = slices.Delete(s.waiting, 0, 1)
 		s.used++
+	}
+	if i := slices.IndexFunc(s.waiting, func(w *waiter) bool { return w.spare }); i >= 0 && !s.spare {
+		w := s.waiting[i]
+		s.spare, w.extra = true, true
+		close(w.turn)
+		s.waiting = slices.Delete(s.waiting, i, i+1)
 	}
 }
 
@@ -74,5 +95,9 @@ func (s *slots) passLocked() {
 func (s *slots) counts() (used int, waits int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.used, s.waits
+	used = s.used
+	if s.spare {
+		used++
+	}
+	return used, s.waits
 }

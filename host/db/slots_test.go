@@ -11,13 +11,13 @@ import (
 func TestSlotsFollowTheirBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slots{limit: 1}
-		if err := s.take(t.Context()); err != nil {
+		if _, err := s.take(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		order := make(chan int, 3)
 		for i := range 3 {
 			go func() {
-				if s.take(t.Context()) == nil {
+				if _, err := s.take(t.Context(), false); err == nil {
 					order <- i
 				}
 			}()
@@ -47,20 +47,34 @@ func TestSlotsFollowTheirBound(t *testing.T) {
 		s.resize(2)
 		f("raised", 2, 0)
 		s.resize(1)
-		s.give()
+		s.give(false)
 		f("lowered: what is over it goes first", 1)
-		s.give()
+		s.give(false)
 		f("given back", 1, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := s.take(ctx); err == nil {
+		if _, err := s.take(ctx, false); err == nil {
 			t.Error("who has given up got a slot")
 		}
-		s.give()
+		s.give(false)
 		f("the last", 1, 2)
-		s.give()
+		s.give(false)
 		if used, waits := s.counts(); used != 0 || waits != 4 {
 			t.Errorf("%d in use, %d waits", used, waits)
 		}
+		// Who may have it takes the place beside the bound when all else is taken.
+		for _, want := range []bool{false, true} {
+			if extra, err := s.take(t.Context(), true); extra != want || err != nil {
+				t.Errorf("extra = %v, %v; want %v", extra, err, want)
+			}
+		}
+		go func() {
+			if extra, err := s.take(t.Context(), true); extra && err == nil {
+				order <- 9
+			}
+		}()
+		f("both taken", 2)
+		s.give(true)
+		f("the place beside is free", 2, 9)
 	})
 }

@@ -269,7 +269,7 @@ func (s *Statement) Names() []string { return s.names }
 func (s *Statement) Key() []string { return s.key }
 
 // UsesNow reports whether the statement reads $now.
-func (s *Statement) UsesNow() bool { return slices.Contains(s.template.Names(), abi.ParamNow) }
+func (s *Statement) UsesNow() bool { return len(s.names) < len(s.template.Names()) }
 
 // Params returns the parameters with their types, in the order of Names.
 func (s *Statement) Params() []Param {
@@ -370,18 +370,17 @@ func (s *Statement) bind(ctx context.Context, q *Query) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{query: q, analysis: a, args: make([]argument, len(v.params))}
+	j := &job{query: q, analysis: a, args: make([]argument, len(v.params)), now: q.Now}
+	if j.now.IsZero() && s.UsesNow() {
+		j.now = time.Now()
+	}
 	for i, p := range v.params {
 		var value abi.Value
 		name := abi.ParamNow
 		if p >= 0 {
 			value, name = q.Args[p], s.names[p]
 		} else {
-			now := q.Now
-			if now.IsZero() {
-				now = time.Now()
-			}
-			value = abi.Int(now.UnixMicro())
+			value = abi.Int(j.now.UnixMicro())
 		}
 		if j.args[i], err = convert(value, a.params[i]); err != nil {
 			return nil, s.sentence(&Error{

@@ -1,9 +1,11 @@
 package db
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/abi"
 )
@@ -139,11 +141,12 @@ func TestLostCommitIsResolved(t *testing.T) {
 			}
 		}
 	})
-	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
+	var own *Error
+	if !errors.Is(err, ErrConflict) || !Retryable(err) || !errors.As(err, &own) || own.Code() != abi.Conflict {
 		t.Errorf("a transaction that was ended: %v", err)
 	}
 	// COMMIT got through, its answer did not.
-	xid, err := f(81, func(tx *WriteTx) {
+	got := func(tx *WriteTx) {
 		tx.s.c.run(commit, nil, 0)
 		tx.s.c.sync()
 		if err := tx.s.c.flush(); err != nil {
@@ -153,10 +156,27 @@ func TestLostCommitIsResolved(t *testing.T) {
 			t.Fatal(err)
 		}
 		tx.s.c.net.Close()
-	})
+	}
+	xid, err := f(81, got)
 	if err != nil || xid == 0 {
 		t.Errorf("a transaction that committed: %d, %v", xid, err)
 	}
+	// C4: a server with another history, and one that is gone. Nobody may be told
+	// that it is safe to do it again.
+	unknown := func(name string, id int64, change func()) {
+		t.Helper()
+		_, err := f(id, func(tx *WriteTx) { got(tx); change() })
+		if !errors.Is(err, ErrUnknownOutcome) || Retryable(err) || !errors.As(err, &own) || own.Code() != abi.OutcomeUnknown {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	unknown("another history", 82, func() { d.config.EpochExpr = func(int) string { return "'another'" } })
+	d.resolveTimeout = 50 * time.Millisecond
+	unknown("no server", 83, func() {
+		gone := d.pool.config.Copy()
+		gone.Host, gone.Fallbacks = "/nowhere", nil
+		d.pool.config = gone
+	})
 }
 
 func TestWriteStatementsAreChecked(t *testing.T) {
@@ -255,4 +275,42 @@ func TestTablesWithoutGrantAreRefused(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t, `create table secret (id int); revoke all on secret from weir_test`)
 	refuses(t, d, `select id from secret`, "grant it to the role of the plugin's SQL")
+}
+
+// TestDerivesAgainWhileAllConnectionsAreTaken: W6. A transaction whose statement
+// must be derived again holds a connection and needs another for that. When all
+// connections are held so, nobody may wait for somebody who waits for him.
+func TestDerivesAgainWhileAllConnectionsAreTaken(t *testing.T) {
+	t.Parallel()
+	_, server := start(t)
+	d := open(t, server, Config{Connections: 2})
+	insert := prepareWrite(t, d, `insert into rooms (id, title) values ($id, 'x')`)
+	read := prepare(t, d, `select id from rooms where id = $id`)
+	first, err := d.Write(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	d.ForgetAll()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := first.Exec(ctx, Query{Statement: insert, Args: []abi.Value{abi.Int(77)}}); err != nil {
+		t.Errorf("the mutation: %v", err)
+	}
+	if _, err := second.Query(ctx, []Query{{Statement: read, Args: []abi.Value{abi.Int(7)}}}); err != nil {
+		t.Errorf("the query: %v", err)
+	}
+	if n := d.Stats().InUse; n != 2 {
+		t.Errorf("%d connections are in use, want 2", n)
+	}
+	first.Close()
+	second.Close()
+	if s := d.Stats(); s.InUse != 0 || s.Idle > 2 {
+		t.Errorf("the bound is 2: %+v", s)
+	}
 }

@@ -11,9 +11,6 @@ import (
 	"weir/reactor"
 )
 
-// resolveTimeout bounds how long the outcome of a lost COMMIT is asked for.
-const resolveTimeout = 5 * time.Second
-
 var errOver = errors.New("the transaction is over")
 
 // WriteTx is the transaction of a mutation, at REPEATABLE READ. It begins with
@@ -96,8 +93,8 @@ func (s *session) rewrote(ctx context.Context) (bool, error) {
 
 // Commit commits and returns the transaction's number, 0 if it wrote nothing.
 // If the connection is lost meanwhile, the server is asked what became of it
-// (F11): a transaction that did not commit is ErrUnavailable, one of which the
-// server cannot tell is ErrUnknownOutcome.
+// (F11): one that did not commit is ErrConflict, because the same work may be done
+// again; one of which nobody can tell is ErrUnknownOutcome.
 func (t *WriteTx) Commit(ctx context.Context) (xid uint64, err error) {
 	s := t.s
 	if s.c == nil {
@@ -150,7 +147,7 @@ func (s *session) commit(ctx context.Context) (string, error) {
 // goes on after the caller's deadline, because the answer decides whether the
 // work may be done again.
 func (s *session) resolve(ctx context.Context, lost error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.db.resolveTimeout)
 	defer cancel()
 	s.close() // a connection may be needed
 	wait := 10 * time.Millisecond
@@ -163,7 +160,7 @@ func (s *session) resolve(ctx context.Context, lost error) error {
 		case err == nil && status == "committed":
 			return nil
 		case err == nil && status == "aborted":
-			return &Error{code: abi.Unavailable, what: "commit: not committed", is: ErrUnavailable, err: lost}
+			return &Error{code: abi.Conflict, what: "commit: the transaction was ended", is: ErrConflict, err: lost}
 		case err == nil && status == "":
 			return unknown(lost)
 		}
@@ -179,7 +176,7 @@ func (s *session) resolve(ctx context.Context, lost error) error {
 }
 
 func unknown(lost error) error {
-	return &Error{code: abi.Unavailable, what: ErrUnknownOutcome.Error(), is: ErrUnknownOutcome, err: lost}
+	return &Error{code: abi.OutcomeUnknown, what: ErrUnknownOutcome.Error(), is: ErrUnknownOutcome, err: lost}
 }
 
 // status asks on another connection.

@@ -18,9 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.uber.org/goleak"
-
 	"weir/host/devdb"
+	"weir/host/devdb/devdbtest"
 )
 
 // ownerEnv makes this binary play a weir that starts a cluster and waits to be
@@ -38,7 +37,7 @@ func TestMain(m *testing.M) {
 		_, _ = io.Copy(io.Discard, os.Stdin) // not longer than the test
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	devdbtest.Main(m)
 }
 
 // testDir returns a directory that the server's user can reach when root runs
@@ -449,8 +448,10 @@ func TestMissingProgramsAreExplained(t *testing.T) {
 
 // DB5: a directory that the server's user cannot reach is the usual case for
 // root, whose home is closed.
+// It runs alone, because it changes where the data goes then.
 func TestRootKeepsUnreachableDataElsewhereAndFindsItAgain(t *testing.T) {
-	t.Parallel()
+	shared := filepath.Join(filepath.Dir(testDir(t)), "shared")
+	devdb.SetSharedHome(t, shared)
 	dir := filepath.Join(t.TempDir(), "pg") // 0700 above it
 	var log strings.Builder
 	c := start(t, devdb.Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -461,11 +462,6 @@ func TestRootKeepsUnreachableDataElsewhereAndFindsItAgain(t *testing.T) {
 		}
 		return
 	}
-	t.Cleanup(func() {
-		if strings.HasPrefix(home, "/var/lib/weir/pg-") {
-			_ = os.RemoveAll(home)
-		}
-	})
 	info, err := os.Stat(c.DataDir())
 	if err != nil {
 		t.Fatal(err)
@@ -475,6 +471,9 @@ func TestRootKeepsUnreachableDataElsewhereAndFindsItAgain(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "data="+home) {
 		t.Errorf("the log does not say where the data is:\n%s", log.String())
+	}
+	if filepath.Dir(home) != shared {
+		t.Errorf("the data is in %s, want it below %s", home, shared)
 	}
 	query(t, c, "CREATE TABLE rooms (id int); INSERT INTO rooms VALUES (7)")
 	if err := c.Close(); err != nil {

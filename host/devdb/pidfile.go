@@ -72,6 +72,13 @@ func exists(pid int) bool {
 	return err == nil || err == syscall.EPERM
 }
 
+// Running reports whether a server runs on the data directory, whoever started
+// it.
+func Running(data string) bool {
+	pf, ok := readPidFile(data)
+	return ok && serves(pf.pid, data)
+}
+
 // serves reports whether the process pid is the server of data.
 func serves(pid int, data string) bool {
 	return pid > 0 && exists(pid) && isServer(pid, data)

@@ -16,13 +16,15 @@ const (
 	// tempPrefix names temporary clusters, so that those of killed owners are
 	// found again.
 	tempPrefix = "weir-pg-"
-	// sharedHome takes the data that root's helper user cannot reach elsewhere.
-	sharedHome = "/var/lib/weir"
 	socketName = ".s.PGSQL." + port
 	// sweepAge keeps the sweep away from a directory that its owner has made but
 	// not locked yet.
 	sweepAge = time.Minute
 )
+
+// sharedHome takes the data that root's helper user cannot reach elsewhere. It is
+// a variable only for tests, whose data must not stay there.
+var sharedHome = "/var/lib/weir"
 
 // place is where one cluster lives.
 type place struct {
@@ -241,8 +243,7 @@ func sweep(base string) {
 		if err != nil {
 			continue
 		}
-		data := filepath.Join(dir, "data")
-		if pf, ok := readPidFile(data); !ok || !serves(pf.pid, data) {
+		if !Running(filepath.Join(dir, "data")) {
 			_ = os.RemoveAll(dir) // what is left is tried again by the next sweep
 		}
 		l.release()

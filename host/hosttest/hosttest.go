@@ -41,6 +41,8 @@ type Config struct {
 	Event func(host.Event)
 	// Database is used instead of a fresh one: the test has set it up.
 	Database *Database
+	// Wire puts a Wire before the fresh database, see Server.Wire.
+	Wire bool
 	// Late starts the host without waiting for its plugins.
 	Late bool
 }
@@ -55,6 +57,8 @@ type Server struct {
 	Host       *host.Host
 	// DB is the fresh database, zero if the test brought one.
 	DB devdbtest.DB
+	// Wire is between weir's role and DB, if Config.Wire asked for it.
+	Wire *Wire
 	// Plugins is the directory that the host loads from.
 	Plugins string
 
@@ -71,6 +75,10 @@ func Start(t testing.TB, cfg Config) *Server {
 	if urls == nil {
 		s.DB = database(t, file, cfg)
 		urls = &Database{config.Secret(s.DB.As("weir", "")), config.Secret(s.DB.As("weir_guest", ""))}
+		if cfg.Wire {
+			s.Wire = newWire(t, urls.URL.Reveal())
+			urls.URL = config.Secret(s.Wire.url)
+		}
 	}
 	file.Database.URL, file.Database.Guest = urls.URL, urls.Guest
 	file.Limits.CompileTimeout = 2 * time.Minute // under the race detector, on a busy machine

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 
 	"weir/abi"
@@ -126,6 +127,13 @@ func Denial(policy, reason string) *Refusal {
 	}
 	return &Refusal{Kind: abi.Denied, Message: message, Reason: cmp.Or(reason, policy)}
 }
+
+var errUndecided = &Refusal{Kind: abi.Unavailable, Message: "access cannot be decided now: try again later"}
+
+// Undecided is the error of a call whose policies have not decided anything. The
+// client is told to try again, whatever is wrong with them (F4); why is for the
+// log.
+func Undecided(why error) error { return fmt.Errorf("%w: %w", errUndecided, why) }
 
 // Error returns the message.
 func (r *Refusal) Error() string { return r.Message }

@@ -3,6 +3,7 @@ package serve
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -82,6 +83,8 @@ func failure(st *reactor.State) error {
 	switch {
 	case st.Frame != nil:
 		return nil
+	case st.Policy != "":
+		return Undecided(fmt.Errorf("policy %s: %w", st.Policy, st.Err))
 	case st.Err != nil:
 		return st.Err
 	}

@@ -51,14 +51,7 @@ func TestClientKeepsItsRules(t *testing.T) {
 func TestClientSpeaksTheServersProtocol(t *testing.T) {
 	t.Parallel()
 	path := node(t)
-	f := newFixture(t, func(c *Config) {
-		c.Verify = func(_ context.Context, of *tenant.Tenant, token string) (*auth.Caller, error) {
-			if token != "token" {
-				return nil, auth.ErrUnauthenticated
-			}
-			return &auth.Caller{Principal: auth.Principal{Tenant: of.Name, Issuer: "test", Subject: "ann"}, Expires: time.Now().Add(time.Hour)}, nil
-		}
-	})
+	f := newFixture(t, oneToken)
 	f.backend.mutation = func(who *auth.Caller, name string, _ Arguments) (Answer, error) {
 		if who.Principal.Subject != "ann" || name != "messages.post" {
 			t.Errorf("%s called %s", who.Principal.Subject, name)
@@ -92,10 +85,62 @@ func TestClientSpeaksTheServersProtocol(t *testing.T) {
 
 	f.backend.deny("messages.list", true)
 	f.server.Moved(tenant.DefaultName, func(string) bool { return true })
-	expect(`{"status":"denied","code":"denied"}`)
+	expect(`{"status":"denied","code":"denied","reason":"not_a_member"}`)
 	f.backend.deny("messages.list", false)
 	f.server.Moved(tenant.DefaultName, func(string) bool { return true })
 	expect(`{"status":"live","ids":[3]}`)
+}
+
+// oneToken makes "token" ann's token, and no other one good.
+func oneToken(c *Config) {
+	c.Verify = func(_ context.Context, of *tenant.Tenant, token string) (*auth.Caller, error) {
+		if token != "token" {
+			return nil, auth.ErrUnauthenticated
+		}
+		return &auth.Caller{Principal: auth.Principal{Tenant: of.Name, Issuer: "test", Subject: "ann"}, Expires: time.Now().Add(time.Hour)}, nil
+	}
+}
+
+// What live policies say reaches the page: no rows while they deny or another
+// scope is on its way, the old ones while nobody can decide.
+func TestClientFollowsLivePolicies(t *testing.T) {
+	t.Parallel()
+	path := node(t)
+	f := newFixture(t, oneToken)
+	f.backend.decide("messages.list", nil)
+	_, expect := follow(t, path, f.url)
+	expect(`{"status":"connecting"}`)
+	expect(`{"status":"stale","code":"internal"}`)
+	f.backend.decide("messages.list", deny)
+	expect(`{"status":"denied","code":"denied","reason":"not_a_member"}`)
+	f.backend.decide("messages.list", scoped("acme"))
+	expect(`{"status":"live","ids":[0]}`)
+	f.backend.set("messages.list", rows(1))
+	expect(`{"status":"live","ids":[1]}`)
+	f.backend.decide("messages.list", nil)
+	expect(`{"status":"stale","ids":[1],"code":"internal"}`)
+	f.backend.decide("messages.list", scoped("acme"))
+	expect(`{"status":"live","ids":[1]}`)
+	// The page is dark until the rows of the new scope are there.
+	gate := make(chan struct{})
+	f.backend.mu.Lock()
+	f.backend.gate = gate
+	f.backend.mu.Unlock()
+	f.backend.decide("messages.list", scoped("evil"))
+	expect(`{"status":"denied","code":"denied","reason":"scope_changed"}`)
+	close(gate)
+	expect(`{"status":"live","ids":[1]}`)
+
+	// The connection breaks while access is denied: the page shows nothing of
+	// before, and what comes back is whole.
+	f.backend.decide("messages.list", deny)
+	expect(`{"status":"denied","code":"denied","reason":"not_a_member"}`)
+	for _, s := range f.server.sessions.all() {
+		s.end(abi.Draining, 10)
+	}
+	eventually(t, "another stream", func() bool { return f.server.Stats().Streams == 2 })
+	f.backend.decide("messages.list", scoped("acme"))
+	expect(`{"status":"live","ids":[1]}`)
 }
 
 // follow starts a client that prints its states.

@@ -35,13 +35,16 @@ type backend struct {
 	mu       sync.Mutex // protects the fields below
 	values   map[string]value
 	xid      uint64
-	denied   map[string]bool              // function or function/sub
-	policies map[string]*reactor.Decision // function: the answer of its live policy, nil if it fails
-	refused  map[string]error             // function: error of Subscribe
-	gate     chan struct{}                // Subscribe waits for it, if set
-	plugin   string                       // digest in the keys
+	denied   map[string]bool                    // function or function/sub
+	policies map[string]*reactor.Decision       // function: the answer of its live policy, nil if it fails
+	answers  map[*auth.Caller]*reactor.Decision // of live policies to callers who have one of their own
+	refused  map[string]error                   // function: error of Subscribe
+	gate     chan struct{}                      // Subscribe waits for it, if set
+	plugin   string                             // digest in the keys
 	runs     int
-	calls    int // of Subscribe
+	unscoped map[string]bool // functions that declare no scope
+	ran      map[string]int  // runs of each function
+	calls    int             // of Subscribe
 	mutation func(who *auth.Caller, name string, args Arguments) (Answer, error)
 	asked    []Query
 }
@@ -66,6 +69,7 @@ func newBackend(t testing.TB) *backend {
 	b := &backend{
 		t: t, values: map[string]value{}, xid: 100, poke: make(chan struct{}, 1), plugin: "p1",
 		denied: map[string]bool{}, refused: map[string]error{}, policies: map[string]*reactor.Decision{},
+		answers: map[*auth.Caller]*reactor.Decision{}, ran: map[string]int{}, unscoped: map[string]bool{},
 	}
 	for _, f := range functions {
 		b.values[f.Name] = value{content: rows(0)}
@@ -160,6 +164,21 @@ func (b *backend) decide(name string, d *reactor.Decision) {
 	b.apply(context.Background(), change)
 }
 
+// answer gives the callers of a token an answer of their own from the next change
+// of the policies' table on.
+func (f *fixture) answer(token string, d *reactor.Decision) {
+	f.backend.mu.Lock()
+	defer f.backend.mu.Unlock()
+	f.backend.answers[f.verify[token]] = d
+}
+
+// count returns how often a function has run.
+func (b *backend) count(name string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ran[name]
+}
+
 var (
 	allow = &reactor.Decision{Answer: reactor.Allow}
 	deny  = &reactor.Decision{Answer: reactor.Deny, Reason: "not_a_member"}
@@ -182,10 +201,13 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 	defer b.mu.Unlock()
 	list := make([]reactor.Result, len(wave))
 	for i, e := range wave {
-		if guarded, is := e.Call.(policyCall); is {
+		if p, is := e.Call.(policyCall); is {
 			list[i] = reactor.Result{
-				Epoch: epoch, Snapshot: b.snapshot(), Decision: b.policies[string(guarded)],
+				Epoch: epoch, Snapshot: b.snapshot(), Decision: b.policies[p.function],
 				Reads: reactor.ReadSet{Atoms: []reactor.Atom{{Table: policyTable}}},
+			}
+			if own, has := b.answers[p.who]; has {
+				list[i].Decision = own
 			}
 			if list[i].Decision == nil {
 				list[i].Err = errors.New("the policy fails")
@@ -193,10 +215,14 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 			continue
 		}
 		b.runs++
+		b.ran[e.Name]++
 		v := b.values[e.Name]
 		if v.err != nil {
 			list[i].Err = v.err
 			continue
+		}
+		if org, is := e.Call.(string); is { // rows of a scope
+			v.content = strings.ReplaceAll(v.content, `{"id":`, `{"org":"`+org+`","id":`)
 		}
 		list[i] = reactor.Result{
 			Epoch: epoch, Snapshot: b.snapshot(), Frame: reactor.NewFrame(e.Query, []byte(v.content)),
@@ -247,18 +273,36 @@ func (b *backend) request(who *auth.Caller, q Query) (reactor.Request, error) {
 	key := reactor.KeyParts{Tenant: q.Tenant, Plugin: b.plugin, Function: q.Name, Input: args.AppendJSON(nil)}
 	req := reactor.Request{Tenant: q.Tenant, Key: key.Key(), Name: q.Name, At: q.At}
 	if _, live := b.policies[q.Name]; live {
-		req.Policies = []reactor.Target{{Key: reactor.Key("policy of " + q.Name), Name: "member", Call: policyCall(q.Name), Waves: true}}
+		call := policyCall{function: q.Name}
+		if _, own := b.answers[who]; own {
+			call.who = who
+		}
+		req.Policies = []reactor.Target{{
+			Key: reactor.Key(fmt.Sprintf("policy of %s %p", q.Name, call.who)), Name: "member", Call: call, Waves: true,
+		}}
+		if b.unscoped[q.Name] {
+			return req, nil
+		}
 		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
-			key := key
-			key.Role = scope["org"]
-			return reactor.Target{Key: key.Key(), Name: q.Name}, nil
+			if scope["org"] == "bad" {
+				return reactor.Target{}, Undecided(errors.New("org is no integer"))
+			}
+			key, t := key, reactor.Target{Name: q.Name}
+			if org := scope["org"]; org != "" {
+				key.Role, t.Call = org, org
+			}
+			t.Key = key.Key()
+			return t, nil
 		}
 	}
 	return req, nil
 }
 
 // policyCall is the call of a function's policy.
-type policyCall string
+type policyCall struct {
+	function string
+	who      *auth.Caller // who has an answer of their own, else nil
+}
 
 func (b *backend) Subscribe(ctx context.Context, who *auth.Caller, q Query, on Signals) (*Live, error) {
 	b.mu.Lock()

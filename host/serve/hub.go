@@ -158,7 +158,7 @@ func (s *session) cut() {
 // overtaken reports whether the frame could not be sent any more now.
 func (p *pin) overtaken() bool {
 	st, shown := p.live.State()
-	return shown && (st.Status == reactor.Denied || st.Status == reactor.Moved)
+	return shown && (st.Status == reactor.Denied || st.Status == reactor.Moved && p.live.Sub.Scoped())
 }
 
 // A look at what is pinned visits every session, so that it is not taken for each

@@ -76,7 +76,9 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 	}
 	left = sub.live
 	if a.err == nil {
-		if left == nil || left.Query() != a.live.Query() {
+		// One without a query has no rows to announce: only what is new of it is
+		// told, so that who was told of a denial is not told again.
+		if q := a.live.Query(); left == nil || q != "" && left.Query() != q {
 			sub.told, sub.number = false, 0
 		}
 		sub.live, sub.refused, sub.delay = a.live, nil, 0
@@ -129,6 +131,16 @@ func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
 		}
 	}
 	return appendEvent(dst, "sub", subEvent{ID: json.RawMessage(sub.id), Status: status, Reason: reason, At: at.String()})
+}
+
+// shares reports whether st, which is told to another subscription, is also the
+// state of this one, of the same group.
+func (sub *subscription) shares(with *subscription, st *reactor.State) bool {
+	if sub.live == nil || sub.over != nil || st.Number == 0 || sub.live.Query() != with.live.Query() {
+		return false
+	}
+	own, shown := sub.live.State()
+	return shown && own.Number == st.Number && own.Status == st.Status
 }
 
 // knows reports whether the client was shown the group's state, or a newer one.

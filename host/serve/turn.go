@@ -127,13 +127,8 @@ func (s *session) gatherState(t *turn, sub *subscription) {
 	s.at = st.At.Later(s.at)
 	any := false
 	for _, other := range s.subs {
-		if other.live == nil || other.over != nil || other.live.Query() != sub.live.Query() {
+		if other != sub && !other.shares(sub, &st) {
 			continue
-		}
-		if other != sub {
-			if own, shown := other.live.State(); !shown || own.Number != st.Number || own.Status != st.Status {
-				continue
-			}
 		}
 		var lacks bool
 		t.small, lacks = other.appendState(t.small, &st, s.at)
@@ -150,7 +145,7 @@ func (s *session) gatherState(t *turn, sub *subscription) {
 // gatherMove drops the rows of a scope that is not the client's any longer, and
 // asks for those of its new one.
 func (s *session) gatherMove(t *turn, sub *subscription) {
-	if sub.live.Query() != "" && sub.has {
+	if sub.live.Sub.Scoped() && sub.live.Query() != "" && sub.has {
 		gone := reactor.State{Status: reactor.Denied, Reason: scopeChanged}
 		t.small, _ = sub.appendState(t.small, &gone, s.at)
 	}

@@ -68,7 +68,7 @@ func (o *writer) send(chunks ...[]byte) error {
 		for len(c) > 0 {
 			n := min(len(c), pieceSize)
 			if _, err := o.w.Write(c[:n]); err != nil {
-				return o.reason(err)
+				return o.failure(err)
 			}
 			c = c[n:]
 			if len(c) == 0 {
@@ -77,7 +77,7 @@ func (o *writer) send(chunks ...[]byte) error {
 			// What is not flushed may lie in a buffer: only what the socket took
 			// counts as progress.
 			if err := o.rc.Flush(); err != nil {
-				return o.reason(err)
+				return o.failure(err)
 			}
 			if err := o.check(); err != nil {
 				return err
@@ -91,7 +91,7 @@ func (o *writer) send(chunks ...[]byte) error {
 // would end an idle stream.
 func (o *writer) flush() error {
 	if err := o.rc.Flush(); err != nil {
-		return o.reason(err)
+		return o.failure(err)
 	}
 	return o.deadline(time.Time{})
 }
@@ -140,6 +140,14 @@ func (o *writer) check() error {
 		return errAborted
 	}
 	return nil
+}
+
+// failure says why a write failed: an abort makes it look like a slow one.
+func (o *writer) failure(err error) error {
+	if aborted := o.check(); aborted != nil {
+		return aborted
+	}
+	return o.reason(err)
 }
 
 func (o *writer) reason(err error) error {
@@ -235,6 +243,7 @@ func (s *session) send(out *writer, t *turn) error {
 		return out.send(t.small)
 	}
 	s.writing.Store(&pin{t.live, t.live.Sub.Publication(), t.frame})
+	s.cut() // a denial that came since the turn was made was told to a session that wrote nothing
 	err := out.send(t.small, t.frame.Event())
 	s.writing.Store(nil)
 	s.server.stats.frames.Add(1)

@@ -20,9 +20,10 @@ type Call struct {
 	Statements Statements
 	// Now is the time that the guest sees, the same for the whole call.
 	Now time.Time
-	// Seed makes a query's or a policy's randomness. A mutation draws from the
-	// system and ignores it (G11).
-	Seed [32]byte
+	// Seed makes a query's or a policy's randomness; nil is all zeros. It is asked
+	// at the first use only, because few guests want any. A mutation draws from
+	// the system and ignores it (G11).
+	Seed func() [32]byte
 	// Config answers the guest's configuration; nil has no keys.
 	Config func(key string) (value string, ok bool)
 	// Settings names what Config answers: equal answers have equal names. An

@@ -162,7 +162,10 @@ func (f *frame) fill(b []byte) {
 	if f.random == nil {
 		seed := f.inst.seed
 		if f.call != nil {
-			seed = f.call.Seed
+			seed = [32]byte{}
+			if f.call.Seed != nil {
+				seed = f.call.Seed()
+			}
 		}
 		f.random = rand.NewChaCha8(seed)
 	}

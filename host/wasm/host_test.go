@@ -424,7 +424,7 @@ func TestRandomnessFollowsTheSeed(t *testing.T) {
 	}
 	p := newPool(t, g, PoolConfig{MaxInstances: 1})
 	draw := func(kind abi.Kind, seed byte) string {
-		return string(call(t, p, Call{Kind: kind, Seed: [32]byte{seed}}).Value)
+		return string(call(t, p, Call{Kind: kind, Seed: func() [32]byte { return [32]byte{seed} }}).Value)
 	}
 	for _, kind := range []abi.Kind{abi.Query, abi.Policy} {
 		if first, again := draw(kind, 1), draw(kind, 1); first != again || first == draw(kind, 2) {

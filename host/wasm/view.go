@@ -37,6 +37,9 @@ func (v *View) Plain() bool { return v.rows == nil && v.columns == nil && len(v.
 // Queries returns all queries that the view needs, each once. They must have run
 // before anything below is asked.
 func (v *View) Queries() []*Query {
+	if len(v.nests) == 0 {
+		return []*Query{v.query}
+	}
 	var all []*Query
 	seen := map[any]bool{}
 	var walk func(v *View)

@@ -137,7 +137,9 @@ func TestRandomGetFollowsTheSeed(t *testing.T) {
 	draw := Join(push(moreAt, 8), Invoke(randomGet), same32(0))
 	g := Guest{Imports: wasiImports, Call: Join(draw, push(DataAt), I32(0x1b), Store(), push(DataAt+1), load64(moreAt), Store64(), Pack(abi.TagValue, DataAt, 9))}
 	p := newPool(t, g, PoolConfig{})
-	seeded := func(b byte) string { return string(call(t, p, Call{Seed: [32]byte{b}}).Value) }
+	seeded := func(b byte) string {
+		return string(call(t, p, Call{Seed: func() [32]byte { return [32]byte{b} }}).Value)
+	}
 	if first, again := seeded(1), seeded(1); first != again || first == seeded(2) {
 		t.Error("random_get does not follow the seed")
 	}

@@ -114,14 +114,9 @@ func (c *Capture) watchOne(ctx context.Context, conn *pgx.Conn, w Watch, functio
 			return err
 		}
 	}
-	var function uint32
-	err = conn.QueryRow(ctx, `select to_regproc($1)::oid`, f.functionName()).Scan(&function)
-	if err != nil {
-		return err
-	}
 	for i := range f.members {
 		m := &f.members[i]
-		if !renamed && m.captured(function) {
+		if !renamed && m.captured(&f) {
 			continue
 		}
 		if !m.mayTrigger && !m.owner {
@@ -188,13 +183,21 @@ func updateFunction(ctx context.Context, tx pgx.Tx, w Watch) (f family, renamed 
 	if err != nil {
 		return f, false, err
 	}
-	var current *string
-	err = tx.QueryRow(ctx, `select pg_get_functiondef(to_regproc($1))`, f.functionName()).Scan(&current)
-	if err != nil || current != nil && strings.Contains(*current, f.body(watched, kinds)) && !renamed {
-		return f, renamed, err
+	for _, k := range triggerKinds {
+		var current *string
+		err = tx.QueryRow(ctx, `select pg_get_functiondef(to_regproc($1))`, f.functionName(k)).Scan(&current)
+		if err != nil {
+			return f, renamed, err
+		}
+		if current != nil && strings.Contains(*current, f.body(k, watched, kinds)) && !renamed {
+			continue
+		}
+		_, err = tx.Exec(ctx, f.function(k, watched, kinds)+"; revoke all on function "+f.functionName(k)+"() from public")
+		if err != nil {
+			return f, renamed, err
+		}
 	}
-	_, err = tx.Exec(ctx, f.function(watched, kinds)+"; revoke all on function "+f.functionName()+"() from public")
-	return f, renamed, err
+	return f, renamed, nil
 }
 
 // grow adds columns to the watch list of the root and returns the whole list.
@@ -239,25 +242,32 @@ func (f *family) grow(ctx context.Context, tx pgx.Tx, wanted []int16, kinds map[
 	return slices.Sorted(maps.Keys(listed)), stands != f.signature(), nil
 }
 
-// triggerKinds are weir's four triggers.
-var triggerKinds = []struct{ name, clause string }{
-	{"weir_insert", "insert on %s referencing new table as weir_new"},
-	{"weir_update", "update on %s referencing old table as weir_old new table as weir_new"},
-	{"weir_delete", "delete on %s referencing old table as weir_old"},
-	{"weir_truncate", "truncate on %s"},
+// triggerKind is one of weir's four triggers.
+type triggerKind struct {
+	name   string
+	op     byte // in the log
+	clause string
 }
 
-// captured reports whether all triggers of a member stand and call the function.
-func (m *member) captured(function uint32) bool { return m.gap(function) == "" && !m.upgradable() }
+var triggerKinds = []triggerKind{
+	{"weir_insert", 'I', "insert on %s referencing new table as weir_new"},
+	{"weir_update", 'U', "update on %s referencing old table as weir_old new table as weir_new"},
+	{"weir_delete", 'D', "delete on %s referencing old table as weir_old"},
+	{"weir_truncate", 'T', "truncate on %s"},
+}
+
+// captured reports whether all triggers of a member stand and call the functions
+// of its family.
+func (m *member) captured(f *family) bool { return m.gap(f) == "" && !m.upgradable() }
 
 // gap says what is missing of a member's capture, in words; empty if nothing.
-func (m *member) gap(function uint32) string {
+func (m *member) gap(f *family) string {
 	for _, k := range triggerKinds {
 		t, ok := m.triggers[k.name]
 		switch {
 		case !ok:
 			return "trigger " + k.name + " is missing"
-		case t.function != function:
+		case t.function != f.functionName(k):
 			return "trigger " + k.name + " reports another table"
 		case t.enabled == 'D' || t.enabled == 'R':
 			return "trigger " + k.name + " is disabled"
@@ -268,7 +278,7 @@ func (m *member) gap(function uint32) string {
 
 // upgradable reports whether a trigger could fire always and does not (C10).
 func (m *member) upgradable() bool {
-	return m.owner && slices.ContainsFunc(triggerKinds, func(k struct{ name, clause string }) bool {
+	return m.owner && slices.ContainsFunc(triggerKinds, func(k triggerKind) bool {
 		return m.triggers[k.name].enabled == 'O'
 	})
 }
@@ -283,7 +293,7 @@ func installTriggers(ctx context.Context, tx pgx.Tx, f *family, m *member) error
 	var b strings.Builder
 	for _, k := range triggerKinds {
 		fmt.Fprintf(&b, "create or replace trigger %s after "+k.clause+" for each statement execute function %s();\n",
-			k.name, m.name, f.functionName())
+			k.name, m.name, f.functionName(k))
 	}
 	if m.owner {
 		fmt.Fprintf(&b, "alter table only %s", m.name)

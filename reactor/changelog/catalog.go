@@ -66,12 +66,12 @@ const driftSQL = `with recursive watched as (
 )
 select w.root, w.oid::regclass::text, w.name,
 	case when t.oid is null then 'is missing'
-		when t.tgfoid is distinct from to_regproc('weir.capture_' || w.root) then 'reports another table'
+		when t.tgfoid is distinct from to_regproc('weir.capture_' || w.root || '_' || substr(w.name, 6)) then 'reports another table'
 		else 'is disabled' end,
-	t.oid is null or t.tgfoid is distinct from to_regproc('weir.capture_' || w.root),
+	t.oid is null or t.tgfoid is distinct from to_regproc('weir.capture_' || w.root || '_' || substr(w.name, 6)),
 	(select paused from weir.reader)
 from wanted w left join pg_trigger t on t.tgrelid = w.oid and t.tgname = w.name
-where t.oid is null or t.tgenabled in ('D', 'R') or t.tgfoid is distinct from to_regproc('weir.capture_' || w.root)
+where t.oid is null or t.tgenabled in ('D', 'R') or t.tgfoid is distinct from to_regproc('weir.capture_' || w.root || '_' || substr(w.name, 6))
 order by 1, 2, 3`
 
 // uncaptured returns the root tables with drift.

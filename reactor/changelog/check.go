@@ -138,14 +138,10 @@ func (f *family) check(ctx context.Context, conn *pgx.Conn, role string) ([]Find
 	if err := f.refuse(); err != nil {
 		return []Finding{{LevelMissing, err.Error(), ""}}, nil
 	}
-	var function uint32
-	if err := conn.QueryRow(ctx, `select coalesce(to_regproc($1)::oid, 0)`, f.functionName()).Scan(&function); err != nil {
-		return nil, err
-	}
 	var fs []Finding
 	for i := range f.members {
 		m := &f.members[i]
-		gap := m.gap(function)
+		gap := m.gap(f)
 		origin := false
 		for _, t := range m.triggers {
 			origin = origin || t.enabled == 'O'

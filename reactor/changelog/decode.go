@@ -38,20 +38,23 @@ func (r *row) change(tables map[uint32]Table) reactor.Change {
 		}
 	}
 	if known && r.keys != "" {
-		c.Keys = tuples(r.keys, t)
+		c.Keys = r.tuples(t)
 	}
 	return c
 }
 
 // tuples decodes keys; nil means the whole table. Numbers stay text: float64
 // would round int8 (C9).
-func tuples(keys string, t Table) []reactor.Tuple {
+func (r *row) tuples(t Table) []reactor.Tuple {
 	// A database in SQL_ASCII holds bytes that JSON's decoder would replace.
-	if !utf8.ValidString(keys) {
+	if !utf8.ValidString(r.keys) {
 		return nil
 	}
-	dec := json.NewDecoder(strings.NewReader(keys))
+	dec := json.NewDecoder(strings.NewReader(r.keys))
 	dec.UseNumber()
+	if r.cols != nil {
+		return flatTuples(dec, r.cols, t)
+	}
 	var objects []map[string]any
 	if err := dec.Decode(&objects); err != nil {
 		return nil
@@ -71,13 +74,41 @@ func tuples(keys string, t Table) []reactor.Tuple {
 		if len(tuple) == 0 {
 			return nil // matches everything
 		}
-		// One-row updates log old and new as they are, mostly twice the same.
-		slices.SortFunc(tuple, func(a, b reactor.Datum) int { return cmp.Compare(a.Column, b.Column) })
-		if len(out) == 0 || !slices.Equal(out[len(out)-1], tuple) {
-			out = append(out, tuple)
-		}
+		out = appendTuple(out, tuple)
 	}
 	return out
+}
+
+// flatTuples reads one array of the columns' values, row after row.
+func flatTuples(dec *json.Decoder, cols []int16, t Table) []reactor.Tuple {
+	var values []any
+	if err := dec.Decode(&values); err != nil || len(cols) == 0 || len(values)%len(cols) != 0 {
+		return nil
+	}
+	out := make([]reactor.Tuple, 0, len(values)/len(cols))
+	for row := range slices.Chunk(values, len(cols)) {
+		tuple := make(reactor.Tuple, 0, len(cols))
+		for i, v := range row {
+			if d, ok := datum(uint16(cols[i]), t.Columns[uint16(cols[i])].Kind, v); ok {
+				tuple = append(tuple, d)
+			}
+		}
+		if len(tuple) == 0 {
+			return nil // matches everything
+		}
+		out = appendTuple(out, tuple)
+	}
+	return out
+}
+
+// appendTuple adds a tuple, its columns in order, unless it is the last one:
+// one-row updates log old and new as they are, mostly twice the same.
+func appendTuple(out []reactor.Tuple, tuple reactor.Tuple) []reactor.Tuple {
+	slices.SortFunc(tuple, func(a, b reactor.Datum) int { return cmp.Compare(a.Column, b.Column) })
+	if len(out) > 0 && slices.Equal(out[len(out)-1], tuple) {
+		return out
+	}
+	return append(out, tuple)
 }
 
 // datum reads one value; false leaves the column out: too large, gone, or of a

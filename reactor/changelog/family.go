@@ -39,8 +39,8 @@ type member struct {
 
 // trigger is one of weir's triggers as it stands in the catalog.
 type trigger struct {
-	enabled  byte // O A D R
-	function uint32
+	enabled  byte   // O A D R
+	function string // qualified
 }
 
 // column is one column of a root table.
@@ -48,6 +48,7 @@ type column struct {
 	num     int16
 	name    string
 	virtual bool // computed when read (PostgreSQL 18): never in a transition table
+	fixed   bool // of a type of fixed length
 }
 
 // familySQL lists the root of $1 and everything below.
@@ -113,13 +114,14 @@ func (f *family) loadTriggers(ctx context.Context, conn *pgx.Conn) error {
 		m.triggers = map[string]trigger{}
 		oids, at[m.oid] = append(oids, m.oid), m
 	}
-	rows, err := conn.Query(ctx, `select tgrelid, tgname, tgenabled::text, tgfoid from pg_trigger
+	rows, err := conn.Query(ctx, `select tgrelid, tgname, tgenabled::text, format('%s.%s', n.nspname, p.proname) from pg_trigger
+		join pg_proc p on p.oid = tgfoid join pg_namespace n on n.oid = p.pronamespace
 		where tgrelid = any ($1::oid[]) and tgname like 'weir\_%' and not tgisinternal`, oids)
 	if err != nil {
 		return err
 	}
-	var rel, function uint32
-	var name, enabled string
+	var rel uint32
+	var name, enabled, function string
 	_, err = pgx.ForEachRow(rows, []any{&rel, &name, &enabled, &function}, func() error {
 		at[rel].triggers[name] = trigger{enabled: enabled[0], function: function}
 		return nil
@@ -128,13 +130,13 @@ func (f *family) loadTriggers(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (f *family) loadColumns(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, `select attnum, attname::text, attgenerated = 'v' from pg_attribute
+	rows, err := conn.Query(ctx, `select attnum, attname::text, attgenerated = 'v', attlen > 0 from pg_attribute
 		where attrelid = $1 and attnum > 0 and not attisdropped order by attnum`, f.root)
 	if err != nil {
 		return err
 	}
 	f.columns, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (c column, err error) {
-		err = r.Scan(&c.num, &c.name, &c.virtual)
+		err = r.Scan(&c.num, &c.name, &c.virtual, &c.fixed)
 		return c, err
 	})
 	return err
@@ -228,5 +230,7 @@ func (f *family) column(num int16) (column, bool) {
 	return f.columns[i], true
 }
 
-// functionName returns the name of the root's trigger function.
-func (f *family) functionName() string { return fmt.Sprintf("weir.capture_%d", f.root) }
+// functionName returns the name of the root's trigger function for a trigger.
+func (f *family) functionName(k triggerKind) string {
+	return fmt.Sprintf("weir.capture_%d_%s", f.root, strings.TrimPrefix(k.name, "weir_"))
+}

@@ -95,8 +95,10 @@ func (s *site) logged(sql string) string {
 	s.exec("delete from weir.log")
 	s.exec(sql)
 	return s.text(`select coalesce(string_agg(concat_ws(' ', op, nullif(rel, 0)::regclass::text, coalesce(mask::text, '*'),
-		coalesce((select jsonb_agg(distinct e) from jsonb_array_elements(regexp_replace(keys::text, '\{"gone": \d\}', '{}', 'g')::jsonb) e)::text, '*')),
-		'; ' order by at), '') from weir.log`)
+		coalesce((select jsonb_agg(distinct e) from jsonb_array_elements(regexp_replace(objects::text, '\{"gone": \d\}', '{}', 'g')::jsonb) e)::text, '*')),
+		'; ' order by at), '') from weir.log, lateral (select case when cols is null then keys else (
+			select jsonb_agg(o) from (select jsonb_object_agg(cols[1 + (n - 1) % cardinality(cols)], v) o
+				from jsonb_array_elements(keys) with ordinality e(v, n) group by (n - 1) / cardinality(cols)) g) end as objects) x`)
 }
 
 func (s *site) expect(sql, want string) {

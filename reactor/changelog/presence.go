@@ -27,10 +27,9 @@ func mark(ctx context.Context, conn *pgx.Conn, retention time.Duration) error {
 	return err
 }
 
-// runningSQL names the transactions of this database that are open: by virtual
-// number, because one that has only read so far has no other, and yet its old
-// snapshot may later hide the mark from its triggers. Prepared ones have only
-// their number left.
+// runningSQL names the transactions of this database that are open, by virtual
+// number: all have one from their start, also those that will write. Prepared ones
+// have only their other number left.
 const runningSQL = `select l.virtualtransaction from pg_locks l join pg_stat_activity a using (pid)
 	where l.locktype = 'virtualxid' and l.granted and l.virtualxid = l.virtualtransaction
 		and l.pid <> pg_backend_pid() and a.datname = current_database()

@@ -14,10 +14,10 @@ import (
 // visible in a snapshot that is kept (C5). Nothing here waits for a lock: TRUNCATE
 // would wait for an open writer, and everybody else would wait for TRUNCATE.
 //
-// Writers take the slot from weir.reader with the statement's snapshot. Under
-// REPEATABLE READ that may be an old one, and the row goes into a partition that
-// was sealed meanwhile. So before it is emptied its rows are compared with the
-// seal, under the lock; if one is newer, it is sealed again and kept for a turn.
+// Writers take the slot from weir.mark and the partition's lock a moment later,
+// and the row may go into a partition that was sealed between. So before it is
+// emptied its rows are compared with the seal, under the lock; if one is newer,
+// it is sealed again and kept for a turn.
 
 // rotate does what is due, if this node is the one that rotates.
 func (k *keeper) rotate(ctx context.Context, conn *pgx.Conn) error {

@@ -1,8 +1,16 @@
 -- The tables of weir's change log, made as weir's role in the schema weir.
 -- Every statement may be run again.
 
--- One row for all readers. Triggers read it at every statement: whether anybody
--- listens, and into which partition to write.
+-- The log of an earlier form, whose rows are of no use to anybody now.
+do $do$ begin
+	if exists (select from pg_catalog.pg_class where oid = pg_catalog.to_regclass('weir.log') and relkind = 'p') then
+		drop table weir.log;
+		update weir.reader set gap = gap + 1;
+	end if;
+end $do$;
+
+-- One row for all readers: whether anybody listens, and into which partition
+-- triggers write. These read the sequence weir.mark, which follows it.
 create table if not exists weir.reader (
 	one       boolean primary key default true check (one),
 	seen_at   timestamptz not null default '-infinity', -- a reader marked itself (C6)
@@ -15,6 +23,31 @@ create table if not exists weir.reader (
 ) with (fillfactor = 10);
 insert into weir.reader default values on conflict do nothing;
 
+-- What triggers ask at every statement, at a fifth of the cost of a row: until
+-- when the mark holds for transactions that begin, in ms, times 4, plus the slot.
+-- It is no count. A sequence has one value for all snapshots, so an old snapshot
+-- does not hide the mark. It is set when the row's transaction commits, and not
+-- taken back if that fails: the mark then holds for longer than the row says, and
+-- a partition may be written that is not the one of the row; both are harmless.
+-- While it has no value nobody has listened.
+create sequence if not exists weir.mark minvalue 0;
+create or replace function weir.mark() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$
+begin
+	perform setval('weir.mark', 4 * greatest(0, least(1e15, extract(epoch from new.seen_at + new.retention) * 1000))::bigint + new.slot);
+	return null;
+end
+$body$;
+revoke all on function weir.mark() from public;
+-- Deferred: writers that take the new slot wait for what rotation holds, which
+-- is then only the commit.
+do $do$ begin
+	create constraint trigger mark after insert or update on weir.reader
+		deferrable initially deferred for each row execute function weir.mark();
+exception when duplicate_object then null;
+end $do$;
+update weir.reader set seen_at = seen_at;
+
 -- Without a sequence: it would be written to WAL, and no cursor needs it (C1).
 create table if not exists weir.log (
 	xid  xid8 not null default pg_catalog.pg_current_xact_id(), -- top-level, in savepoints too
@@ -23,16 +56,35 @@ create table if not exists weir.log (
 	rel  oid not null,   -- topmost table of the family; 0 = none in particular
 	op   "char" not null, -- I U D T(runcate) X(DDL)
 	mask int2[],          -- columns that an update changed; null = all
-	keys jsonb            -- watched columns of all old and new rows; null = whole table
-) partition by list (slot);
-
-create table if not exists weir.log_0 partition of weir.log for values in (0)
+	keys jsonb,           -- watched columns of all old and new rows; null = whole table
+	cols int2[]           -- keys is one array of these columns' values, row after row; null = of objects
+);
+-- Three heirs hold the rows. They are no partitions: to find one's partition, or
+-- to check that it is the right one, would be a tenth of the cost of a log row.
+create table if not exists weir.log_0 () inherits (weir.log)
 	with (autovacuum_enabled = false, toast.autovacuum_enabled = false);
-create table if not exists weir.log_1 partition of weir.log for values in (1)
+create table if not exists weir.log_1 () inherits (weir.log)
 	with (autovacuum_enabled = false, toast.autovacuum_enabled = false);
-create table if not exists weir.log_2 partition of weir.log for values in (2)
+create table if not exists weir.log_2 () inherits (weir.log)
 	with (autovacuum_enabled = false, toast.autovacuum_enabled = false);
 create index if not exists log_xid on weir.log (xid);
+create index if not exists log_0_xid on weir.log_0 (xid);
+create index if not exists log_1_xid on weir.log_1 (xid);
+create index if not exists log_2_xid on weir.log_2 (xid);
+
+-- Rows that are not written by the triggers of tables find their heir here.
+create or replace function weir.file() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $body$
+begin
+	case new.slot
+		when 0 then insert into weir.log_0 values (new.*);
+		when 1 then insert into weir.log_1 values (new.*);
+		when 2 then insert into weir.log_2 values (new.*);
+	end case;
+	return null;
+end
+$body$;
+create or replace trigger file before insert on weir.log for each row execute function weir.file();
 
 -- What is known of each partition: once sealed, all rows are visible in it (C5).
 create table if not exists weir.slot (

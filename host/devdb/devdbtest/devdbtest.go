@@ -31,10 +31,18 @@ type options struct{ template string }
 // From makes New copy the template of this name, which Template made before.
 func From(template string) Option { return func(o *options) { o.template = template } }
 
-// Main runs the tests of a package, stops the server if one was started, fails
-// the run when goroutines are left, and exits. Call it from TestMain. The options
-// name goroutines that may stay.
+// Main runs the tests of a package in a temporary directory of their own, stops
+// the server if one was started, fails the run when goroutines are left, and
+// exits. Call it from TestMain. The options name goroutines that may stay.
 func Main(m *testing.M, allowed ...goleak.Option) {
+	temp, err := newTempDir(os.TempDir())
+	if err == nil {
+		err = temp.use()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "devdbtest:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	exits.mu.Lock()
 	for _, f := range exits.list {
@@ -45,6 +53,7 @@ func Main(m *testing.M, allowed ...goleak.Option) {
 		fmt.Fprintln(os.Stderr, "devdbtest:", err)
 		code = max(code, 1)
 	}
+	temp.remove()
 	if code == 0 {
 		if err := goleak.Find(allowed...); err != nil {
 			fmt.Fprintln(os.Stderr, "devdbtest: goroutines are left:", err)

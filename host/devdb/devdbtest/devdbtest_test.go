@@ -3,13 +3,19 @@ package devdbtest
 import (
 	"context"
 	"errors"
+	"os"
 	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(playEnv) != "" {
+		AtExit(playBinary)
+	}
+	Main(m)
+}
 
 func count(t *testing.T, conn *pgx.Conn, sql string) (n int) {
 	t.Helper()

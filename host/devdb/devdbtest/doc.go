@@ -20,6 +20,9 @@
 //     goroutine fails the binary.
 //   - DT5: a missing PostgreSQL fails the test with a sentence; nothing is
 //     skipped.
+//   - DT6: no file is left either. os.TempDir is a directory of the binary's own,
+//     which Main removes; that of a binary that was killed is removed by the next
+//     one, that of a living one never.
 //
 // # Ownership
 //

@@ -7,7 +7,8 @@ export interface State<T = any> {
    * - `connecting`: there was no answer yet
    * - `live`: `data` is what the database says
    * - `stale`: `data` may be behind; it comes back by itself
-   * - `denied`: a policy says no; `data` is dropped
+   * - `denied`: a policy says no; `data` is dropped, and comes back by itself
+   *   when the policy allows again
    * - `error`: it failed; if `error.retryable` it is tried again by itself
    */
   readonly status: "connecting" | "live" | "stale" | "denied" | "error"
@@ -20,7 +21,8 @@ export class WeirError extends Error {
   /** For programs: a code of the server or of the plugin, or `network`, `token`,
    * `http` (an answer that is not weir's), `closed`. */
   code: string
-  /** Of a denied subscription: what the policy said. */
+  /** Of a denied subscription: what the policy said, or its name; `scope_changed`
+   * for the moment between the rows of an old scope and those of the new one. */
   reason?: string
   /** Trying the same again may work. */
   retryable: boolean

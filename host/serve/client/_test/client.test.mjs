@@ -355,6 +355,101 @@ test("denied drops the rows, and allowed brings them back", async () => {
   change.reply(204)
 })
 
+test("a denial tells why, once, and drops what was announced", async () => {
+  still()
+  const { a, stream } = await live()
+  // Rows that were announced before the denial and come after it are nobody's.
+  stream.send("sub", { id: 1, q: "qa", v: "v2", status: "live" })
+  stream.send("sub", { id: 1, q: "qa", status: "denied", reason: "not_a_member" })
+  stream.rows("qa", "v2", [{ id: 2 }])
+  stream.send("sub", { id: 1, status: "denied", reason: "not_a_member" })
+  await a.status("denied")
+  stream.send("sub", { id: 1, status: "denied", reason: "banned" })
+  await until("another reason", () => a.now.error.reason === "banned")
+  assert.equal(a.now.data, undefined)
+  await until("the callbacks", () => a.states.at(-1) === a.now)
+  for (const s of a.states) assert.ok(!s.data?.some((row) => row.id === 2), "rows of after the denial")
+  // Equal rows after it are new objects: nothing was kept.
+  const before = a.states.find((s) => s.data).data[0]
+  stream.send("sub", { id: 1, q: "qa", v: "v1", status: "live" })
+  assert.equal(a.now.data, undefined)
+  stream.rows("qa", "v1", [{ id: 1 }])
+  await a.status("live")
+  assert.deepEqual(a.now.data, [{ id: 1 }])
+  assert.notEqual(a.now.data[0], before)
+})
+
+test("a denied subscription comes back denied, with nothing held", async () => {
+  still()
+  const { a, stream } = await live()
+  stream.send("sub", { id: 1, status: "denied", reason: "not_a_member" })
+  await a.status("denied")
+  stream.cut()
+  await stream.gone
+  await until("the end was noticed", () => (timers.tick(500), !server.idle()))
+  assert.deepEqual([a.now.status, a.now.data, a.now.error.reason], ["denied", undefined, "not_a_member"])
+  const open = await server.next("POST /v1/stream")
+  assert.deepEqual(open.body, { at: "at1", subs: [{ id: 1, q: "messages.list", args: { room: 7 } }] })
+  const next = open.stream({ sid: "s2" })
+  next.send("sub", { id: 1, q: "qz", v: "v1", status: "live" })
+  next.rows("qz", "v1", [{ id: 1 }])
+  await a.status("live")
+})
+
+test("stale keeps the rows, with and without a version", async () => {
+  still()
+  const { a, stream } = await live()
+  const before = a.now.data
+  for (const more of [{ q: "qa", v: "v1" }, {}]) {
+    stream.send("sub", { id: 1, status: "stale", reason: "unavailable", ...more })
+    await a.status("stale")
+    assert.equal(a.now.data, before)
+    assert.deepEqual([a.now.error.code, a.now.error.retryable], ["unavailable", true])
+    stream.send("sub", { id: 1, q: "qa", v: "v1", status: "live" })
+    await a.status("live")
+    assert.equal(a.now.data, before)
+  }
+  // One that was never shown anything has nothing to keep.
+  const b = follow("b")
+  ;(await server.next("POST /v1/stream/s1")).reply(204)
+  stream.send("sub", { id: 2, status: "stale", reason: "internal" })
+  await b.status("stale")
+  assert.equal(b.now.data, undefined)
+  stream.send("sub", { id: 2, status: "denied", reason: "not_a_member" })
+  await b.status("denied")
+})
+
+test("a subscription that moves follows its new group alone", async () => {
+  still()
+  const { a, stream } = await live()
+  const b = follow("messages.list", { room: 7, limit: 50 })
+  ;(await server.next("POST /v1/stream/s1")).reply(204)
+  stream.send("sub", { id: 2, q: "qa", v: "v1", status: "unchanged" })
+  stream.rows("qa", "v1", [{ id: 1 }])
+  stream.send("sub", { id: 2, q: "qb", v: "v1", status: "unchanged" })
+  stream.send("sub", { id: 2, q: "qb", v: "v2", status: "live" })
+  stream.rows("qb", "v2", [{ id: 2 }])
+  await until("b moved", () => b.now.data?.[0].id === 2)
+  assert.equal(a.now.data[0].id, 1)
+  // The old group's frames are the other subscription's.
+  stream.send("sub", { id: 1, q: "qa", v: "v3", status: "live" })
+  stream.rows("qa", "v3", [{ id: 3 }])
+  await until("a goes on", () => a.now.data[0].id === 3)
+  assert.equal(b.now.data[0].id, 2)
+  // Another scope: dark between, and what is in flight of the old one is dropped.
+  stream.send("sub", { id: 2, q: "qb", status: "denied", reason: "scope_changed" })
+  stream.rows("qb", "v4", [{ id: 4 }])
+  await b.status("denied")
+  assert.equal(b.now.error.reason, "scope_changed")
+  stream.send("sub", { id: 2, q: "qc", v: "v5", status: "live" })
+  stream.rows("qb", "v5", [{ id: 4 }])
+  stream.rows("qc", "v5", [{ id: 5 }])
+  await b.status("live")
+  assert.deepEqual(b.now.data, [{ id: 5 }])
+  await until("the callbacks", () => b.states.at(-1) === b.now)
+  assert.ok(!b.states.some((s) => s.data?.[0].id === 4))
+})
+
 test("a problem is a state, or the end of a subscription", async () => {
   still()
   const { a, stream } = await live()

@@ -1,0 +1,50 @@
+package weir
+
+import (
+	"regexp"
+	"strings"
+)
+
+// A name of a table or column as it may stand in a statement, qualified or not.
+var plainName = regexp.MustCompile(`^("[^"\x00]+"|[A-Za-z_][A-Za-z0-9_]*)(\.("[^"\x00]+"|[A-Za-z_][A-Za-z0-9_]*))*$`)
+
+// Owner declares the policy that a row of a table belongs to the caller. The
+// arguments in A name the row by columns of the same name; owner is the column
+// that holds whose it is, compared with the claim in A. It is live like every
+// policy: whoever gives the row away sees it no longer. Call it at package level.
+//
+//	var mine = weir.Owner[struct {
+//		ID int64
+//		Me string `claim:"sub"`
+//	}]("mine", "documents", "owner")
+//
+//	func init() { weir.Query("document", document, weir.Require(mine)) }
+//
+// It is AllowIf with `select 1 from documents where id = $id and owner = $me`.
+func Owner[A any](name, table, owner string, options ...Option) *Policy {
+	if !plainName.MatchString(table) || !plainName.MatchString(owner) {
+		panic("weir.Owner: table and column are names, quoted if they need it: " + table + ", " + owner)
+	}
+	fields, err := inputFields(newBody[A]().argType)
+	if err != nil {
+		panic("weir.Owner: " + err.Error())
+	}
+	var where []string
+	me := ""
+	for _, f := range fields {
+		switch f.source {
+		case fromCaller:
+			where = append(where, `"`+f.name+`" = $`+f.name)
+		case fromClaim:
+			me = f.name
+		}
+	}
+	if len(where) == 0 {
+		panic("weir.Owner: say which row: an argument named like its key column")
+	}
+	if me == "" {
+		panic("weir.Owner: say who is compared with " + owner + ": a field like Me string `claim:\"sub\"`")
+	}
+	where = append(where, owner+" = $"+me)
+	return AllowIf[A](name, "select 1 from "+table+" where "+strings.Join(where, " and "), options...)
+}
