@@ -51,7 +51,7 @@ func TestKeyHoldsTheConfiguration(t *testing.T) {
 
 func TestConfiguredPluginsThatAreNotLoadedAreNamed(t *testing.T) {
 	t.Parallel()
-	s := &space{plugins: plugin.NewSet(plugin.Config{}), settings: map[string]settings{"notes": {}, "chat": {}}}
+	s := &space{rooms: &rooms{plugins: plugin.NewSet(plugin.Config{})}, settings: map[string]settings{"notes": {}, "chat": {}}}
 	if got, want := s.unused(), []string{"chat", "notes"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -246,7 +246,7 @@ type Limits struct {
 	MaxModuleBytes            int64         `toml:"module_bytes" default:"24 MiB"`
 	MaxMemoryBytes            int64         `toml:"memory_bytes" default:"64 MiB"`
 	MaxStackBytes             int64         `toml:"stack_bytes" default:"2 MiB"`
-	CompileTimeout            time.Duration `toml:"compile_timeout" default:"10s"`
+	CompileTimeout            time.Duration `toml:"compile_timeout" default:"10s" scope:"server"`
 	MaxGuestLogLines          int           `toml:"guest_log_lines" default:"64"`
 	MaxGuestLogBytes          int           `toml:"guest_log_bytes" default:"16 KiB"`
 	MaxGuestLogRate           int64         `toml:"guest_log_rate" default:"64 KiB" off:"yes"`

@@ -153,7 +153,8 @@ type Limits struct {
 	MaxMemoryBytes int64
 	// MaxStackBytes bounds the stack of one guest call. Default 2 MiB.
 	MaxStackBytes int64
-	// CompileTimeout bounds the compilation of a module. Default 10 s.
+	// CompileTimeout bounds the compilation of a module, for the whole server; a
+	// tenant compiles one at a time. Default 10 s.
 	CompileTimeout time.Duration
 	// MaxGuestLogLines bounds what one guest call may log; the rest is counted
 	// and dropped. Default 64.
