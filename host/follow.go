@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -70,11 +71,20 @@ func (h *Host) follow(ctx context.Context) error {
 	}
 }
 
-// sentence makes one of what is wrong with a file.
+// sentence makes one of what is wrong with a file, or with what it names.
 func sentence(err error) error {
 	var faults config.Errors
 	if errors.As(err, &faults) {
 		return errors.New(faults.Sentence())
 	}
-	return err
+	return &inOneLine{err}
 }
+
+// inOneLine is an error whose text is one line.
+type inOneLine struct{ error }
+
+// Error returns the text without its line ends.
+func (e *inOneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+
+// Unwrap returns the error.
+func (e *inOneLine) Unwrap() error { return e.error }

@@ -35,6 +35,7 @@ func (h *Host) Reload(file *config.Config) error {
 	defer h.changing.Unlock()
 	next, err := h.prepare(context.Background(), file)
 	if err != nil {
+		err = sentence(err)
 		h.told(err)
 		return err
 	}
@@ -130,9 +131,6 @@ func (r *reloading) change(ctx context.Context, old *space, cfg config.Tenant) (
 // build makes a tenant with rooms of its own, and loads its plugins.
 func (r *reloading) build(ctx context.Context, file *config.Config, cfg config.Tenant) (*space, error) {
 	h := r.host
-	if cfg.Guest.Reveal() == "" {
-		return nil, fmt.Errorf("tenant %s has no guest: add the URL of the role that its plugins' SQL runs as", cfg.Name)
-	}
 	s, err := h.newSpace(ctx, file, cfg)
 	if err != nil {
 		return nil, err

@@ -65,6 +65,9 @@ func (h *Host) newSpace(ctx context.Context, file *config.Config, cfg config.Ten
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Guest.Reveal() == "" {
+		return nil, fmt.Errorf("tenant %s has no guest: add the URL of the role that its plugins' SQL runs as", cfg.Name)
+	}
 	r := &rooms{}
 	bounds := boundsOf(t)
 	r.database, err = db.Open(ctx, db.Config{
