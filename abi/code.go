@@ -47,6 +47,7 @@ const (
 	NotLive       Code = "not_live"       // 500: the result cannot be kept live now
 	Stale         Code = "stale"          // reason of a stale state
 	PluginRemoved Code = "plugin_removed" // reason of an end
+	TenantRemoved Code = "tenant_removed" // reason of a close
 	Draining      Code = "drain"          // 503, reason of a close
 	Internal      Code = "internal"       // 500: anything else; details only in the log
 

@@ -122,7 +122,7 @@ func (b *backend) request(who *auth.Caller, q serve.Query) (reactor.Request, err
 		req.Resolve = func(scope reactor.Scope) (reactor.Target, error) {
 			t, err := resolve(scope)
 			if err != nil {
-				b.host.failed(fn.Name, err, "scope")
+				b.host.failed(s.tenant.Name, fn.Name, err, "scope")
 			}
 			return t, err
 		}
@@ -145,6 +145,7 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 		return err
 	})
 	if err != nil {
+		b.host.limited(who.Principal.Tenant, name, err, "mutation_timeout")
 		return serve.Answer{}, refusal(missing(err, caller.Caller))
 	}
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil
@@ -155,7 +156,7 @@ func (b *backend) Await(tenantName string, s *reactor.Sync) { b.host.reactor.Awa
 
 // resolve finds a function and reads its arguments.
 func (b *backend) resolve(tenantName, name string, args serve.Arguments, kind abi.Kind) (*space, *plugin.Function, abi.Value, error) {
-	s := b.host.spaces[tenantName]
+	s := b.host.spaces()[tenantName]
 	if s == nil {
 		return nil, nil, abi.Value{}, tenant.ErrUnknownTenant
 	}

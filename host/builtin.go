@@ -2,10 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"weir/host/calls"
+	"weir/host/db"
 	"weir/host/jobs"
 	"weir/reactor/changelog"
 )
@@ -23,24 +26,24 @@ func Parts() []changelog.Part {
 // up by an older weir lacks what they read: then they are not there, which is
 // told once, and plugins are served all the same.
 func (l *loader) builtin(ctx context.Context, s *space) (settled bool) {
-	f, failed := l.unbuilt[s]
-	if s.plugins.Builtin() != nil || failed && time.Now().Before(f.next) {
+	f := s.look.unbuilt
+	if s.plugins.Builtin() != nil || time.Now().Before(f.next) {
 		return true
 	}
 	err := l.host.build(ctx, s)
 	switch {
 	case err == nil || ctx.Err() != nil:
-		delete(l.unbuilt, s)
+		s.look.unbuilt = failure{}
 		return true
 	case transient(err):
 		l.host.cfg.Logger.Debug("built-in functions wait for the database", "err", err)
 		return false
-	case !failed:
+	case f.next.IsZero():
 		l.host.cfg.Logger.Warn("weir.job and weir.workflow are not there: run weir db setup", "tenant", s.tenant.Name, "err", err)
 	}
 	f.wait = min(max(2*f.wait, 5*time.Second), 5*time.Minute)
 	f.next = time.Now().Add(f.wait)
-	l.unbuilt[s] = f
+	s.look.unbuilt = f
 	return true
 }
 
@@ -58,41 +61,48 @@ func (h *Host) build(ctx context.Context, s *space) error {
 	return s.plugins.Build(ctx, jobs.Manifest())
 }
 
-// forgetEvery is how often answers of idempotency keys that are old are removed.
-const forgetEvery = 10 * time.Minute
+// tidyEvery is how often the tables of jobs and of idempotency keys are looked
+// after, give or take half.
+const tidyEvery = 30 * time.Second
 
-// forget removes a tenant's old answers until ctx ends.
-func (h *Host) forget(ctx context.Context, s *space) error {
-	tick := time.NewTicker(forgetEvery)
-	defer tick.Stop()
+// tidy looks after what the tenants of now keep in the schema weir, until ctx ends:
+// jobs whose worker was lost, and all that is over for long.
+func (h *Host) tidy(ctx context.Context) error {
+	failing := map[string]bool{}
+	timer := time.NewTimer(tidyEvery/2 + rand.N(tidyEvery))
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-timer.C:
 		}
-		for s.plugins.Builtin() != nil {
-			n, err := s.calls.Sweep(ctx)
-			if err != nil && ctx.Err() == nil {
-				h.cfg.Logger.Warn("answers of idempotency keys are not tidied", "tenant", s.tenant.Name, "err", err)
+		for name, s := range h.spaces() {
+			if s.plugins.Builtin() == nil {
+				continue
 			}
-			if n == 0 || err != nil {
-				break
+			err := h.tidySpace(ctx, s)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case errors.Is(err, db.ErrConflict):
+				continue // a worker was quicker; the next look finds what is left
+			case err != nil && !failing[name]:
+				h.cfg.Logger.Warn("jobs and idempotency keys are not looked after", "tenant", name, "err", err)
+			case err == nil && failing[name]:
+				h.cfg.Logger.Info("jobs and idempotency keys are looked after again", "tenant", name)
 			}
+			failing[name] = err != nil
 		}
+		timer.Reset(tidyEvery/2 + rand.N(tidyEvery))
 	}
 }
 
-// sweep tidies a tenant's jobs until ctx ends, as long as they are there.
-func (h *Host) sweep(ctx context.Context, s *space) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-h.ready:
+func (h *Host) tidySpace(ctx context.Context, s *space) error {
+	sweeper := jobs.Sweeper{DB: s.database, Keep: s.tenant.Limits.WithDefaults().MaxJobAge}
+	if _, err := sweeper.Sweep(ctx); err != nil {
+		return err
 	}
-	sweeper := jobs.Sweeper{
-		DB: s.database, Keep: s.tenant.Limits.WithDefaults().MaxJobAge, Logger: h.cfg.Logger.With("tenant", s.tenant.Name),
-		Skip: func() bool { return s.plugins.Builtin() == nil },
-	}
-	return sweeper.Run(ctx)
+	_, err := s.calls.Sweep(ctx)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"weir/abi"
 	"weir/host/db"
 	"weir/host/plugin"
+	"weir/host/tenant"
 	"weir/host/wasm"
 	"weir/reactor"
 )
@@ -17,15 +18,17 @@ type call struct {
 	fn    *plugin.Function
 	input abi.Input
 	key   reactor.Key
+	told  settings // what the plugin is told; its version is in the key
 }
 
 // newCall makes the call and its key.
 func newCall(s *space, fn *plugin.Function, in abi.Input) *call {
+	told := s.settingsOf(fn.Plugin)
 	parts := reactor.KeyParts{
-		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: s.settingsOf(fn.Plugin).version,
+		Tenant: s.tenant.Name, Plugin: string(fn.Plugin.Digest[:]), Config: told.version,
 		Role: s.role, Function: fn.Name, Input: in.Bytes,
 	}
-	return &call{space: s, fn: fn, input: in, key: parts.Key()}
+	return &call{space: s, fn: fn, input: in, key: parts.Key(), told: told}
 }
 
 // current returns the call on the plugin that serves now, if that is the same
@@ -35,8 +38,11 @@ func (c *call) current() *call {
 	if err != nil || fn.Plugin.Digest != c.fn.Plugin.Digest {
 		return c
 	}
-	return &call{space: c.space, fn: fn, input: c.input, key: c.key}
+	return &call{space: c.space, fn: fn, input: c.input, key: c.key, told: c.told}
 }
+
+// limits are the tenant's as they are now.
+func (c *call) limits() tenant.Limits { return c.space.now().tenant.Limits.WithDefaults() }
 
 func (c *call) prepared() *prepared { return c.fn.Plugin.Prepared.(*prepared) }
 
@@ -77,7 +83,7 @@ type plan struct {
 func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, line string)) *wasm.Call {
 	return &wasm.Call{
 		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
-		Config: c.space.settingsOf(c.fn.Plugin).get,
-		Seed:   func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
+		Config: c.told.get, Settings: c.told.version,
+		Seed: func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
 	}
 }

@@ -14,7 +14,7 @@ import (
 func TestKeyHoldsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	key := func(name string, all map[string]map[string]string) string {
-		s := &space{tenant: &tenant.Tenant{Name: "default"}, version: "trusted", settings: map[string]settings{}}
+		s := &space{rooms: &rooms{}, tenant: &tenant.Tenant{Name: "default"}, version: "trusted", settings: map[string]settings{}}
 		for plugin, values := range all {
 			s.settings[plugin] = newSettings(s.version, values)
 		}
@@ -51,7 +51,7 @@ func TestKeyHoldsTheConfiguration(t *testing.T) {
 
 func TestConfiguredPluginsThatAreNotLoadedAreNamed(t *testing.T) {
 	t.Parallel()
-	s := &space{plugins: plugin.NewSet(plugin.Config{}), settings: map[string]settings{"notes": {}, "chat": {}}}
+	s := &space{rooms: &rooms{plugins: plugin.NewSet(plugin.Config{})}, settings: map[string]settings{"notes": {}, "chat": {}}}
 	if got, want := s.unused(), []string{"chat", "notes"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

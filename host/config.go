@@ -16,6 +16,9 @@ import (
 type Config struct {
 	// File is the configuration. Its database URLs must be set.
 	File *config.Config
+	// Path is the file that File came from. It is followed: see Reload. Empty:
+	// nothing is followed.
+	Path string
 	// Dev takes ?as=NAME and tokens dev:NAME, from loopback only.
 	Dev bool
 	// StateDir keeps compiled plugins between starts. Empty means weir's
@@ -50,6 +53,11 @@ const (
 	DatabaseUp    EventKind = "database up"
 	DatabaseDown  EventKind = "database down"
 	GuestLog      EventKind = "log"
+
+	PluginStopped  EventKind = "plugin stopped" // it kept failing
+	PluginResumed  EventKind = "plugin serves again"
+	ConfigReloaded EventKind = "configuration reloaded"
+	ConfigRefused  EventKind = "configuration refused" // the one before stays
 )
 
 // Event is something that people want to see happen.

@@ -136,7 +136,7 @@ func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reac
 			return r
 		}
 	}
-	limit := int(j.call.space.tenant.Limits.WithDefaults().MaxResultBytes)
+	limit := int(j.call.limits().MaxResultBytes)
 	var content []byte
 	switch {
 	case j.call.decides():
@@ -200,7 +200,7 @@ func (x *executor) guest(ctx context.Context, c *call, e *reactor.Execution) rea
 	began := time.Now()
 	if c.decides() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.space.tenant.Limits.WithDefaults().PolicyTimeout)
+		ctx, cancel = context.WithTimeout(ctx, c.limits().PolicyTimeout)
 		defer cancel()
 	}
 	out, read, err := x.host.read(ctx, c, began)
@@ -240,7 +240,7 @@ func guestResult(c *call, e *reactor.Execution, out *wasm.Output, read *reading)
 	if at := db.WakeAt(read.answers); r.WakeAt.IsZero() || !at.IsZero() && at.Before(r.WakeAt) {
 		r.WakeAt = at
 	}
-	limit := int(c.space.tenant.Limits.WithDefaults().MaxResultBytes)
+	limit := int(c.limits().MaxResultBytes)
 	var content []byte
 	next := &plan{}
 	switch out.Kind {

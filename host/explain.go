@@ -46,10 +46,10 @@ func (h *Host) Explain(name string) (string, error) {
 
 // explained is the tenant that Explain looks at.
 func (h *Host) explained() *space {
-	if s := h.spaces[tenant.DefaultName]; s != nil {
+	if s := h.spaces()[tenant.DefaultName]; s != nil {
 		return s
 	}
-	return h.spaces[slices.Sorted(maps.Keys(h.spaces))[0]]
+	return h.spaces()[slices.Sorted(maps.Keys(h.spaces()))[0]]
 }
 
 // explainKey says who shares one execution.

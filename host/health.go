@@ -58,7 +58,7 @@ func (h *Host) conditions() []serve.Condition {
 		plugins.Message = "the plugins are not loaded yet"
 	}
 	var failed []string
-	for _, s := range h.spaces {
+	for _, s := range h.spaces() {
 		for path, err := range s.plugins.Errors() {
 			failed = append(failed, fmt.Sprintf("%s: %v", filepath.Base(path), err))
 		}
@@ -67,7 +67,12 @@ func (h *Host) conditions() []serve.Condition {
 		slices.Sort(failed)
 		plugins.OK, plugins.Message = false, strings.Join(failed, "; ")
 	}
-	return []serve.Condition{capture, tables, plugins}
+	// The one before serves on, so that a mistake in a file takes no node away.
+	file := serve.Condition{Name: "config", OK: true, Mild: true}
+	if fault := h.fault.Load(); fault != nil {
+		file.OK, file.Message = false, *fault
+	}
+	return []serve.Condition{capture, tables, plugins, file}
 }
 
 // logStats are the figures of the change log for /metrics.
@@ -115,7 +120,7 @@ type databaseStats struct {
 
 func (h *Host) databaseStats() databaseStats {
 	var sum databaseStats
-	for _, s := range h.spaces {
+	for _, s := range h.spaces() {
 		d := s.database.Stats()
 		sum.InUse += d.InUse
 		sum.Idle += d.Idle
@@ -143,7 +148,7 @@ type pluginStats struct {
 
 func (h *Host) pluginStats() pluginStats {
 	var sum pluginStats
-	for _, s := range h.spaces {
+	for _, s := range h.spaces() {
 		sum.Failed += len(s.plugins.Errors())
 		for _, p := range s.plugins.All() {
 			d := p.Stats()

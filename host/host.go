@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,13 +30,22 @@ type Host struct {
 	log       *changelog.Listener
 	reactor   *reactor.Reactor
 	server    *serve.Server
-	spaces    map[string]*space
+	tenants   atomic.Pointer[tenants]
+	changing  sync.Mutex     // one reload at a time
+	made      map[string]int // how often rooms were made, by tenant; protected by changing
+	reread    chan struct{}
+	fault     atomic.Pointer[string] // why the file is not the configuration
 	loader    *loader
 	listener  net.Listener
 	admin     net.Listener
 	ready     chan struct{}
 	health    health
 	runs      runLog
+
+	reached limitCounts
+
+	retiredMu sync.Mutex // protects the field below
+	retired   []retired
 
 	closeOnce sync.Once
 }
@@ -47,7 +57,8 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, spaces: map[string]*space{}, ready: make(chan struct{})}
+	h := &Host{cfg: cfg, ready: make(chan struct{}), reread: make(chan struct{}, 1), made: map[string]int{}}
+	h.tenants.Store(newTenants(cfg.File, nil))
 	if err := h.wire(context.Background()); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -75,7 +86,7 @@ func (h *Host) wire(ctx context.Context) error {
 	h.capture = changelog.NewCapture(changelog.CaptureConfig{URL: file.Database.URL.Reveal(), Logger: h.cfg.Logger})
 	h.log, err = changelog.NewListener(changelog.Config{
 		URL: file.Database.URL.Reveal(), Deliver: h.deliver, State: h.capturing, Capture: h.capture,
-		Live: limits.LivePoll, Idle: limits.IdlePoll, Heartbeat: limits.MaxStale * 2 / 5,
+		Live: limits.LivePoll, Idle: limits.IdlePoll, Heartbeat: heartbeat(file),
 		Retention: limits.MaxLogAge, MaxLogBytes: limits.MaxLogBytes, Logger: h.cfg.Logger,
 	})
 	if err != nil {
@@ -85,13 +96,14 @@ func (h *Host) wire(ctx context.Context) error {
 		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.observe,
 		MaxExecutions: limits.MaxTotalExecutions, Tenant: h.limitsOf, Logger: h.cfg.Logger,
 	})
+	spaces := map[string]*space{}
 	for _, t := range file.Tenants() {
-		s, err := h.newSpace(ctx, t)
+		s, err := h.newSpace(ctx, file, t)
 		if err != nil {
 			return err
 		}
-		h.spaces[t.Name] = s
-		s.open(h, h.runtime)
+		spaces[t.Name] = s
+		h.tenants.Store(newTenants(file, spaces)) // Close frees what there is
 	}
 	h.loader = newLoader(h)
 	if err := h.serve(limits); err != nil {
@@ -102,7 +114,7 @@ func (h *Host) wire(ctx context.Context) error {
 
 // limitsOf implements reactor.Config.Tenant.
 func (h *Host) limitsOf(name string) reactor.Config {
-	s := h.spaces[name]
+	s := h.spaces()[name]
 	if s == nil {
 		return reactor.Config{}
 	}
@@ -111,6 +123,7 @@ func (h *Host) limitsOf(name string) reactor.Config {
 		Weight: s.tenant.Share(), TenantExecutions: l.MaxExecutions, Deadline: l.QueryTimeout,
 		MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
 		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups, PrincipalGroups: l.MaxPrincipalGroups,
+		FirstRuns: l.MaxFirstRuns,
 	}
 }
 
@@ -124,7 +137,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 	var err error
 	h.server, err = serve.New(serve.Config{
 		Backend: &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
-		Hosts: file.Server.Hosts, Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
+		Hosts: h.tenants.Load().names(), Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
 		Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
 		DrainWindow: window,
 		Rooms: map[string]func() any{
@@ -133,6 +146,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 			"db":        func() any { return h.databaseStats() },
 			"plugin":    func() any { return h.pluginStats() },
 			"inspect":   func() any { return h.inspector.Stats() },
+			"tenant":    func() any { return h.tenantStats() },
 		},
 	})
 	return err
@@ -194,11 +208,9 @@ func (h *Host) Run(ctx context.Context) error {
 	run(h.reactor.Run)
 	run(h.log.Run)
 	run(h.loader.run)
+	run(h.follow)
 	run(h.liveliness)
-	for _, s := range h.spaces {
-		run(func(ctx context.Context) error { return h.sweep(ctx, s) })
-		run(func(ctx context.Context) error { return h.forget(ctx, s) })
-	}
+	run(h.tidy)
 	run(func(ctx context.Context) error { return h.server.Run(ctx, h.listener) })
 	run(func(ctx context.Context) error { return h.server.RunAdmin(ctx, h.admin) })
 	select {
@@ -229,9 +241,9 @@ func (h *Host) Close() error {
 		if h.server != nil {
 			err = h.server.Close()
 		}
-		for _, s := range h.spaces {
-			s.plugins.Close(ctx)
-			s.database.Close()
+		h.freeRetired(ctx, true)
+		for _, s := range h.spaces() {
+			s.close(ctx)
 			err = errors.Join(err, s.verifier.Close())
 		}
 		if h.inspector != nil {

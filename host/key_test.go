@@ -57,7 +57,7 @@ func newSharing(seed, style uint64) *sharing {
 	}
 	s.fn = [2]*plugin.Function{fn("q"), fn("qq")}
 	for i, name := range []string{"a", "ab"} {
-		s.space[i] = &space{tenant: &tenant.Tenant{Name: name}, role: "r", version: "v"}
+		s.space[i] = &space{tenant: &tenant.Tenant{Name: name}, rooms: &rooms{role: "r"}, version: "v"}
 	}
 	return s
 }

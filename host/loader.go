@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,14 +18,30 @@ import (
 
 // loader loads the plugins of all tenants and follows their directories. What
 // cannot be loaded because the database is away is tried again until it can;
-// what is refused is tried again when the file changes.
+// what is refused is tried again when the file changes. Each tenant's are loaded
+// beside those of others, so that modules that take long to compile delay their
+// own tenant only (W7).
 type loader struct {
-	host  *Host
-	again chan struct{} // capacity 1: the database is back, or changed
-	done  atomic.Bool
+	host   *Host
+	again  chan struct{} // capacity 1: the database is back, or changed
+	looked chan *space   // a look at its directory has ended
+	looks  sync.WaitGroup
+	done   atomic.Bool
+	wait   time.Duration // before the next look at what was not settled
+}
 
-	failed  map[string]failure // by path; owned by run
-	unbuilt map[*space]failure // likewise
+// look is what the loader knows of one tenant's directory. It belongs to the
+// loader's run, but for failed and settled, which belong to a look while there is
+// one.
+type look struct {
+	busy   bool
+	more   bool // look again when this look has ended
+	forget bool // what was refused is tried again at once
+	tried  bool // every plugin was, with the database there
+
+	settled bool
+	failed  map[string]failure // by path
+	unbuilt failure            // of what is built in; zero: it was not refused
 }
 
 // failure is a file that was refused. Unchanged, it is tried again at growing
@@ -41,7 +58,7 @@ type failure struct {
 const settle = 60 * time.Millisecond
 
 func newLoader(h *Host) *loader {
-	return &loader{host: h, again: make(chan struct{}, 1), failed: map[string]failure{}, unbuilt: map[*space]failure{}}
+	return &loader{host: h, again: make(chan struct{}, 1), looked: make(chan *space)}
 }
 
 // tried reports whether every plugin was tried once with the database there.
@@ -55,22 +72,20 @@ func (l *loader) retry() {
 	}
 }
 
-// run loads until ctx ends. It starts no goroutine of its own but that of the
-// watcher, which it closes.
+// slow is how often directories are looked at when nothing happens.
+const slow = 5 * time.Second
+
+// run loads until ctx ends, and waits for what it started.
 func (l *loader) run(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
 	}
 	defer watcher.Close()
-	for _, s := range l.host.spaces {
-		// A directory that is not there yet is found by the slow look.
-		_ = watcher.Add(s.tenant.Plugins)
-	}
-	const slow = 5 * time.Second
+	defer l.looks.Wait()
+	l.watch(watcher)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	wait := time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -81,28 +96,84 @@ func (l *loader) run(ctx context.Context) error {
 		case err := <-watcher.Errors:
 			l.host.cfg.Logger.Warn("plugin directories cannot be followed closely", "err", err)
 			continue
+		case s := <-l.looked:
+			if next := l.ended(ctx, s); next > 0 {
+				timer.Reset(next)
+			}
+			continue
 		case <-l.again:
-			clear(l.failed)
-			clear(l.unbuilt)
+			for _, s := range l.host.spaces() {
+				s.look.forget = true
+			}
 		case <-timer.C:
 		}
-		if l.loadAll(ctx) {
-			wait = 0
-			timer.Reset(slow)
-			l.finish()
-		} else {
-			wait = min(max(2*wait, 200*time.Millisecond), slow)
-			timer.Reset(wait)
+		for _, s := range l.host.spaces() {
+			l.begin(ctx, s)
 		}
-		for _, s := range l.host.spaces {
-			_ = watcher.Add(s.tenant.Plugins)
-		}
+		l.watch(watcher)
+		timer.Reset(slow)
 	}
+}
+
+// watch follows the directories of the tenants of now.
+func (l *loader) watch(watcher *fsnotify.Watcher) {
+	watched := watcher.WatchList()
+	for _, s := range l.host.spaces() {
+		dir := s.tenant.Plugins
+		watched = slices.DeleteFunc(watched, func(other string) bool { return other == filepath.Clean(dir) })
+		// A directory that is not there yet is found by the slow look.
+		_ = watcher.Add(dir)
+	}
+	for _, gone := range watched {
+		_ = watcher.Remove(gone)
+	}
+}
+
+// begin looks at a tenant's directory, one look at a time.
+func (l *loader) begin(ctx context.Context, s *space) {
+	if s.look.busy {
+		s.look.more = true
+		return
+	}
+	s.look.busy = true
+	if s.look.forget || s.look.failed == nil {
+		s.look.failed, s.look.unbuilt, s.look.forget = map[string]failure{}, failure{}, false
+	}
+	l.looks.Go(func() {
+		s.look.settled = l.open(ctx, s) == nil && l.loadSpace(ctx, s)
+		select {
+		case l.looked <- s:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// ended takes the end of a look. It returns when to look again before the slow
+// look, zero for not.
+func (l *loader) ended(ctx context.Context, s *space) time.Duration {
+	more := s.look.more
+	s.look.busy, s.look.more = false, false
+	s.look.tried = s.look.tried || s.look.settled
+	if more {
+		l.begin(ctx, s)
+	}
+	unsettled, tried := false, true
+	for _, s := range l.host.spaces() {
+		unsettled = unsettled || !s.look.busy && !s.look.settled
+		tried = tried && s.look.tried
+	}
+	if tried {
+		l.finish()
+	}
+	if l.wait = min(max(2*l.wait, 200*time.Millisecond), slow); !unsettled {
+		l.wait = 0
+	}
+	return l.wait
 }
 
 func (l *loader) finish() {
 	if l.done.CompareAndSwap(false, true) {
-		for _, s := range l.host.spaces {
+		for _, s := range l.host.spaces() {
 			for _, name := range s.unused() {
 				l.host.cfg.Logger.Warn("weir.toml configures a plugin that is not loaded", "tenant", s.tenant.Name, "plugin", name)
 			}
@@ -111,26 +182,12 @@ func (l *loader) finish() {
 	}
 }
 
-// loadAll brings every tenant's set up to date. It reports false when something
-// must be tried again soon.
-func (l *loader) loadAll(ctx context.Context) bool {
-	settled := true
-	for _, s := range l.host.spaces {
-		if err := l.open(ctx, s); err != nil {
-			settled = false
-			continue
-		}
-		settled = l.loadSpace(ctx, s) && settled
-	}
-	return settled
-}
-
 // open reads the tenant's secret, once.
 func (l *loader) open(ctx context.Context, s *space) error {
 	if s.secret != nil {
 		return nil
 	}
-	secret, err := changelog.Secret(ctx, l.host.cfg.File.Database.URL.Reveal(), s.tenant.Name)
+	secret, err := changelog.Secret(ctx, l.host.file().Database.URL.Reveal(), s.tenant.Name)
 	if err != nil {
 		if errors.Is(err, changelog.ErrNotSetUp) {
 			l.host.cfg.Event(Event{Kind: DatabaseDown, Err: err})
@@ -154,17 +211,17 @@ func (l *loader) loadSpace(ctx context.Context, s *space) bool {
 	before := s.plugins.Errors()
 	for _, path := range paths {
 		info, err := os.Lstat(path)
-		if err != nil || l.known(path, info) {
+		if err != nil || s.known(path, info) {
 			continue
 		}
 		switch err := s.plugins.Load(ctx, path); {
 		case err == nil || ctx.Err() != nil:
-			delete(l.failed, path)
+			delete(s.look.failed, path)
 		case transient(err):
 			settled = false
 			l.host.cfg.Logger.Debug("a plugin waits for the database", "plugin", path, "err", err)
 		default:
-			l.refused(path, info)
+			s.refused(path, info)
 			if before[path] != nil && before[path].Error() == err.Error() {
 				continue
 			}
@@ -177,19 +234,19 @@ func (l *loader) loadSpace(ctx context.Context, s *space) bool {
 }
 
 // known reports whether a file was refused as it is, not long ago.
-func (l *loader) known(path string, info os.FileInfo) bool {
-	f, ok := l.failed[path]
+func (r *rooms) known(path string, info os.FileInfo) bool {
+	f, ok := r.look.failed[path]
 	return ok && f.size == info.Size() && f.modified.Equal(info.ModTime()) && time.Now().Before(f.next)
 }
 
 // refused notes that a file was refused as it is.
-func (l *loader) refused(path string, info os.FileInfo) {
+func (r *rooms) refused(path string, info os.FileInfo) {
 	const first, most = 5 * time.Second, 5 * time.Minute
 	wait := first
-	if f, ok := l.failed[path]; ok && f.size == info.Size() && f.modified.Equal(info.ModTime()) {
+	if f, ok := r.look.failed[path]; ok && f.size == info.Size() && f.modified.Equal(info.ModTime()) {
 		wait = min(2*f.wait, most)
 	}
-	l.failed[path] = failure{info.Size(), info.ModTime(), time.Now().Add(wait), wait}
+	r.look.failed[path] = failure{info.Size(), info.ModTime(), time.Now().Add(wait), wait}
 }
 
 func (l *loader) removeGone(ctx context.Context, s *space, paths []string) {

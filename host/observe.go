@@ -23,12 +23,14 @@ func (h *Host) observe(run reactor.Run) {
 		h.cfg.Observe(run)
 	}
 	if run.Err != nil {
-		h.failed(run.Name, run.Err, run.Cause.Reason.String())
+		h.limited(run.Tenant, run.Name, run.Err, "query_timeout")
+		h.failed(run.Tenant, run.Name, run.Err, run.Cause.Reason.String())
 	}
 }
 
 // failed tells the log why a function has no result.
-func (h *Host) failed(name string, err error, cause string) {
+func (h *Host) failed(tenantName, function string, err error, cause string) {
+	name := tenantName + "\x00" + function
 	l := &h.runs
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,7 +41,7 @@ func (h *Host) failed(name string, err error, cause string) {
 	if l.last == nil || len(l.last) > 1000 { // names come from plugins
 		l.last, l.more = map[string]time.Time{}, map[string]int{}
 	}
-	attrs := []any{"func", name, "cause", cause, "err", err, "more", l.more[name]}
+	attrs := []any{"tenant", tenantName, "func", function, "cause", cause, "err", err, "more", l.more[name]}
 	var trap *wasm.TrapError
 	if errors.As(err, &trap) && trap.Trace != "" {
 		attrs = append(attrs, "trace", trap.Trace)

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"weir/abi"
+	"weir/host/config"
 	"weir/host/db"
 	"weir/host/devdb/devdbtest"
 	"weir/host/plugin"
@@ -127,10 +128,17 @@ func (o *oracle) must(conn *pgx.Conn, sql string) {
 	}
 }
 
+// standing makes a space the only one of a host.
+func standing(h *Host, s *space) *space {
+	s.newest.Store(s)
+	h.tenants.Store(newTenants(config.Default(), map[string]*space{s.tenant.Name: s}))
+	return s
+}
+
 // start wires the rooms as Host does.
 func (o *oracle) start(server devdbtest.DB) {
 	t := o.t
-	h := &Host{spaces: map[string]*space{}, cfg: Config{Observe: o.observe, Logger: slog.New(slog.DiscardHandler)}}
+	h := &Host{cfg: Config{Observe: o.observe, Logger: slog.New(slog.DiscardHandler)}}
 	h.loader = newLoader(h)
 	database, err := db.Open(t.Context(), db.Config{
 		URL: server.As("weir_guest", ""), Connections: 4, EpochExpr: changelog.EpochExpr, SearchPath: searchPath("public"),
@@ -152,8 +160,7 @@ func (o *oracle) start(server devdbtest.DB) {
 		Resync: -1, // nothing but changes may make a group run
 		Seed:   o.seed | 1,
 	})
-	s := &space{tenant: &tenant.Tenant{Name: tenant.DefaultName}, database: database, role: "weir_guest"}
-	h.spaces[tenant.DefaultName] = s
+	s := standing(h, &space{tenant: &tenant.Tenant{Name: tenant.DefaultName}, rooms: &rooms{database: database, role: "weir_guest"}})
 	o.host, o.space = h, s
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

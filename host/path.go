@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
-	"strings"
+	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"weir/abi"
@@ -23,7 +25,7 @@ func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
 	if defined {
 		h.loader.retry() // a plugin that was refused may lack nothing any more
 	}
-	for _, s := range h.spaces {
+	for _, s := range h.allRooms() {
 		if b.Resync {
 			s.database.ForgetAll() // a change of definitions may be lost too
 			continue
@@ -53,6 +55,7 @@ func (h *Host) liveliness(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			h.log.SetLive(h.reactor.Stats().Groups > 0)
+			h.freeRetired(ctx, false)
 		}
 	}
 }
@@ -64,7 +67,10 @@ func (h *Host) changed(s *space, c plugin.Change) {
 	for _, name := range c.Functions {
 		names[name] = true
 	}
-	h.server.Moved(func(name string) bool {
+	if now := h.spaces()[s.tenant.Name]; now == nil || now.rooms != s.rooms {
+		return // they are loaded for a reload, or go with one
+	}
+	h.server.Moved(s.tenant.Name, func(name string) bool {
 		if names[name] {
 			return true
 		}
@@ -82,22 +88,42 @@ func (h *Host) changed(s *space, c plugin.Change) {
 
 // verify implements serve.Verify.
 func (h *Host) verify(ctx context.Context, t *tenant.Tenant, token string) (*auth.Caller, error) {
-	return h.spaces[t.Name].verifier.Verify(ctx, token)
+	spaces := h.spaces()
+	s := spaces[t.Name]
+	if s == nil {
+		return nil, tenant.ErrUnknownTenant // it was removed in this moment
+	}
+	caller, err := s.verifier.Verify(ctx, token)
+	if errors.Is(err, auth.ErrUnauthenticated) && s.ofAnother(spaces, token) {
+		return nil, tenant.ErrOtherTenant
+	}
+	return caller, err
+}
+
+// maxAsked bounds the tenants that are asked for a token that is not their own:
+// whoever sends garbage must not make weir check it for all.
+const maxAsked = 64
+
+// ofAnother reports whether the token is one of another tenant.
+func (s *space) ofAnother(spaces map[string]*space, token string) bool {
+	names := slices.Sorted(maps.Keys(spaces))
+	for _, name := range names[:min(len(names), maxAsked)] {
+		if name != s.tenant.Name && spaces[name].verifier.Takes(token) {
+			return true
+		}
+	}
+	return false
 }
 
 // tenantOf implements serve.TenantOf: by path, else by host name, else default.
 func (h *Host) tenantOf(host, name string) (*tenant.Tenant, error) {
 	if name == "" {
-		for _, s := range h.spaces {
-			for _, own := range s.tenant.Hosts {
-				if strings.EqualFold(own, host) {
-					return s.tenant, nil
-				}
-			}
+		if s := h.tenants.Load().hosts[host]; s != nil {
+			return s.tenant, nil
 		}
 		name = tenant.DefaultName
 	}
-	if s := h.spaces[name]; s != nil {
+	if s := h.spaces()[name]; s != nil {
 		return s.tenant, nil
 	}
 	return nil, tenant.ErrUnknownTenant
@@ -115,6 +141,9 @@ func (h *Host) logOf(c *call) func(level int, line string) {
 // guestLog takes a line that a plugin wrote. The room wasm has bounded it and
 // taken control characters out.
 func (h *Host) guestLog(s *space, path, function string, level int, line string) {
+	if !h.mayLog(s, len(line)) {
+		return
+	}
 	logger := h.cfg.Logger.With("tenant", s.tenant.Name, "plugin", path, "func", function)
 	switch level {
 	case abi.LogError:

@@ -49,7 +49,8 @@ func TestDefinitionsMakeReadSetsVoid(t *testing.T) {
 			if _, err := conn.Exec(t.Context(), `commit`); err != nil {
 				t.Fatal(err)
 			}
-			h := &Host{spaces: map[string]*space{tenant.DefaultName: {database: database}}, reactor: reactor.New(reactor.Config{})}
+			h := &Host{reactor: reactor.New(reactor.Config{})}
+			standing(h, &space{tenant: &tenant.Tenant{Name: tenant.DefaultName}, rooms: &rooms{database: database}})
 			h.loader = newLoader(h)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

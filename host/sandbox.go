@@ -31,7 +31,7 @@ func (c *checker) inspect(ctx context.Context, all []abi.Statement, index int, k
 		return nil // what does not exist is refused by Prepare
 	}
 	if err := c.judge(ctx, all[index].SQL, kind); err != nil {
-		return sentence(fmt.Sprintf("statement %d", index), err)
+		return about(fmt.Sprintf("statement %d", index), err)
 	}
 	for _, n := range all[index].Nest {
 		if err := c.inspect(ctx, all, n.Statement, db.Read, depth+1); err != nil {
@@ -45,7 +45,7 @@ func (c *checker) inspect(ctx context.Context, all []abi.Statement, index int, k
 // whosever the plugin is: what it is made of may come from anywhere.
 func (c *checker) inspectSQL(ctx context.Context, sql string, kind db.Kind) error {
 	if err := c.judge(ctx, sql, kind); err != nil {
-		return sentence("the statement", err)
+		return about("the statement", err)
 	}
 	return nil
 }
@@ -70,8 +70,8 @@ func (c *checker) judge(ctx context.Context, sql string, kind db.Kind) error {
 	return c.inspector.Check(ctx, s)
 }
 
-// sentence makes a whole one of a refusal.
-func sentence(who string, err error) error {
+// about makes a whole one of a refusal.
+func about(who string, err error) error {
 	var fault *inspect.FaultError
 	if errors.As(err, &fault) {
 		return fmt.Errorf("%s: %w", who, err)

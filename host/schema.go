@@ -13,7 +13,7 @@ import (
 
 // schema describes a tenant's functions for GET /v1/schema.
 func (h *Host) schema(tenantName string) serve.Schema {
-	s := h.spaces[tenantName]
+	s := h.spaces()[tenantName]
 	if s == nil {
 		return serve.Schema{}
 	}

@@ -39,7 +39,11 @@ func newSettings(version string, values map[string]string) settings {
 
 // settingsOf returns what a plugin is told.
 func (s *space) settingsOf(p *plugin.Plugin) settings {
-	if own, ok := s.settings[p.Name()]; ok {
+	return s.settingsNamed(p.Name())
+}
+
+func (s *space) settingsNamed(plugin string) settings {
+	if own, ok := s.settings[plugin]; ok {
 		return own
 	}
 	return settings{version: s.version}

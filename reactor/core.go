@@ -73,6 +73,7 @@ type core struct {
 
 	subs    int
 	account account
+	held    bool      // groups wait for TenantExecutions
 	begins  time.Time // when the next group may begin, see begin
 	stats   coreStats
 	out     outputs
@@ -222,6 +223,7 @@ func (c *core) enlist(now time.Time, g *group, s *Subscription) {
 	case !g.answered && !g.running && !g.dirty:
 		c.invalidate(now, g, Cause{Reason: First})
 		if at := c.begin(now); at.After(now) && g.heap != 0 {
+			c.stats.limits.FirstRuns++
 			c.schedule(g, at)
 		}
 	case g.err != nil && !g.running && g.heap != 0:
@@ -251,8 +253,10 @@ func (c *core) find(t *Target, principal string) (*group, error) {
 	}
 	switch {
 	case len(c.groups) >= c.cfg.MaxGroups:
+		c.stats.limits.Groups++
 		return nil, ErrTooManyGroups
 	case principal != "" && c.cfg.PrincipalGroups > 0 && c.owners[principal] >= c.cfg.PrincipalGroups:
+		c.stats.limits.PrincipalGroups++
 		return nil, ErrPrincipalGroups
 	}
 	c.serial++

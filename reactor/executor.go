@@ -100,6 +100,7 @@ type Cause struct {
 
 // Run reports one finished execution to Config.Observe.
 type Run struct {
+	Tenant      string
 	Name        string
 	Query       string
 	Cause       Cause

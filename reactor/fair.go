@@ -30,6 +30,7 @@ func (c *core) charge(expected time.Duration, results []Result) {
 		cost += results[i].Cost
 	}
 	c.account.flights--
+	c.stats.cost += cost
 	c.account.used += (cost - expected) / time.Duration(c.weight())
 }
 
@@ -50,6 +51,7 @@ func (c *core) begin(now time.Time) time.Time {
 func (r *Reactor) fairest(tried map[*core]bool) *core {
 	var best *core
 	for _, c := range r.order {
+		c.throttled()
 		if c.ready.len() == 0 || c.account.flights >= c.cfg.TenantExecutions || tried[c] {
 			continue
 		}
@@ -58,6 +60,15 @@ func (r *Reactor) fairest(tried map[*core]bool) *core {
 		}
 	}
 	return best
+}
+
+// throttled notes that groups wait because so many executions are in flight.
+func (c *core) throttled() {
+	held := c.ready.len() > 0 && c.account.flights >= c.cfg.TenantExecutions
+	if held && !c.held {
+		c.stats.limits.Executions++
+	}
+	c.held = held
 }
 
 // level keeps a core that had nothing to do from saving up: it comes back as the

@@ -17,6 +17,7 @@ type Reactor struct {
 	mu     sync.Mutex // protects the fields below
 	inbox  inbox
 	stats  Stats
+	shown  map[string]*TenantStats // what Stats tells of each core
 	closed bool
 
 	// Owned by the loop.
@@ -66,6 +67,7 @@ func New(cfg Config) *Reactor {
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		cores:   map[string]*core{},
+		shown:   map[string]*TenantStats{},
 	}
 }
 
@@ -139,7 +141,12 @@ func (r *Reactor) Reload() {
 func (r *Reactor) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.stats
+	s := r.stats
+	s.Tenants = make(map[string]TenantStats, len(r.shown))
+	for name, t := range r.shown {
+		s.Tenants[name] = *t
+	}
+	return s
 }
 
 func (r *Reactor) signal() {
@@ -393,6 +400,14 @@ func (r *Reactor) count() {
 		s.add(c, now)
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.stats = s
-	r.mu.Unlock()
+	for _, c := range r.order {
+		shown := r.shown[c.tenant]
+		if shown == nil {
+			shown = &TenantStats{}
+			r.shown[c.tenant] = shown
+		}
+		*shown = c.tenantStats()
+	}
 }

@@ -15,6 +15,8 @@ type Stats struct {
 	Recent        int           `help:"Recent changes that are kept."`
 	Behind        bool          `help:"Whether the change log has not been read for max_stale, so that results are stale."`
 
+	Tenants map[string]TenantStats // by name; no metrics of this room
+
 	// Since the start.
 	Batches    uint64 `help:"Batches of changes applied."`
 	Changes    uint64 `help:"Changes applied."`
@@ -24,9 +26,38 @@ type Stats struct {
 	Decisions  uint64 `help:"Executions of policies that answered."`
 }
 
+// TenantStats is a moment's view of one tenant.
+type TenantStats struct {
+	Groups, Subscriptions, Waiting int
+	// Cost is the time that its executions took, since the start.
+	Cost time.Duration
+	// Executions ended, since the start.
+	Executions uint64
+	Limits     LimitStats
+}
+
+// LimitStats counts how often a tenant reached a limit, since the start.
+type LimitStats struct {
+	Executions      uint64 // groups began to wait because TenantExecutions are in flight
+	FirstRuns       uint64 // new groups that waited
+	Groups          uint64 // subscriptions refused
+	PrincipalGroups uint64 // subscriptions refused
+}
+
 // coreStats counts since the start.
 type coreStats struct {
 	batches, changes, executions, same, failed, decisions uint64
+
+	cost   time.Duration
+	limits LimitStats
+}
+
+// tenantStats are a core's figures.
+func (c *core) tenantStats() TenantStats {
+	return TenantStats{
+		Groups: len(c.groups), Subscriptions: c.subs, Waiting: c.ready.len(),
+		Cost: c.stats.cost, Executions: c.stats.executions, Limits: c.stats.limits,
+	}
 }
 
 // add puts a core's figures into s.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,6 +77,7 @@ type session struct {
 
 // running is a host that runs.
 type running struct {
+	host *host.Host
 	url  string
 	end  context.CancelFunc
 	done chan error // capacity 1
@@ -290,7 +292,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 		return nil, err
 	}
 	hostCtx, end := context.WithCancel(context.WithoutCancel(ctx))
-	r := &running{url: h.URL(), end: end, done: make(chan error, 1)}
+	r := &running{host: h, url: h.URL(), end: end, done: make(chan error, 1)}
 	s.owned.Go(func() { r.done <- h.Run(hostCtx) })
 	select {
 	case <-h.Ready():
@@ -387,6 +389,9 @@ func (s *session) apply(ctx, lifetime context.Context, c changed) error {
 		if next == nil {
 			break
 		}
+		if done, err := s.reload(next); done {
+			return err
+		}
 		s.out.eventf("%s changed: weir starts anew", s.m.shown(c.name))
 		if err := s.stop(); err != nil { // what runs reads the project
 			return err
@@ -425,6 +430,28 @@ func (s *session) apply(ctx, lifetime context.Context, c changed) error {
 		return err
 	}
 	return s.start(ctx)
+}
+
+// reload gives the host that runs another configuration, and reports whether that
+// was all: what belongs to weir dev itself, or cannot change while a host runs,
+// needs another host.
+func (s *session) reload(next *project) (done bool, err error) {
+	if s.host == nil || next.private() != s.project.private() || !reflect.DeepEqual(next.config.Dev, s.project.config.Dev) ||
+		next.config.Plugins != s.project.config.Plugins {
+		return false, nil
+	}
+	file := next.config
+	if next.private() {
+		file = onPrivate(file, s.cluster, s.database)
+	}
+	switch err := s.host.host.Reload(file); {
+	case errors.Is(err, host.ErrRestart):
+		return false, nil
+	case err != nil:
+		return true, nil //nolint:nilerr // the host has told it
+	}
+	s.project = next
+	return true, nil
 }
 
 // reread returns the project as its file now is, nil if that is as before.

@@ -138,13 +138,16 @@ func TestDevWaitsForASchemaThatWorks(t *testing.T) {
 	write(t, filepath.Join(dir, "schema.sql"), "create table a (id int)")
 	out.wait(t, "no query yet", 1)
 
-	// A broken configuration leaves the server, a good one starts it anew.
+	// A broken configuration leaves the server, a good one is taken by it, and what
+	// it cannot change starts it anew.
 	file := filepath.Join(dir, "weir.toml")
 	edit(t, file, "[dev]", "[div]")
 	out.wait(t, "did you mean dev?", 1)
 	out.wait(t, "what served before goes on serving", 1)
 	edit(t, file, "[div]", "[dev]")
 	edit(t, file, "[dev]", "[limits]\nexecutions = 8\n[dev]")
+	out.wait(t, "configuration reloaded  default", 1)
+	edit(t, file, "executions = 8", "total_executions = 8")
 	out.wait(t, "weir.toml changed: weir starts anew", 1)
 	out.wait(t, "no query yet", 2)
 	if code := stop(); code != 0 {

@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +20,8 @@ func (m *Main) serveCommand() *cobra.Command {
 		Use:   "serve [weir.toml]",
 		Short: "Serve a project for real: your database, tokens, no development users",
 		Long: "Serve what weir.toml says until SIGTERM, which drains. The database is yours: prepare it\n" +
-			"once with weir db setup. [dev] is not looked at.",
+			"once with weir db setup. [dev] is not looked at. A change of weir.toml, or SIGHUP, is\n" +
+			"taken while it runs, all or nothing.",
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			arg := configName
@@ -46,10 +51,27 @@ func (m *Main) serve(ctx context.Context, arg string, asJSON bool) error {
 		handler = slog.NewJSONHandler(m.Stderr, nil)
 	}
 	logger := slog.New(handler)
-	h, err := host.New(host.Config{File: p.config, StateDir: m.stateDir(), Inspect: inspectChild(), Version: version(), Logger: logger, Event: eventLog(logger)})
+	h, err := host.New(host.Config{File: p.config, Path: p.file, StateDir: m.stateDir(), Inspect: inspectChild(), Version: version(), Logger: logger, Event: eventLog(logger)})
 	if err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	served, end := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			select {
+			case <-hangup:
+				h.Reread()
+			case <-served.Done():
+				return
+			}
+		}
+	})
+	defer reading.Wait()
+	defer end()
 	logger.Info("weir serves", "url", h.URL(), "version", version())
 	if err := h.Run(ctx); err != nil {
 		return fmt.Errorf("serve: %w", err)

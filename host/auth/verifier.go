@@ -137,6 +137,35 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Caller, error) {
 	return v.caller(payload, expires)
 }
 
+// Takes reports whether Verify would take the token with the keys that are at
+// hand. It fetches none, so that a stranger's token costs little.
+func (v *Verifier) Takes(raw string) bool {
+	t, err := split(raw, v.cfg.MaxTokenBytes)
+	if err != nil {
+		return false
+	}
+	list := v.static
+	if t.algorithm != "HS256" {
+		cached, _ := v.sets.cached(t)
+		list = append(slices.Clone(list), cached...)
+	}
+	var good []verifyKey
+	for _, k := range list {
+		if k.algorithm == t.algorithm && k.verifies(t.signed, t.signature) {
+			good = append(good, k)
+		}
+	}
+	if len(good) == 0 {
+		return false
+	}
+	payload, err := decodePart(t.payload)
+	if err != nil || checkParties(payload, good) != nil {
+		return false
+	}
+	_, err = v.checkDates(payload)
+	return err == nil
+}
+
 // keysOf returns the keys that verify the token, at least one. Usually it is
 // one; an issuer with one key and two audiences has two.
 func (v *Verifier) keysOf(ctx context.Context, t *token) ([]verifyKey, error) {

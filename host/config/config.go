@@ -68,7 +68,9 @@ type Database struct {
 	// Guest is the URL of the role that the plugins' SQL of "default" runs as.
 	Guest     Secret `toml:"guest" file:"guest_file"`
 	GuestFile string `toml:"guest_file" path:"yes"`
-	// Connections bounds weir's connections in all.
+	// Connections bounds weir's connections in all: four of its own, and the
+	// tenants share the rest by weight, but for those that set
+	// limits.connections. Each has at least two.
 	Connections int `toml:"connections" default:"20"`
 }
 
@@ -179,6 +181,7 @@ func (c *Config) Tenants() []Tenant {
 	for _, name := range c.tenantNames() {
 		list = append(list, c.Tenant[name])
 	}
+	c.shareConnections(list)
 	return list
 }
 
@@ -200,6 +203,8 @@ type Limits struct {
 	MaxExecutions             int           `toml:"executions" default:"16"`
 	MaxTotalExecutions        int           `toml:"total_executions" default:"64" scope:"server"`
 	MaxRunningGuests          int           `toml:"running_guests" default:"cores" scope:"server"`
+	MaxFirstRuns              int           `toml:"first_runs" default:"2000" off:"yes"`
+	MaxConnections            int           `toml:"connections" off:"yes"`
 	QueryTimeout              time.Duration `toml:"query_timeout" default:"5s"`
 	PolicyTimeout             time.Duration `toml:"policy_timeout" default:"1s"`
 	MutationTimeout           time.Duration `toml:"mutation_timeout" default:"10s"`
@@ -242,7 +247,9 @@ type Limits struct {
 	MaxModuleBytes            int64         `toml:"module_bytes" default:"24 MiB"`
 	MaxMemoryBytes            int64         `toml:"memory_bytes" default:"64 MiB"`
 	MaxStackBytes             int64         `toml:"stack_bytes" default:"2 MiB"`
-	CompileTimeout            time.Duration `toml:"compile_timeout" default:"10s"`
+	CompileTimeout            time.Duration `toml:"compile_timeout" default:"10s" scope:"server"`
 	MaxGuestLogLines          int           `toml:"guest_log_lines" default:"64"`
 	MaxGuestLogBytes          int           `toml:"guest_log_bytes" default:"16 KiB"`
+	MaxGuestLogRate           int64         `toml:"guest_log_rate" default:"64 KiB" off:"yes"`
+	MaxFailures               int           `toml:"breaker_failures" default:"10" off:"yes"`
 }

@@ -30,6 +30,8 @@ func (d *decoder) table(raw map[string]any, v reflect.Value, prefix string) {
 		switch {
 		case i < 0 && v.Type() == pluginType:
 			d.at(key, "unknown key %s: what the plugin itself reads goes into [%s.config]", key, prefix)
+		case i < 0 && d.inTenant && name == "url" && v.Type() == reflect.TypeFor[Tenant]():
+			d.at(key, "%s: all tenants live in the database of database.url, whose change log is one: give the tenant a schema and a guest role there, or start another weir", key)
 		case i < 0:
 			d.unknown(key, name, prefix, fields)
 		case d.inTenant && fields[i].server:
@@ -290,7 +292,7 @@ func (d *decoder) parseNumber(raw any, v reflect.Value, key string, fd field) (i
 
 // size reports whether the key counts bytes.
 func (fd field) size() bool {
-	return strings.HasSuffix(fd.key, "_bytes") || fd.key == "write_rate"
+	return strings.HasSuffix(fd.key, "_bytes") || fd.key == "write_rate" || fd.key == "guest_log_rate"
 }
 
 // wrong refuses a value of another type.

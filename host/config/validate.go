@@ -30,6 +30,7 @@ func (c *Config) validate(f *faults) {
 		c.validateTenant(f, name)
 	}
 	c.validateApart(f)
+	c.validateConnections(f)
 }
 
 func (c *Config) validateServer(f *faults) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -50,22 +51,24 @@ func (o owners) claim(value, key string) string {
 	return ""
 }
 
-// validateApart keeps tenants apart: no two share a host name, a schema, a role
-// or a directory, and no plugin runs as weir's own role (W7).
+// validateApart keeps tenants apart: no two share a host name, a schema, a role,
+// a directory or the tokens they take, and no plugin runs as weir's own role (W7).
 func (c *Config) validateApart(f *faults) {
-	hosts, schemas, guests, dirs := owners{}, owners{}, owners{}, owners{}
+	hosts, schemas, guests, dirs, parties := owners{}, owners{}, owners{}, owners{}, owners{}
 	c.validateHosts(f, "server.hosts", c.Server.Hosts, hosts)
 	guests.claim(c.Database.URL.Reveal(), "database.url")
 	if first := guests.claim(c.Database.Guest.Reveal(), "database.guest"); first != "" {
 		f.at("database.guest", "database.guest is the same as %s: plugins need a role of their own, weir db setup makes it", first)
 	}
 	dirs.claim(c.Plugins, "plugins")
+	validateParties(f, "auth", c.Auth, parties)
 	if c.Plugins != "" {
 		schemas.claim("public", "the tenant default")
 	}
 	for _, name := range c.tenantNames() {
 		t, key := c.Tenant[name], joinKey("tenant", name)
 		c.validateHosts(f, key+".hosts", t.Hosts, hosts)
+		validateParties(f, key+".auth", t.Auth, parties)
 		if first := schemas.claim(t.Schema, key+".schema"); first != "" {
 			f.at(key+".schema", "%s.schema is %q, which is that of %s: use another", key, t.Schema, first)
 		}
@@ -91,6 +94,17 @@ func (c *Config) validateHosts(f *faults, key string, list []string, taken owner
 			f.at(item(key, i), "%s has %q twice: remove one", key, host)
 		case first != "":
 			f.at(item(key, i), "%s has %q, which is also in %s: a host leads to one tenant", key, host, first)
+		}
+	}
+}
+
+// validateParties refuses keys of two tenants whose tokens cannot be told apart:
+// a token of one would be good for the other.
+func validateParties(f *faults, key string, a Auth, taken owners) {
+	for i, k := range a.Keys {
+		first := taken.claim(k.Issuer+"\x00"+k.Audience, key)
+		if first != "" && first != key {
+			f.at(fmt.Sprintf("%s.keys[%d]", key, i), "%s.keys[%d] takes tokens of issuer %q for audience %q, and so does %s: give each tenant an audience of its own", key, i, k.Issuer, k.Audience, first)
 		}
 	}
 }

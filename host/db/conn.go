@@ -47,6 +47,7 @@ type conn struct {
 	net    net.Conn
 	front  *pgproto3.Frontend
 	server *pgconn.HijackedConn // for the cancel request
+	config *pgconn.Config       // that it was made with
 
 	prepared map[uint64]*prepared
 	parsing  []*prepared // sent, ParseComplete not seen, oldest first
@@ -55,13 +56,13 @@ type conn struct {
 	clock    uint64 // of the prepared statements' use
 	limit    int    // most prepared statements kept
 
-	queued   int           // bytes queued since the last flush, roughly
-	writing  chan error    // a write that runs beside the reads, or nil
-	sent     int           // syncs sent
-	received int           // answers to them seen
-	place    chan struct{} // of the pool, where it is counted
-	reused   bool          // came from the pool, may be dead already
-	broken   bool          // must not go back to the pool
+	queued   int        // bytes queued since the last flush, roughly
+	writing  chan error // a write that runs beside the reads, or nil
+	sent     int        // syncs sent
+	received int        // answers to them seen
+	extra    bool       // it has the place beside the bound
+	reused   bool       // came from the pool, may be dead already
+	broken   bool       // must not go back to the pool
 }
 
 type prepared struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -94,6 +95,7 @@ type DB struct {
 	resolveTimeout time.Duration
 
 	waves, retries, failures atomic.Int64
+	maxRows, maxBytes        atomic.Int64 // as configured now
 
 	// generation counts the DDL changes and new epochs that were told. An analysis
 	// that has not seen the newest is checked before it is used.
@@ -129,6 +131,7 @@ type Stats struct {
 	Failures int64 // statements that PostgreSQL refused
 	Dials    int64 // connections made
 	Cancels  int64 // statements cancelled on the server
+	Waits    int64 // for a connection
 	InUse    int   // connections
 	Idle     int   // connections
 	Analyses int   // texts whose read set is known
@@ -143,6 +146,22 @@ func Open(_ context.Context, config Config) (*DB, error) {
 		return nil, fmt.Errorf("database url: %w", err)
 	}
 	server.ConnectTimeout = config.ConnectTimeout
+	setSession(server, config)
+	d := &DB{
+		config: config, settings: explainSettings, resolveTimeout: 5 * time.Second, analyses: map[analysisKey]*cached{},
+		pool: &pool{
+			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
+			slots: slots{limit: config.Connections},
+		},
+	}
+	d.maxRows.Store(int64(config.MaxRows))
+	d.maxBytes.Store(int64(config.MaxResultBytes))
+	d.nextID.Store(firstID)
+	return d, nil
+}
+
+// setSession fixes the settings of the connections.
+func setSession(server *pgconn.Config, config Config) {
 	millis := func(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 	for name, value := range map[string]string{
 		"application_name":                    "weir",
@@ -165,19 +184,36 @@ func Open(_ context.Context, config Config) (*DB, error) {
 	if config.SearchPath != "" {
 		server.RuntimeParams["search_path"] = config.SearchPath
 	}
-	d := &DB{
-		config: config, settings: explainSettings, resolveTimeout: 5 * time.Second, analyses: map[analysisKey]*cached{},
-		pool: &pool{
-			config: server, limit: config.MaxStatements, maxMessage: config.MaxResultBytes + 1<<20,
-			slots: make(chan struct{}, config.Connections), spare: make(chan struct{}, 1),
-		},
+}
+
+// Bounds are what Configure changes; each is as in Config.
+type Bounds struct {
+	Connections, MaxRows, MaxResultBytes int
+	StatementTimeout                     time.Duration
+}
+
+// Configure changes the bounds while work is going on: statements that run keep
+// those that they began with, connections in use their timeouts.
+func (d *DB) Configure(b Bounds) {
+	config := Config{
+		Connections: b.Connections, MaxRows: b.MaxRows, MaxResultBytes: b.MaxResultBytes, StatementTimeout: b.StatementTimeout,
+		LockTimeout: d.config.LockTimeout, SearchPath: d.config.SearchPath,
+	}.withDefaults()
+	d.maxRows.Store(int64(config.MaxRows))
+	d.maxBytes.Store(int64(config.MaxResultBytes))
+	d.pool.slots.resize(config.Connections)
+	server := d.pool.server().Copy()
+	setSession(server, config)
+	if !maps.Equal(server.RuntimeParams, d.pool.server().RuntimeParams) || d.pool.largest() != config.MaxResultBytes+1<<20 {
+		d.pool.configure(server, config.MaxResultBytes+1<<20)
 	}
-	d.nextID.Store(firstID)
-	return d, nil
 }
 
 // Role returns the role that the SQL runs as.
-func (d *DB) Role() string { return d.pool.config.User }
+func (d *DB) Role() string { return d.pool.server().User }
+
+// Database returns the name of the database.
+func (d *DB) Database() string { return d.pool.server().Database }
 
 // Ping reports whether a read transaction on the primary works.
 func (d *DB) Ping(ctx context.Context) error {

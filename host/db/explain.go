@@ -359,7 +359,7 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 	for _, n := range scans {
 		for _, root := range z.find(n).roots {
 			covered[root] = true
-			rd := reader{alias: n.str("Alias"), table: z.roots[root], params: z.a.params, hidden: hidden, user: z.db.pool.config.User, odd: odd}
+			rd := reader{alias: n.str("Alias"), table: z.roots[root], params: z.a.params, hidden: hidden, user: z.db.Role(), odd: odd}
 			z.atom(rd.atom(n))
 		}
 	}

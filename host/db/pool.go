@@ -16,51 +16,42 @@ const cancelTimeout = 3 * time.Second
 // pool keeps idle connections. The newest is given out first, so that old ones
 // are not kept alive for nothing.
 type pool struct {
-	config *pgconn.Config
-	limit  int // of prepared statements per connection
-	// maxMessage bounds one message of the server, which is held in memory whole.
-	maxMessage int
-	slots      chan struct{}
-	spare      chan struct{}  // one place more, see extra
-	wait       sync.WaitGroup // cancel requests
+	limit int // of prepared statements per connection
+	slots slots
+	wait  sync.WaitGroup // cancel requests
 
 	mu     sync.Mutex // protects the fields below
-	idle   []*conn
-	closed bool
-	dials  int64
-	cancel int64
+	config *pgconn.Config
+	// maxMessage bounds one message of the server, which is held in memory whole.
+	maxMessage int
+	idle       []*conn
+	closed     bool
+	dials      int64
+	cancel     int64
 }
 
 // take returns a connection and the duty to give it back. fresh refuses idle
 // ones, which may all be dead after a restart of the server.
 func (p *pool) take(ctx context.Context, fresh bool) (*conn, error) {
-	return p.get(ctx, fresh, nil)
+	return p.get(ctx, fresh, false)
 }
 
 // extra is take for what a transaction may wait for: if all connections are
 // taken there is one more. Else those who hold them would wait for each other
 // until their deadlines.
 func (p *pool) extra(ctx context.Context, fresh bool) (*conn, error) {
-	return p.get(ctx, fresh, p.spare)
+	return p.get(ctx, fresh, true)
 }
 
-func (p *pool) get(ctx context.Context, fresh bool, spare chan struct{}) (*conn, error) {
-	place := p.slots
-	select {
-	case p.slots <- struct{}{}:
-	default:
-		select {
-		case p.slots <- struct{}{}:
-		case spare <- struct{}{}:
-			place = spare
-		case <-ctx.Done():
-			return nil, fault("wait for a database connection", ctx.Err())
-		}
+func (p *pool) get(ctx context.Context, fresh, spare bool) (*conn, error) {
+	extra, err := p.slots.take(ctx, spare)
+	if err != nil {
+		return nil, fault("wait for a database connection", err)
 	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		<-place
+		p.slots.give(extra)
 		return nil, fault("use the database", ErrClosed)
 	}
 	if fresh {
@@ -70,22 +61,23 @@ func (p *pool) get(ctx context.Context, fresh bool, spare chan struct{}) (*conn,
 		c := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		c.reused, c.place = true, place
+		c.reused, c.extra = true, extra
 		return c, nil
 	}
 	p.dials++
+	config, maxMessage := p.config, p.maxMessage
 	p.mu.Unlock()
-	c, err := p.dial(ctx)
+	c, err := p.dial(ctx, config, maxMessage)
 	if err != nil {
-		<-place
+		p.slots.give(extra)
 		return nil, err
 	}
-	c.place = place
+	c.extra = extra
 	return c, nil
 }
 
-func (p *pool) dial(ctx context.Context) (*conn, error) {
-	raw, err := pgconn.ConnectConfig(ctx, p.config)
+func (p *pool) dial(ctx context.Context, config *pgconn.Config, maxMessage int) (*conn, error) {
+	raw, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		var refusal *pgconn.PgError
 		if !errors.As(err, &refusal) && ctx.Err() == nil {
@@ -97,19 +89,19 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, fault("connect to the database", err)
 	}
-	server.Frontend.SetMaxBodyLen(p.maxMessage)
+	server.Frontend.SetMaxBodyLen(maxMessage)
 	return &conn{
 		net: server.Conn, front: server.Frontend, server: server,
-		prepared: map[uint64]*prepared{}, limit: p.limit,
+		prepared: map[uint64]*prepared{}, limit: p.limit, config: config,
 	}, nil
 }
 
 // give takes a connection back. It must be idle and outside a transaction, or
 // marked broken. One more than the bound is not kept.
 func (p *pool) give(c *conn) {
-	place := c.place // who takes c next sets another
+	extra := c.extra // who takes c next sets another
 	p.mu.Lock()
-	keep := !c.broken && !p.closed && c.sent == c.received && c.place == p.slots
+	keep := !c.broken && !p.closed && c.sent == c.received && !extra && c.config == p.config
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -118,7 +110,7 @@ func (p *pool) give(c *conn) {
 		c.net.Close()
 		_ = c.written() // the write ends with the connection
 	}
-	<-place
+	p.slots.give(extra)
 }
 
 // kill gives up a connection whose statement still runs: the statement is
@@ -147,6 +139,28 @@ func (p *pool) kill(c *conn) {
 	}()
 }
 
+// configure makes connections in another way from now on. Those in use are
+// closed when they are given back.
+func (p *pool) configure(config *pgconn.Config, maxMessage int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config, p.maxMessage = config, maxMessage
+	p.dropIdleLocked()
+}
+
+// server is how connections are made now. It is not to be changed.
+func (p *pool) server() *pgconn.Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.config
+}
+
+func (p *pool) largest() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.maxMessage
+}
+
 func (p *pool) dropIdleLocked() {
 	for _, c := range p.idle {
 		c.net.Close()
@@ -165,7 +179,8 @@ func (p *pool) close() {
 }
 
 func (p *pool) stats() Stats {
+	used, waits := p.slots.counts()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Dials: p.dials, Cancels: p.cancel, InUse: len(p.slots) + len(p.spare), Idle: len(p.idle)}
+	return Stats{Dials: p.dials, Cancels: p.cancel, InUse: used, Waits: waits, Idle: len(p.idle)}
 }

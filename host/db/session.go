@@ -217,7 +217,7 @@ func (s *session) send(r round) {
 			s.c.sync()
 		}
 	}
-	most := uint32(s.db.config.MaxRows) + 1
+	most := uint32(s.db.maxRows.Load()) + 1
 	for _, j := range r.jobs {
 		for _, oid := range j.analysis.leaves {
 			if i, found := slices.BinarySearch(s.leaves, oid); !found {
@@ -316,7 +316,7 @@ func (s *session) receiveJob(j *job, careful bool) error {
 		}
 	}
 	j.rows, j.err = j.analysis.room(), nil
-	sink := collector{rows: j.rows, limit: s.db.config.MaxRows, maxSize: s.db.config.MaxResultBytes}
+	sink := collector{rows: j.rows, limit: int(s.db.maxRows.Load()), maxSize: int(s.db.maxBytes.Load())}
 	done, err := s.c.read(sink.add)
 	j.rows.tag = done.tag
 	j.analysis.size.Store(uint64(len(j.rows.arena))<<32 | uint64(len(j.rows.cells)))

@@ -40,6 +40,12 @@ type Config struct {
 	Plugins []string
 	// Modules are more plugins, by file name.
 	Modules map[string][]byte
+	// Tenants are made beside "default": for each [tenant.NAME] of TOML a schema of
+	// that name with these tables, a role that may use it, and a directory of
+	// plugins, see Server.TenantDir.
+	Tenants map[string]Tenant
+	// Path is host.Config.Path.
+	Path string
 	// Observe is host.Config.Observe.
 	Observe func(reactor.Run)
 	// Event is host.Config.Event.
@@ -52,6 +58,12 @@ type Config struct {
 	Uninspected bool
 	// Late starts the host without waiting for its plugins.
 	Late bool
+}
+
+// Tenant is what a tenant begins with.
+type Tenant struct {
+	Schema  string // SQL, with its schema as search_path
+	Modules map[string][]byte
 }
 
 // Database is where weir and its plugins connect.
@@ -101,8 +113,10 @@ type Server struct {
 	// Plugins is the directory that the host loads from.
 	Plugins string
 
-	stop func()
-	once sync.Once
+	urls    Database
+	tenants map[string]Tenant
+	stop    func()
+	once    sync.Once
 }
 
 // Start starts a host.
@@ -120,12 +134,13 @@ func Start(t testing.TB, cfg Config) *Server {
 			urls.URL = config.Secret(s.Wire.url)
 		}
 	}
-	file.Database.URL, file.Database.Guest = urls.URL, urls.Guest
+	s.urls, s.tenants = *urls, cfg.Tenants
+	s.makeTenants(t, cfg.Tenants)
+	s.fill(file)
 	sources := append([]string(nil), cfg.Plugins...)
 	if cfg.Dir != "" {
 		sources = append(sources, file.Dev.Sources...)
 	}
-	file.Plugins = s.Plugins
 	// Under the race detector, beside other tests, a guest compiles for long.
 	file.Limits.CompileTimeout = max(file.Limits.CompileTimeout, compileTimeout)
 	for _, source := range sources {
@@ -138,7 +153,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
-		Inspect: cfg.inspect(), Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Path: cfg.Path, Inspect: cfg.inspect(), Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

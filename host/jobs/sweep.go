@@ -3,10 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"weir/abi"
@@ -21,52 +18,12 @@ type Sweeper struct {
 	// Keep is how long jobs and runs are kept when they are over. Negative means
 	// for ever, zero 7 days.
 	Keep time.Duration
-	// Every is how often it looks, give or take half. Zero means 30 s.
-	Every time.Duration
-	// Skip, if not nil, says at each look that there is nothing to look at.
-	Skip func() bool
-	// Logger gets a line when it works again or no more; nil discards.
-	Logger *slog.Logger
 }
 
 // batches bounds the statements of one look; what is left waits for the next.
 const batches = 50
 
 const sweepSQL = `select weir.job_sweep($seconds::float8 * interval '1 second') as touched`
-
-// Run looks until ctx ends.
-func (s *Sweeper) Run(ctx context.Context) error {
-	every := cmp.Or(s.Every, 30*time.Second)
-	logger := s.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	failing := false
-	for {
-		timer := time.NewTimer(every/2 + rand.N(every))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		if s.Skip != nil && s.Skip() {
-			continue
-		}
-		_, err := s.Sweep(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, db.ErrConflict):
-			continue // a worker was quicker; the next look finds what is left
-		case err != nil && !failing:
-			logger.Warn("jobs are not looked after", "err", err)
-		case err == nil && failing:
-			logger.Info("jobs are looked after again")
-		}
-		failing = err != nil
-	}
-}
 
 // Sweep looks once and returns how many rows it changed or removed.
 func (s *Sweeper) Sweep(ctx context.Context) (touched int64, err error) {

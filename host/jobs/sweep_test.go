@@ -1,9 +1,7 @@
 package jobs
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"weir/host/db"
 	"weir/reactor/changelog"
@@ -95,34 +93,6 @@ func TestSweepPutsBackWhatWorkersLost(t *testing.T) {
 	if got := s.guest.one("default"); got.ID != again || got.Attempt != 2 {
 		t.Errorf("took %+v", got)
 	}
-}
-
-func TestSweeperWorksUntilItIsStopped(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.guest.exec(`select weir.job_create('x')`)
-	s.guest.one("default")
-	s.lose()
-	ctx, stop := context.WithCancel(t.Context())
-	looks, n := make(chan bool), 0
-	sweeper := Sweeper{DB: s.open("weir_guest"), Every: time.Millisecond, Skip: func() bool {
-		select {
-		case looks <- true:
-		case <-ctx.Done():
-		}
-		n++
-		return n < 3
-	}}
-	done := make(chan error)
-	go func() { done <- sweeper.Run(ctx) }()
-	for range 5 { // by the fourth look the third has swept
-		<-looks
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	s.admin.want("queued", `select status from weir.jobs`)
 }
 
 func TestTenantOfADatabase(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"weir/abi"
 	"weir/host/tenant"
@@ -33,6 +34,12 @@ type Config struct {
 	InitSeed func(digest [32]byte) [32]byte
 	// Log takes lines that a plugin writes while it loads. Nil drops them.
 	Log func(path string, level int, line string)
+	// Settings names what the operator tells a plugin, by its name: see
+	// wasm.Call.Settings. Nil: nothing is told.
+	Settings func(plugin string) string
+	// OnBreak is told when a plugin that keeps failing is stopped, and when it
+	// serves again. It must not call the set. Nil is allowed.
+	OnBreak func(p *Plugin, stopped bool)
 	// OnChange is called after each change of the set, one call at a time, on the
 	// goroutine that made the change. It must not call Load, Remove or Close. Nil
 	// is allowed.
@@ -66,25 +73,29 @@ func (s *Set) read(path string) ([]byte, error) {
 
 // load makes a plugin of a module's bytes. What it made is freed on an error.
 func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, err error) {
-	module, err := s.config.Runtime.Compile(ctx, code)
+	module, err := s.compiler.Compile(ctx, code)
 	if err != nil {
 		return nil, err
 	}
 	digest := module.Digest()
-	p := &Plugin{Path: path, Digest: digest, module: module}
+	limits := s.config.Tenant.Limits.WithDefaults()
+	p := &Plugin{
+		Path: path, Digest: digest, module: module,
+		breaker: &breaker{now: time.Now, limit: limits.MaxFailures}, onBreak: s.config.OnBreak, now: &instances{},
+	}
 	defer func() {
 		if err != nil {
-			if p.pool != nil {
-				p.pool.Close(ctx)
+			if p.now.pool != nil {
+				p.now.pool.Close(ctx)
 			}
 			err = errors.Join(err, module.Close(ctx))
 		}
 	}()
-	p.pool, err = wasm.NewPool(s.config.Runtime, module, s.poolConfig(path, digest))
+	p.now.pool, err = wasm.NewPool(s.config.Runtime, module, s.poolConfig(s.config.Tenant, path, digest))
 	if err != nil {
 		return nil, err
 	}
-	described, err := p.pool.Describe(ctx)
+	described, err := p.now.pool.Describe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +105,11 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 	if err := p.Manifest.Validate(); err != nil {
 		return nil, fmt.Errorf("its manifest: %w", err)
 	}
-	if err := errors.Join(reserved(p.Manifest), s.granted(p)); err != nil {
+	if err := errors.Join(reserved(p.Manifest), granted(s.config.Tenant, p)); err != nil {
 		return nil, err
+	}
+	if s.config.Settings != nil {
+		p.now.settings = s.config.Settings(p.Name())
 	}
 	if p.functions, err = functions(p); err != nil {
 		return nil, err
@@ -144,11 +158,11 @@ func reserved(m *abi.Manifest) error {
 	return errors.Join(errs...)
 }
 
-func (s *Set) poolConfig(path string, digest [32]byte) wasm.PoolConfig {
+func (s *Set) poolConfig(t *tenant.Tenant, path string, digest [32]byte) wasm.PoolConfig {
 	config := wasm.PoolConfig{
-		Plugin: pluginName(path), Limits: s.config.Tenant.Limits,
+		Plugin: pluginName(path), Limits: t.Limits,
 		InitSeed: digest,
-		Dynamic:  s.config.Tenant.Has(tenant.DynamicSQL),
+		Dynamic:  t.Has(tenant.DynamicSQL),
 	}
 	if s.config.InitSeed != nil {
 		config.InitSeed = s.config.InitSeed(digest)
@@ -162,8 +176,8 @@ func (s *Set) poolConfig(path string, digest [32]byte) wasm.PoolConfig {
 // granted refuses what the tenant's plugins may not claim for themselves (G16).
 // The effective capability is the manifest's and the tenant's, so an import
 // needs both.
-func (s *Set) granted(p *Plugin) error {
-	t, m := s.config.Tenant, p.Manifest
+func granted(t *tenant.Tenant, p *Plugin) error {
+	m := p.Manifest
 	var errs []error
 	dynamic := slices.Contains(m.Capabilities, string(tenant.DynamicSQL))
 	if p.module.Imports(abi.ImportQuerySQL) && !dynamic {

@@ -178,8 +178,8 @@ func TestInitSeedIsOfTheDigest(t *testing.T) {
 	t.Parallel()
 	ten := &tenant.Tenant{Name: "default"}
 	flip := func(d [32]byte) [32]byte { return [32]byte{d[0] + 1} }
-	with := NewSet(Config{Tenant: ten, InitSeed: flip}).poolConfig("p.wasm", [32]byte{7})
-	without := NewSet(Config{Tenant: ten}).poolConfig("p.wasm", [32]byte{7})
+	with := NewSet(Config{Tenant: ten, InitSeed: flip}).poolConfig(&tenant.Tenant{}, "p.wasm", [32]byte{7})
+	without := NewSet(Config{Tenant: ten}).poolConfig(&tenant.Tenant{}, "p.wasm", [32]byte{7})
 	if with.InitSeed != [32]byte{8} || without.InitSeed != [32]byte{7} {
 		t.Errorf("seeds %x and %x", with.InitSeed, without.InitSeed)
 	}

@@ -28,9 +28,13 @@ type Plugin struct {
 
 	functions map[string]*Function
 	module    *wasm.Module // nil without a file: every function is a statement
-	pool      *wasm.Pool   // likewise
+	breaker   *breaker     // likewise
+	onBreak   func(p *Plugin, stopped bool)
 
 	mu      sync.Mutex // protects the fields below
+	now     *instances
+	before  *instances     // under the configuration before, nil if there was none
+	past    wasm.PoolStats // of instances that are gone
 	users   int
 	retired bool
 	closed  bool
@@ -80,26 +84,66 @@ func (p *Plugin) Signatures() []string {
 
 // Stats returns the counters of the instances.
 func (p *Plugin) Stats() wasm.PoolStats {
-	if p.pool == nil {
+	if p.module == nil {
 		return wasm.PoolStats{}
 	}
-	return p.pool.Stats()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now.pool.Stats()
+	if p.before != nil {
+		before := p.before.pool.Stats()
+		now.Instances, now.Idle = now.Instances+before.Instances, now.Idle+before.Idle
+		now = sum(now, before)
+	}
+	return sum(now, p.past)
+}
+
+// Stopped reports whether the plugin's guest is refused because it keeps failing,
+// and how many calls were refused so far.
+func (p *Plugin) Stopped() (stopped bool, refused uint64) {
+	if p.module == nil {
+		return false, 0
+	}
+	return p.breaker.state()
 }
 
 // Call runs a call of the function on an instance. Function, Name, Kind and
 // Statements of c are filled in. A plugin that is being replaced still takes
-// calls until the last one ends; then the error is ErrRetired.
+// calls until the last one ends; then the error is ErrRetired, as it is for
+// settings that are no longer those of the plugin. One that keeps failing refuses
+// calls with a BrokenError.
 func (f *Function) Call(ctx context.Context, c *wasm.Call) (*wasm.Output, error) {
 	release, ok := f.Plugin.Hold(ctx)
 	if !ok {
 		return nil, fmt.Errorf("plugin %s, %s: %w", f.Plugin.Name(), f.Name, ErrRetired)
 	}
 	defer release()
-	if f.Plugin.pool == nil {
+	if f.Plugin.module == nil {
 		return nil, fmt.Errorf("BUG: %s is a statement and has no guest to call", f.Name)
 	}
+	p := f.Plugin
+	pool := p.poolOf(c.Settings)
+	if pool == nil {
+		return nil, fmt.Errorf("plugin %s, %s, under another configuration: %w", p.Name(), f.Name, ErrRetired)
+	}
+	trial, err := p.breaker.enter(p.Name())
+	if err != nil {
+		return nil, err
+	}
 	c.Function, c.Name, c.Kind, c.Statements = f.Index, f.Name, f.Kind, f.Statements
-	return f.Plugin.pool.Call(ctx, c)
+	did := neither
+	defer func() { // also if the host panics: a trial that never ends would be the last
+		if p.breaker.leave(trial, did) && p.onBreak != nil {
+			stopped, _ := p.breaker.state()
+			p.onBreak(p, stopped)
+		}
+	}()
+	out, err := pool.Call(ctx, c)
+	did = outcomeOf(err)
+	if errors.Is(err, wasm.ErrClosed) { // replaced by those of other settings, in this moment
+		err = fmt.Errorf("plugin %s, %s: %w", p.Name(), f.Name, ErrRetired)
+	}
+	return out, err
 }
 
 // Hold keeps a replaced plugin open until release, and reports whether it still
@@ -147,10 +191,16 @@ func (p *Plugin) last() bool {
 
 func (p *Plugin) free(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	if p.pool == nil {
+	if p.module == nil {
 		return
 	}
-	p.pool.Close(ctx)
+	p.mu.Lock()
+	now, before := p.now, p.before
+	p.mu.Unlock()
+	now.pool.Close(ctx)
+	if before != nil {
+		before.pool.Close(ctx)
+	}
 	_ = p.module.Close(ctx) // it frees memory and cannot fail
 }
 

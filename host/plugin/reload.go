@@ -16,8 +16,9 @@ import (
 
 // Set holds the plugins of one tenant. It is safe for concurrent use.
 type Set struct {
-	config Config
-	table  atomic.Pointer[table]
+	config   Config // Tenant is protected by mu
+	compiler *wasm.Compiler
+	table    atomic.Pointer[table]
 
 	mu     sync.Mutex // one change at a time; protects the field below
 	closed bool
@@ -43,6 +44,9 @@ type Change struct {
 // NewSet makes an empty set.
 func NewSet(config Config) *Set {
 	s := &Set{config: config}
+	if config.Runtime != nil {
+		s.compiler = config.Runtime.Compiler()
+	}
 	s.table.Store(&table{})
 	return s
 }

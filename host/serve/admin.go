@@ -62,7 +62,7 @@ func (s *Server) RunAdmin(ctx context.Context, l net.Listener) error {
 // with the list of all.
 func (s *Server) handleReady(w http.ResponseWriter, _ *http.Request) {
 	list := s.conditions()
-	ready := !slices.ContainsFunc(list, func(c Condition) bool { return !c.OK })
+	ready := !slices.ContainsFunc(list, func(c Condition) bool { return !c.OK && !c.Mild })
 	body, err := json.Marshal(struct {
 		Ready      bool        `json:"ready"`
 		Conditions []Condition `json:"conditions"`
@@ -100,7 +100,8 @@ func (s *Server) metrics() http.Handler {
 //   - int, int64, float64 and bool are gauges;
 //   - time.Duration is a gauge in seconds and gets the suffix _seconds;
 //   - a map with strings as keys and a tag `label:"name"` is one of these for
-//     each entry; the room keeps the keys few.
+//     each entry, and a map of maps with `label:"one,two"`; the room keeps the
+//     keys few.
 //
 // The tag `help:"text"` is what the figure means. Other fields are not for
 // metrics. No room keeps the counts of a histogram.
@@ -136,6 +137,10 @@ func collect(out chan<- prometheus.Metric, room string, stats any) {
 		}
 		name, help := "weir_"+snake(room)+"_"+snake(field.Name), field.Tag.Get("help")
 		label := field.Tag.Get("label")
+		if one, two, ok := strings.Cut(label, ","); ok {
+			collectPairs(out, v.Field(i), name, help, []string{one, two})
+			continue
+		}
 		if label == "" || field.Type.Kind() != reflect.Map || field.Type.Key().Kind() != reflect.String {
 			if n, suffix, kind, ok := figure(v.Field(i)); ok {
 				send(out, prometheus.NewDesc(name+suffix, help, nil, nil), kind, n)
@@ -145,6 +150,18 @@ func collect(out chan<- prometheus.Metric, room string, stats any) {
 		for _, key := range v.Field(i).MapKeys() {
 			if n, suffix, kind, ok := figure(v.Field(i).MapIndex(key)); ok {
 				send(out, prometheus.NewDesc(name+suffix, help, []string{label}, nil), kind, n, key.String())
+			}
+		}
+	}
+}
+
+// collectPairs sends the figures of a map of maps, which has two labels.
+func collectPairs(out chan<- prometheus.Metric, outer reflect.Value, name, help string, labels []string) {
+	for _, one := range outer.MapKeys() {
+		inner := outer.MapIndex(one)
+		for _, two := range inner.MapKeys() {
+			if n, suffix, kind, ok := figure(inner.MapIndex(two)); ok {
+				send(out, prometheus.NewDesc(name+suffix, help, labels, nil), kind, n, one.String(), two.String())
 			}
 		}
 	}

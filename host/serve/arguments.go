@@ -82,7 +82,7 @@ func queryArguments(r *http.Request) (Arguments, error) {
 	}
 	limit := requestOf(r).tenant.Limits.WithDefaults().MaxArgumentBytes
 	if len(r.URL.RawQuery) > limit {
-		return Arguments{}, limitError(tenant.ErrArgumentsTooLarge, "send them in the body of a POST")
+		return Arguments{}, limitError(tenant.ErrArgumentsTooLarge, "argument_bytes", "send them in the body of a POST")
 	}
 	args, all := params["args"]
 	for _, name := range reserved {

@@ -107,6 +107,8 @@ type Condition struct {
 	Name    string `json:"name"` // of few values: it is a metric's label
 	OK      bool   `json:"ok"`
 	Message string `json:"message,omitempty"` // a sentence with the next step
+	// Mild does not keep the server from being ready: it serves as it did.
+	Mild bool `json:"-"`
 }
 
 // Refusal is an error whose text is written for the client.

@@ -73,7 +73,7 @@ func parseStreamBody(text []byte, rules bodyRules) (streamBody, error) {
 		case name == rules.add:
 			return array(dec, name, func() error {
 				if rules.maxSubs >= 0 && len(b.Add) >= rules.maxSubs {
-					return limitError(tenant.ErrTooManySubscriptions, "a session may have %d", rules.maxSubs)
+					return limitError(tenant.ErrTooManySubscriptions, "session_subscriptions", "a session may have %d", rules.maxSubs)
 				}
 				a, err := parseAddition(dec, rules)
 				if err == nil && ids[a.ID] {
@@ -121,7 +121,7 @@ func parseAddition(dec *json.Decoder, rules bodyRules) (addition, error) {
 		case "args":
 			err = dec.Decode(&a.Args)
 			if err == nil && len(a.Args) > rules.maxArgs {
-				err = limitError(tenant.ErrArgumentsTooLarge, "%d bytes are the most", rules.maxArgs)
+				err = limitError(tenant.ErrArgumentsTooLarge, "argument_bytes", "%d bytes are the most", rules.maxArgs)
 			}
 		case "have":
 			var text string

@@ -84,10 +84,10 @@ func TestClientSpeaksTheServersProtocol(t *testing.T) {
 	expect(`{"status":"live","ids":[3]}`)
 
 	f.backend.deny("messages.list", true)
-	f.server.Moved(func(string) bool { return true })
+	f.server.Moved(tenant.DefaultName, func(string) bool { return true })
 	expect(`{"status":"denied","code":"denied","reason":"not_a_member"}`)
 	f.backend.deny("messages.list", false)
-	f.server.Moved(func(string) bool { return true })
+	f.server.Moved(tenant.DefaultName, func(string) bool { return true })
 	expect(`{"status":"live","ids":[3]}`)
 }
 

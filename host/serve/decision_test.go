@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/host/tenant"
 	"weir/reactor"
 )
 
@@ -478,7 +479,7 @@ func TestDenialCutsAFrameThatBegins(t *testing.T) {
 		f.backend.decide("rooms.list", deny)
 		c.expect("sub")
 		synctest.Wait() // everybody was told of the denial
-		out := newWriter(&blocked{ended: make(chan struct{})}, s.tenant.Limits)
+		out := newWriter(&blocked{ended: make(chan struct{})}, s.tenant.Load().Limits)
 		s.mu.Lock()
 		s.out = out
 		s.mu.Unlock()
@@ -763,7 +764,7 @@ func TestWhoIsMovedIsShownNothingOlder(t *testing.T) {
 	if err != nil || shown.IsZero() {
 		t.Fatalf("at %q: %v", list[0].field("at"), err)
 	}
-	f.server.Moved(func(string) bool { return true })
+	f.server.Moved(tenant.DefaultName, func(string) bool { return true })
 	eventually(t, "it is subscribed anew", func() bool {
 		f.backend.mu.Lock()
 		defer f.backend.mu.Unlock()

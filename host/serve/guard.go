@@ -19,18 +19,24 @@ import (
 
 // guards is what stands before every handler of the public listener.
 type guards struct {
-	server  *Server
-	hosts   []string
+	server *Server
+}
+
+// Edge is what the public listener knows of the world around it. It is immutable.
+type Edge struct {
+	hosts   map[string]bool
 	origins []string
 	proxies []netip.Prefix
 }
 
-func newGuards(s *Server) (*guards, error) {
-	g := &guards{server: s}
-	for _, h := range s.cfg.Hosts {
-		g.hosts = append(g.hosts, hostName(h))
+// NewEdge makes an Edge of what Config says under the same names. The error is
+// one sentence.
+func NewEdge(hosts, origins, proxies []string) (*Edge, error) {
+	g := &Edge{hosts: map[string]bool{}}
+	for _, h := range hosts {
+		g.hosts[hostName(h)] = true
 	}
-	for _, o := range s.cfg.Origins {
+	for _, o := range origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.RawQuery != "" {
 			return nil, fmt.Errorf("origin %q is not of the form https://host or https://host:port", o)
@@ -38,7 +44,7 @@ func newGuards(s *Server) (*guards, error) {
 		g.origins = append(g.origins, strings.ToLower(o))
 	}
 	var err error
-	g.proxies, err = parsePrefixes(s.cfg.TrustedProxies)
+	g.proxies, err = parsePrefixes(proxies)
 	return g, err
 }
 
@@ -62,7 +68,8 @@ func parsePrefixes(texts []string) ([]netip.Prefix, error) {
 // of the server. What was half written is cut off.
 func (g *guards) edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := newRequest(r, g.proxies)
+		proxies := g.server.edge.Load().proxies
+		q := newRequest(r, proxies)
 		r = withRequest(r, q)
 		h := w.Header()
 		h.Set("X-Request-Id", q.id)
@@ -77,7 +84,7 @@ func (g *guards) edge(next http.Handler) http.Handler {
 			}
 			panic(http.ErrAbortHandler)
 		}()
-		if r.Header.Get("X-Forwarded-For") != "" && !trusted(peerAddress(r), g.proxies) {
+		if r.Header.Get("X-Forwarded-For") != "" && !trusted(peerAddress(r), proxies) {
 			g.server.warnProxy()
 		}
 		next.ServeHTTP(w, r)
@@ -90,7 +97,7 @@ func (g *guards) edge(next http.Handler) http.Handler {
 func (g *guards) host(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := requestOf(r).host
-		if isLoopbackName(host) || slices.Contains(g.hosts, host) {
+		if isLoopbackName(host) || g.server.edge.Load().hosts[host] {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -119,7 +126,7 @@ func (g *guards) origin(next http.Handler) http.Handler {
 				return
 			}
 		case len(origins) == 1 && sameOrigin(origins[0], r.Host):
-		case len(origins) == 1 && slices.Contains(g.origins, strings.ToLower(origins[0])):
+		case len(origins) == 1 && slices.Contains(g.server.edge.Load().origins, strings.ToLower(origins[0])):
 			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", origins[0])
 			h.Set("Access-Control-Expose-Headers", corsExposed)
@@ -204,6 +211,7 @@ func (g *guards) caller(r *http.Request, q *request) (*auth.Caller, error) {
 	}
 	// Length comes before anything that reads the token (D7).
 	if limit := q.tenant.Limits.WithDefaults().MaxTokenBytes; limit > 0 && len(token) > limit {
+		g.server.stats.reached(q.tenant.Name, "token_bytes")
 		return nil, &Refusal{Kind: abi.TooLarge, Message: "the token is over " + strconv.Itoa(limit) + " bytes"}
 	}
 	if g.server.cfg.Verify == nil {

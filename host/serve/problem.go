@@ -70,6 +70,7 @@ var problems = map[abi.Code]row{
 	abi.NotLive:       {500, false, "the result cannot be kept live"},
 	abi.Stale:         {503, true, "a change is waiting to be shown"},
 	abi.PluginRemoved: {404, false, "the plugin was removed"},
+	abi.TenantRemoved: {404, false, "there is no such tenant any more"},
 	abi.Draining:      {503, true, "the server is stopping: connect again"},
 	abi.Internal:      {500, false, "internal error: the server's log has it under the request id"},
 
@@ -194,6 +195,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // nobody is there to be told
 	}
 	s.note(r, p, err)
+	s.count(requestOf(r), err)
 	s.writeProblem(w, r, p)
 }
 
@@ -259,7 +261,10 @@ func retryMS(least, window time.Duration) int64 {
 // Errors of requests, written for the client.
 
 // told is an error whose whole text may be shown.
-type told struct{ error }
+type told struct {
+	error
+	limit string // the key of the limit that was reached
+}
 
 // Public returns the text.
 func (t told) Public() string { return t.Error() }
@@ -267,9 +272,18 @@ func (t told) Public() string { return t.Error() }
 // Unwrap returns the error, so that its sentinel is found.
 func (t told) Unwrap() error { return t.error }
 
-// limitError wraps a sentinel of a limit with the number that was reached.
-func limitError(sentinel error, format string, args ...any) error {
-	return told{fmt.Errorf("%w: "+format, append([]any{sentinel}, args...)...)}
+// limitError wraps the sentinel of a limit, which has the key in [limits], with
+// the number that was reached.
+func limitError(sentinel error, limit, format string, args ...any) error {
+	return told{fmt.Errorf("%w: "+format, append([]any{sentinel}, args...)...), limit}
+}
+
+// count counts a limit that was reached, by tenant.
+func (s *Server) count(q *request, err error) {
+	var t told
+	if q.tenant != nil && errors.As(err, &t) {
+		s.stats.reached(q.tenant.Name, t.limit)
+	}
 }
 
 func badRequest(message string) error { return &Refusal{Kind: abi.BadRequest, Message: message} }

@@ -14,6 +14,7 @@ import (
 type registry struct {
 	mu         sync.Mutex // protects the fields below
 	closed     bool
+	known      map[string]bool // the tenants, once told; nil: any
 	sessions   map[string]*session
 	tenants    map[string]*tenantCount
 	principals map[auth.Principal]*principalCount
@@ -49,9 +50,12 @@ func (r *registry) open(s *session, subs int) error {
 	if r.closed {
 		return refusal(drainCode)
 	}
-	l := s.tenant.Limits.WithDefaults()
+	if r.known != nil && !r.known[s.owner.Tenant] {
+		return tenant.ErrUnknownTenant
+	}
+	l := s.limits()
 	who := s.owner
-	t := r.tenants[s.tenant.Name]
+	t := r.tenants[s.owner.Tenant]
 	if t == nil {
 		t = &tenantCount{}
 	}
@@ -61,20 +65,20 @@ func (r *registry) open(s *session, subs int) error {
 	}
 	switch {
 	case over(t.sessions, l.MaxSessions):
-		return limitError(tenant.ErrTooManySessions, "the tenant has %d", t.sessions)
+		return limitError(tenant.ErrTooManySessions, "sessions", "the tenant has %d", t.sessions)
 	case who.Anonymous() && over(t.anonymous, l.MaxAnonymousSessions):
-		return limitError(tenant.ErrTooManySessions, "the tenant has %d without a token", t.anonymous)
+		return limitError(tenant.ErrTooManySessions, "anonymous_sessions", "the tenant has %d without a token", t.anonymous)
 	case !who.Anonymous() && over(p.sessions, l.MaxPrincipalSessions):
-		return limitError(tenant.ErrTooManySessions, "the principal has %d", p.sessions)
+		return limitError(tenant.ErrTooManySessions, "principal_sessions", "the principal has %d", p.sessions)
 	case s.address.IsValid() && l.MaxAddressSessions > 0 && r.addresses[s.address] >= l.MaxAddressSessions:
-		return limitError(tenant.ErrTooManySessions, "the address has %d", r.addresses[s.address])
+		return limitError(tenant.ErrTooManySessions, "address_sessions", "the address has %d", r.addresses[s.address])
 	}
 	if err := checkSubs(l, who, p, 0, subs); err != nil {
 		return err
 	}
 	r.sessions[s.id] = s
 	t.sessions++
-	r.tenants[s.tenant.Name] = t
+	r.tenants[s.owner.Tenant] = t
 	if who.Anonymous() {
 		t.anonymous++
 	} else {
@@ -95,10 +99,10 @@ func over(have, limit int) bool { return limit >= 0 && have >= limit }
 
 func checkSubs(l tenant.Limits, who auth.Principal, p *principalCount, have, more int) error {
 	if l.MaxSessionSubscriptions >= 0 && have+more > l.MaxSessionSubscriptions {
-		return limitError(tenant.ErrTooManySubscriptions, "a session may have %d", l.MaxSessionSubscriptions)
+		return limitError(tenant.ErrTooManySubscriptions, "session_subscriptions", "a session may have %d", l.MaxSessionSubscriptions)
 	}
 	if !who.Anonymous() && l.MaxPrincipalSubscriptions >= 0 && p.subs+more > l.MaxPrincipalSubscriptions {
-		return limitError(tenant.ErrTooManySubscriptions, "a principal may have %d", l.MaxPrincipalSubscriptions)
+		return limitError(tenant.ErrTooManySubscriptions, "principal_subscriptions", "a principal may have %d", l.MaxPrincipalSubscriptions)
 	}
 	return nil
 }
@@ -111,7 +115,7 @@ func (r *registry) reserve(s *session, more int) error {
 		return refusal(sessionGone)
 	}
 	p := r.principals[s.owner]
-	if err := checkSubs(s.tenant.Limits.WithDefaults(), s.owner, p, s.counted, more); err != nil {
+	if err := checkSubs(s.limits(), s.owner, p, s.counted, more); err != nil {
 		return err
 	}
 	r.count(s, more)
@@ -144,7 +148,7 @@ func (r *registry) remove(s *session) {
 	}
 	r.count(s, -s.counted)
 	delete(r.sessions, s.id)
-	t := r.tenants[s.tenant.Name]
+	t := r.tenants[s.owner.Tenant]
 	t.sessions--
 	if s.owner.Anonymous() {
 		t.anonymous--
@@ -154,7 +158,7 @@ func (r *registry) remove(s *session) {
 		p.sessions--
 	}
 	if t.sessions == 0 {
-		delete(r.tenants, s.tenant.Name)
+		delete(r.tenants, s.owner.Tenant)
 	}
 	if r.addresses[s.address]--; r.addresses[s.address] <= 0 {
 		delete(r.addresses, s.address)

@@ -16,7 +16,8 @@ func TestSessionsAreCountedByAddressWhenItIsKnown(t *testing.T) {
 	r := newRegistry()
 	owner := &tenant.Tenant{Name: "acme", Limits: tenant.Limits{MaxAddressSessions: 2}}
 	open := func(address string) *session {
-		s := &session{id: newSID(), tenant: owner, owner: auth.Principal{Tenant: "acme"}}
+		s := &session{id: newSID(), owner: auth.Principal{Tenant: "acme"}}
+		s.tenant.Store(owner)
 		if address != "" {
 			s.address = netip.MustParseAddr(address)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"weir/abi"
+	"weir/host/tenant"
 	"weir/reactor"
 )
 
@@ -32,6 +33,7 @@ type Server struct {
 	handler    http.Handler
 	router     chi.Routes
 	clientTags map[string]string
+	edge       atomic.Pointer[Edge]
 	stats      counters
 	draining   atomic.Bool
 	proxyWarn  sync.Once
@@ -53,10 +55,11 @@ func New(cfg Config) (*Server, error) {
 		subscriber: &subscriber{limit: cfg.MaxSubscribing}, clientTags: map[string]string{},
 	}
 	s.hub = newHub(s)
-	g, err := newGuards(s)
+	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
+	s.edge.Store(edge)
 	if s.web, err = openWeb(cfg.Web); err != nil {
 		return nil, err
 	}
@@ -66,7 +69,7 @@ func New(cfg Config) (*Server, error) {
 			s.clientTags[name] = base64.RawURLEncoding.EncodeToString(sum[:16])
 		}
 	}
-	s.handler = s.routes(g)
+	s.handler = s.routes(&guards{s})
 	return s, nil
 }
 
@@ -111,13 +114,47 @@ func (s *Server) handleMethod(w http.ResponseWriter, r *http.Request) {
 // reactor.Config.Published wants: it does not block.
 func (s *Server) Published(pubs []*reactor.Publication) { s.hub.published(pubs) }
 
-// Moved subscribes anew, in every session, what matches by its function's name:
-// a plugin was swapped, or its policies or configuration changed. The old results
-// stay until the new ones are there. It returns at once.
-func (s *Server) Moved(match func(name string) bool) {
+// Moved subscribes anew, in every session of a tenant, what matches by its
+// function's name: a plugin was swapped, or its policies or configuration changed.
+// The old results stay until the new ones are there. It returns at once.
+func (s *Server) Moved(tenantName string, match func(name string) bool) {
 	for _, session := range s.sessions.all() {
+		if session.owner.Tenant != tenantName {
+			continue
+		}
 		session.renewAll(func(sub *subscription) bool { return match(sub.query.Name) })
 	}
+}
+
+// Reload takes the server's names, and the tenants by name. Config.Tenant must
+// know them already. Streams of tenants that are not among them end, and none of
+// theirs begins; those of others have the new limits, but for ping and write times,
+// which a stream keeps.
+func (s *Server) Reload(edge *Edge, tenants map[string]*tenant.Tenant) {
+	s.edge.Store(edge)
+	for _, session := range s.sessions.retain(tenants) {
+		session.end(abi.TenantRemoved, retryMS(time.Second, 4*time.Second))
+	}
+}
+
+// retain gives the sessions their tenants and returns those that have none any
+// more.
+func (r *registry) retain(tenants map[string]*tenant.Tenant) []*session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = map[string]bool{}
+	for name := range tenants {
+		r.known[name] = true
+	}
+	var left []*session
+	for _, s := range r.sessions {
+		if t := tenants[s.owner.Tenant]; t != nil {
+			s.tenant.Store(t)
+		} else {
+			left = append(left, s)
+		}
+	}
+	return left
 }
 
 // maxHeaderBytes bounds the headers of a request: a token of 8 KiB, a stamp of
@@ -233,6 +270,10 @@ func (s *Server) Stats() Stats {
 	s.stats.mu.Lock()
 	defer s.stats.mu.Unlock()
 	st.Closes, st.Problems = cloned(s.stats.closes), cloned(s.stats.problems)
+	st.Limits = map[string]map[string]uint64{}
+	for name, m := range s.stats.limits {
+		st.Limits[name] = cloned(m)
+	}
 	return st
 }
 
@@ -245,8 +286,9 @@ func cloned(m map[string]uint64) map[string]uint64 {
 }
 
 // noteStream logs what went wrong for a subscription of a stream, if it is ours.
-func (s *Server) noteStream(request string, err error) {
+func (s *Server) noteStream(session *session, err error) {
 	p := problemOf(err)
+	request := session.request
 	s.stats.problem(p.Code)
 	if p.ours() {
 		s.log.Error("subscribe failed", slog.String("request", request), slog.String("code", string(p.Code)), slog.Any("err", err))

@@ -27,12 +27,12 @@ const (
 type session struct {
 	id      string
 	server  *Server
-	tenant  *tenant.Tenant
-	owner   auth.Principal  // fixed; a renewal brings other claims, not another owner
-	address netip.Addr      // of the client, when it may be counted
-	single  bool            // a stream of one query: ids, no sid, no changes
-	request string          // the id of the request, for the log
-	ctx     context.Context // ends with the stream; the lifetime of its Subscribe calls
+	tenant  atomic.Pointer[tenant.Tenant] // a reload replaces it
+	owner   auth.Principal                // fixed; a renewal brings other claims, not another owner
+	address netip.Addr                    // of the client, when it may be counted
+	single  bool                          // a stream of one query: ids, no sid, no changes
+	request string                        // the id of the request, for the log
+	ctx     context.Context               // ends with the stream; the lifetime of its Subscribe calls
 
 	woken   chan struct{}
 	writing atomic.Pointer[pin] // the frame being written, for checkPins
@@ -53,11 +53,16 @@ type session struct {
 }
 
 func newSession(s *Server, r *request, single bool) *session {
-	return &session{
-		id: newSID(), server: s, tenant: r.tenant, owner: r.caller.Principal, caller: r.caller,
+	n := &session{
+		id: newSID(), server: s, owner: r.caller.Principal, caller: r.caller,
 		address: r.countable, single: single, request: r.id, woken: make(chan struct{}, 1),
 	}
+	n.tenant.Store(r.tenant)
+	return n
 }
+
+// limits are those of the tenant as they are now.
+func (s *session) limits() tenant.Limits { return s.tenant.Load().Limits.WithDefaults() }
 
 // wake makes the writer look again. It never blocks.
 func (s *session) wake() {
@@ -109,7 +114,7 @@ func (s *session) drop(ids []string) {
 // crowded reports whether the client keeps changing its subscriptions and does
 // not read what came of it: their ends wait for the writer.
 func (s *session) crowded() bool {
-	limit := s.tenant.Limits.WithDefaults().MaxSessionSubscriptions
+	limit := s.limits().MaxSessionSubscriptions
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return limit >= 0 && len(s.subs) > 2*limit
@@ -231,7 +236,7 @@ func (s *session) subscribe(sub *subscription) {
 		},
 	})
 	if err != nil && s.ctx.Err() == nil {
-		s.server.noteStream(s.request, err)
+		s.server.noteStream(s, err)
 	}
 	s.mu.Lock()
 	a.settled, a.live, a.err = true, live, err
@@ -280,7 +285,7 @@ func (s *session) adopt() {
 			if err := o.a.live.Err(); err != nil {
 				o.a.live.Leave()
 				o.a.live, o.a.err = nil, err
-				s.server.noteStream(s.request, err)
+				s.server.noteStream(s, err)
 			} else {
 				// Before its state is read: a state that comes between is not missed.
 				s.server.hub.watch(o.a.live.Watches(), s)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/abi"
+	"weir/host/tenant"
 )
 
 // S6: a session id of somebody else is no different from one that never was.
@@ -300,7 +301,7 @@ func TestMovedSubscriptionsGetTheNewGroup(t *testing.T) {
 			}
 		}
 		f.backend.swap("p2")
-		f.server.Moved(func(name string) bool { return name == "rooms.list" })
+		f.server.Moved(tenant.DefaultName, func(name string) bool { return name == "rooms.list" })
 		e := s.expect("sub")[0]
 		if e.field("id") != "1" || e.field("q") == old["1"].field("q") || e.field("status") != "unchanged" || e.field("v") != old["1"].field("v") {
 			t.Errorf("equal content after a swap: %s", e)
@@ -313,7 +314,7 @@ func TestMovedSubscriptionsGetTheNewGroup(t *testing.T) {
 		f.backend.mu.Lock()
 		delete(f.backend.values, "rooms.list")
 		f.backend.mu.Unlock()
-		f.server.Moved(func(string) bool { return true })
+		f.server.Moved(tenant.DefaultName, func(string) bool { return true })
 		// messages.list moved too, to the group of p2; which is first is chance.
 		for range 2 {
 			e := s.next()
@@ -346,7 +347,7 @@ func TestMoveThatCannotBeDecidedIsRetried(t *testing.T) {
 		f.backend.mu.Lock()
 		f.backend.refused["rooms.list"] = &Refusal{Kind: abi.Unavailable, Message: "no database"}
 		f.backend.mu.Unlock()
-		f.server.Moved(func(string) bool { return true })
+		f.server.Moved(tenant.DefaultName, func(string) bool { return true })
 		if e := s.expect("sub")[0]; e.field("status") != "stale" || e.field("reason") != "unavailable" {
 			t.Errorf("undecided: %s", e)
 		}

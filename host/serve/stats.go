@@ -17,11 +17,12 @@ type Stats struct {
 	Draining      bool  `help:"Whether the server refuses new streams because it stops."`
 
 	// Since the start.
-	Streams    uint64            `help:"Streams opened."`
-	Frames     uint64            `help:"Results written to streams."`
-	FrameBytes uint64            `help:"Bytes of results written to streams."`
-	Closes     map[string]uint64 `label:"reason" help:"Ends of streams by reason; what the client ended is left."`
-	Problems   map[string]uint64 `label:"code" help:"Problem documents and events by code; a plugin's own codes are plugin."`
+	Streams    uint64                       `help:"Streams opened."`
+	Frames     uint64                       `help:"Results written to streams."`
+	FrameBytes uint64                       `help:"Bytes of results written to streams."`
+	Closes     map[string]uint64            `label:"reason" help:"Ends of streams by reason; what the client ended is left."`
+	Limits     map[string]map[string]uint64 // how often limits were reached, by tenant and key; not a metric of this room
+	Problems   map[string]uint64            `label:"code" help:"Problem documents and events by code; a plugin's own codes are plugin."`
 }
 
 // counters are the live figures behind Stats.
@@ -32,6 +33,20 @@ type counters struct {
 	mu       sync.Mutex // protects the fields below
 	closes   map[string]uint64
 	problems map[string]uint64
+	limits   map[string]map[string]uint64
+}
+
+// reached counts a limit that a tenant reached.
+func (c *counters) reached(tenantName, limit string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.limits == nil {
+		c.limits = map[string]map[string]uint64{}
+	}
+	if c.limits[tenantName] == nil {
+		c.limits[tenantName] = map[string]uint64{}
+	}
+	c.limits[tenantName][limit]++
 }
 
 func (c *counters) closed(reason abi.Code) {

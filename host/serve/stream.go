@@ -117,10 +117,10 @@ func (s *Server) admit(session *session, subs int) error {
 // serveStream writes a session's stream until it ends.
 func (s *Server) serveStream(w http.ResponseWriter, session *session) {
 	s.stats.streams.Add(1)
-	limits := session.tenant.Limits.WithDefaults()
+	limits := session.limits()
 	hello := helloEvent{
 		PingMS: limits.PingInterval.Milliseconds(), MaxSubs: limits.MaxSessionSubscriptions,
-		Server: s.cfg.Version, Schema: s.cfg.Schema(session.tenant.Name).Digest,
+		Server: s.cfg.Version, Schema: s.cfg.Schema(session.owner.Tenant).Digest,
 	}
 	if !session.single {
 		hello.SID = session.id
@@ -132,6 +132,7 @@ func (s *Server) serveStream(w http.ResponseWriter, session *session) {
 	reason, err := session.write(newWriter(w, limits), begin)
 	s.stats.closed(reason)
 	if reason == slowCode {
+		s.stats.reached(session.owner.Tenant, "write_rate")
 		s.log.Info("slow client closed", "session", session.request)
 	}
 	if err != nil {
@@ -154,6 +155,7 @@ func (s *Server) refuseStream(w http.ResponseWriter, r *http.Request, err error)
 		return
 	}
 	s.note(r, p, err)
+	s.count(requestOf(r), err)
 	s.stats.problem(p.Code)
 	s.closeAtOnce(w, closeReason(p.Code), retryMS(2*time.Second, s.cfg.DrainWindow+3*time.Second))
 }
@@ -204,7 +206,7 @@ func (s *Server) handleChange(w http.ResponseWriter, r *http.Request) {
 	err = s.sessions.reserve(session, len(body.Add))
 	if err == nil && session.crowded() {
 		s.sessions.release(session, len(body.Add))
-		err = limitError(tenant.ErrTooManySubscriptions, "read the stream: it has ends that were not taken")
+		err = limitError(tenant.ErrTooManySubscriptions, "session_subscriptions", "read the stream: it has ends that were not taken")
 	}
 	if err != nil {
 		s.fail(w, r, err)

@@ -44,7 +44,7 @@ func (s *session) follow(tx reactor.Stamp) {
 			sync.Subscriptions = append(sync.Subscriptions, sub.live.Sub)
 		}
 	}
-	s.server.cfg.Backend.Await(s.tenant.Name, sync)
+	s.server.cfg.Backend.Await(s.owner.Tenant, sync)
 }
 
 // gatherSyncs tells of mutations whose effect was shown, or has not come in time.

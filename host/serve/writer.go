@@ -189,7 +189,7 @@ func (s *session) write(out *writer, begin []byte) (abi.Code, error) {
 	if err := out.send(begin); err != nil {
 		return s.cause(err), err
 	}
-	interval := s.tenant.Limits.WithDefaults().PingInterval
+	interval := s.limits().PingInterval
 	ping := nextPing(time.Now(), interval)
 	timer := time.NewTimer(time.Until(ping))
 	defer timer.Stop()

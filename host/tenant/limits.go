@@ -25,6 +25,14 @@ type Limits struct {
 	// the whole server. Default cores - 1, at least 1.
 	MaxRunningGuests int
 
+	// MaxFirstRuns bounds how many new groups may run for the first time in a
+	// second; more wait for their turn. Default 2 000; negative is off.
+	MaxFirstRuns int
+	// MaxConnections bounds the database connections of the tenant's SQL; more
+	// work waits. The default, and a negative number, is a share by weight of
+	// what database.connections leaves.
+	MaxConnections int
+
 	// QueryTimeout is the deadline of a query, SQL included. At the deadline the
 	// guest stops and the SQL is cancelled on the server. Default 5 s.
 	QueryTimeout time.Duration
@@ -149,13 +157,21 @@ type Limits struct {
 	MaxMemoryBytes int64
 	// MaxStackBytes bounds the stack of one guest call. Default 2 MiB.
 	MaxStackBytes int64
-	// CompileTimeout bounds the compilation of a module. Default 10 s.
+	// CompileTimeout bounds the compilation of a module, for the whole server; a
+	// tenant compiles one at a time. Default 10 s.
 	CompileTimeout time.Duration
 	// MaxGuestLogLines bounds what one guest call may log; the rest is counted
 	// and dropped. Default 64.
 	MaxGuestLogLines int
 	// MaxGuestLogBytes bounds the same in bytes. Default 16 KiB.
 	MaxGuestLogBytes int
+	// MaxGuestLogRate bounds the bytes that all guests of the tenant log in a
+	// second; the rest is counted and dropped. Default 64 KiB; negative is off.
+	MaxGuestLogRate int64
+	// MaxFailures is how many calls of a plugin may trap or run out of time
+	// within ten seconds, and no fewer than succeed, before its guest functions
+	// are refused for a while. Default 10; negative is off.
+	MaxFailures int
 }
 
 // WithDefaults returns a copy in which every 0 is replaced by its default.
@@ -164,6 +180,7 @@ func (l Limits) WithDefaults() Limits {
 	l.MaxExecutions = cmp.Or(l.MaxExecutions, 16)
 	l.MaxTotalExecutions = cmp.Or(l.MaxTotalExecutions, 64)
 	l.MaxRunningGuests = cmp.Or(l.MaxRunningGuests, max(1, runtime.GOMAXPROCS(0)-1))
+	l.MaxFirstRuns = cmp.Or(l.MaxFirstRuns, 2_000)
 	l.QueryTimeout = cmp.Or(l.QueryTimeout, 5*time.Second)
 	l.PolicyTimeout = cmp.Or(l.PolicyTimeout, time.Second)
 	l.MutationTimeout = cmp.Or(l.MutationTimeout, 10*time.Second)
@@ -216,6 +233,8 @@ func (l Limits) withGuestDefaults() Limits {
 	l.CompileTimeout = cmp.Or(l.CompileTimeout, 10*time.Second)
 	l.MaxGuestLogLines = cmp.Or(l.MaxGuestLogLines, 64)
 	l.MaxGuestLogBytes = cmp.Or(l.MaxGuestLogBytes, 16<<10)
+	l.MaxGuestLogRate = cmp.Or(l.MaxGuestLogRate, 64<<10)
+	l.MaxFailures = cmp.Or(l.MaxFailures, 10)
 	return l
 }
 

@@ -7,10 +7,10 @@ import (
 )
 
 // T1: the zero value runs with safe defaults, so a field without a default must
-// be one of the three whose default is off.
+// be one of the four whose default is off.
 func TestZeroLimitsHaveDefaults(t *testing.T) {
 	t.Parallel()
-	offByDefault := map[string]bool{"FirstDebounce": true, "MaxAddressSessions": true, "ExpLeeway": true}
+	offByDefault := map[string]bool{"FirstDebounce": true, "MaxAddressSessions": true, "ExpLeeway": true, "MaxConnections": true}
 	v := reflect.ValueOf(Limits{}.WithDefaults())
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name

@@ -26,6 +26,9 @@ type Call struct {
 	Seed func() [32]byte
 	// Config answers the guest's configuration; nil has no keys.
 	Config func(key string) (value string, ok bool)
+	// Settings names what Config answers: equal answers have equal names. An
+	// instance sees calls of one name only.
+	Settings string
 	// Backend runs statements. Nil refuses all.
 	Backend Backend
 	// Log takes the guest's lines, already bounded and free of control

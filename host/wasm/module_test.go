@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +105,32 @@ func TestCompileTimeoutFreesTheCaller(t *testing.T) {
 	if _, err := r.Compile(t.Context(), Guest{}.Bytes()); err != ErrClosed {
 		t.Errorf("Compile after Close: %v", err)
 	}
+}
+
+// W7, G1: one compilation at a time, also when the one before was abandoned; the
+// next waits no longer than a compilation may take.
+func TestATenantCompilesOneModuleAtATime(t *testing.T) {
+	t.Parallel()
+	r, err := NewRuntime(t.Context(), Config{CompileTimeout: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close(t.Context())
+	c := r.Compiler()
+	c.turn <- struct{}{} // one that was abandoned still runs
+	if _, err := c.Compile(t.Context(), Guest{}.Bytes()); err == nil || !strings.Contains(err.Error(), "another module of the tenant") {
+		t.Errorf("beside another: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Compile(ctx, Guest{}.Bytes()); err == nil {
+		t.Error("it has not waited")
+	}
+	other := r.Compiler()
+	if _, err := other.Compile(ctx, []byte("x")); err == nil || len(other.turn) != 0 {
+		t.Errorf("another tenant's: %v", err)
+	}
+	<-c.turn
 }
 
 func TestModuleThatNeedsTooMuchMemoryToStartIsRefused(t *testing.T) {

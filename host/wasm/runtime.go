@@ -80,16 +80,48 @@ func openCache(dir string) (wazero.CompilationCache, error) {
 	return cache, nil
 }
 
-// Compile checks and compiles a module, which must be closed. A module that does
-// not fit the contract is a RefusedError.
+// Compile is what a Compiler of its own does once.
 func (r *Runtime) Compile(ctx context.Context, code []byte) (*Module, error) {
+	return r.Compiler().Compile(ctx, code)
+}
+
+// Compiler compiles one module at a time: a tenant's, so that its modules cannot
+// take all cores. It is safe for concurrent use.
+type Compiler struct {
+	runtime *Runtime
+	turn    chan struct{} // a token for the compilation that runs, abandoned or not
+}
+
+// Compiler returns a Compiler. It needs no Close.
+func (r *Runtime) Compiler() *Compiler {
+	return &Compiler{runtime: r, turn: make(chan struct{}, 1)}
+}
+
+// Compile checks and compiles a module, which must be closed. A module that does
+// not fit the contract is a RefusedError. It waits for its turn, at most as long
+// as a compilation may take, because one that was abandoned may never end.
+func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
+	r := c.runtime
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, refuse("the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
 	if err := checkPreamble(code); err != nil {
 		return nil, err
 	}
-	compiled, err := r.compile(ctx, bytes.Clone(code))
+	timeout := time.NewTimer(r.config.CompileTimeout)
+	defer timeout.Stop()
+	select {
+	case c.turn <- struct{}{}:
+	default:
+		select {
+		case c.turn <- struct{}{}:
+		case <-timeout.C:
+			return nil, refuse("another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("compile: %w", ctx.Err())
+		}
+	}
+	compiled, err := r.compile(ctx, bytes.Clone(code), c.turn)
 	if err != nil {
 		return nil, err
 	}
@@ -101,11 +133,13 @@ func (r *Runtime) Compile(ctx context.Context, code []byte) (*Module, error) {
 }
 
 // compile waits for the compiler, at most CompileTimeout. wazero's compiler
-// ignores its context (G1), so one that takes longer is left to end by itself.
-func (r *Runtime) compile(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
+// ignores its context (G1), so one that takes longer is left to end by itself. Only
+// then the turn is given back.
+func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}) (wazero.CompiledModule, error) {
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
+		<-turn
 		return nil, ErrClosed
 	}
 	r.late.Add(1)
@@ -120,6 +154,7 @@ func (r *Runtime) compile(ctx context.Context, code []byte) (wazero.CompiledModu
 	background := experimental.WithCompilationWorkers(context.WithoutCancel(ctx), min(4, runtime.GOMAXPROCS(0)))
 	go func() {
 		defer r.late.Done()
+		defer func() { <-turn }()
 		compiled, err := r.wazero.CompileModule(background, code)
 		select {
 		case done <- outcome{compiled, err}:

@@ -1,0 +1,56 @@
+package host
+
+import (
+	"strings"
+
+	"weir/host/config"
+	"weir/host/tenant"
+)
+
+// tenants is one state of all tenants. It is never changed: a reload makes
+// another.
+type tenants struct {
+	file   *config.Config
+	spaces map[string]*space
+	hosts  map[string]*space // by host name, in lower case
+}
+
+func newTenants(file *config.Config, spaces map[string]*space) *tenants {
+	t := &tenants{file: file, spaces: spaces, hosts: map[string]*space{}}
+	for _, s := range spaces {
+		for _, name := range s.tenant.Hosts {
+			t.hosts[strings.ToLower(name)] = s
+		}
+	}
+	return t
+}
+
+// values returns the tenants by name, for rooms that know no spaces.
+func (t *tenants) values() map[string]*tenant.Tenant {
+	m := make(map[string]*tenant.Tenant, len(t.spaces))
+	for name, s := range t.spaces {
+		m[name] = s.tenant
+	}
+	return m
+}
+
+// names returns the host names that the server answers to.
+func (t *tenants) names() []string {
+	list := append([]string(nil), t.file.Server.Hosts...)
+	for name := range t.hosts {
+		list = append(list, name)
+	}
+	return list
+}
+
+// spaces returns the tenants of this moment by name. The map is not to be
+// changed.
+func (h *Host) spaces() map[string]*space {
+	if t := h.tenants.Load(); t != nil {
+		return t.spaces
+	}
+	return nil
+}
+
+// file is the configuration of this moment.
+func (h *Host) file() *config.Config { return h.tenants.Load().file }
