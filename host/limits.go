@@ -154,7 +154,7 @@ func (h *Host) tenantStats() tenantStats {
 		for limit, n := range streams[name] {
 			merge2(t.Limits, name, limit, n)
 		}
-		t.Failed[name] = len(s.plugins.Errors())
+		t.Stopped[name], t.Failed[name] = 0, len(s.plugins.Errors())
 		for _, p := range s.plugins.All() {
 			if stopped, _ := p.Stopped(); stopped {
 				t.Stopped[name]++
