@@ -14,7 +14,7 @@ import (
 func TestKeyHoldsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	key := func(name string, all map[string]map[string]string) string {
-		s := &space{tenant: &tenant.Tenant{Name: "default"}, version: "trusted", settings: map[string]settings{}}
+		s := &space{rooms: &rooms{}, tenant: &tenant.Tenant{Name: "default"}, version: "trusted", settings: map[string]settings{}}
 		for plugin, values := range all {
 			s.settings[plugin] = newSettings(s.version, values)
 		}
