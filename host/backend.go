@@ -145,7 +145,7 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 		return err
 	})
 	if err != nil {
-		b.host.limited(who.Principal.Tenant, name, err, "mutation_timeout")
+		b.host.limited(who.Principal.Tenant, err, "mutation_timeout")
 		return serve.Answer{}, refusal(missing(err, caller.Caller))
 	}
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil

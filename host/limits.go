@@ -40,13 +40,8 @@ func merge2(m map[string]map[string]uint64, tenantName, limit string, n uint64) 
 
 // limited counts the limit, if it was one, that a function's run has met.
 // Deadline is the limit of a run whose time was over.
-func (h *Host) limited(tenantName, function string, err error, deadline string) {
+func (h *Host) limited(tenantName string, err error, deadline string) {
 	if limit := limitOf(err, deadline); limit != "" {
-		if s := h.spaces()[tenantName]; limit == deadline && s != nil {
-			if fn, err := s.plugins.Lookup(function); err == nil && fn.Kind == abi.Policy {
-				limit = "policy_timeout"
-			}
-		}
 		h.reached.add(tenantName, limit)
 	}
 }
@@ -154,7 +149,7 @@ func (h *Host) tenantStats() tenantStats {
 		for limit, n := range streams[name] {
 			merge2(t.Limits, name, limit, n)
 		}
-		t.Failed[name] = len(s.plugins.Errors())
+		t.Stopped[name], t.Failed[name] = 0, len(s.plugins.Errors())
 		for _, p := range s.plugins.All() {
 			if stopped, _ := p.Stopped(); stopped {
 				t.Stopped[name]++

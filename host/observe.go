@@ -23,7 +23,11 @@ func (h *Host) observe(run reactor.Run) {
 		h.cfg.Observe(run)
 	}
 	if run.Err != nil {
-		h.limited(run.Tenant, run.Name, run.Err, "query_timeout")
+		deadline := "query_timeout"
+		if run.Policy {
+			deadline = "policy_timeout"
+		}
+		h.limited(run.Tenant, run.Err, deadline)
 		h.failed(run.Tenant, run.Name, run.Err, run.Cause.Reason.String())
 	}
 }

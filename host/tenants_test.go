@@ -44,7 +44,8 @@ func listing() []byte {
 	signedIn := abi.Access{SignedIn: true}
 	m := abi.Manifest{
 		Statements: []abi.Statement{
-			{SQL: `select id, title from items order by id`}, {SQL: `update items set title = title where id = 2`},
+			{SQL: `select id, title from items order by id`},
+			{SQL: `update items set title = title where id = 2`},
 			{SQL: `select id, title from items where id = 2`},
 		},
 		Functions: []abi.Function{

@@ -185,7 +185,7 @@ func (c *core) report(e *Execution, r *Result) {
 	g := e.group
 	c.stats.executions++
 	run := Run{
-		Tenant: c.tenant, Name: g.name, Query: g.pub.Query, Cause: e.Cause, Subscribers: g.subs,
+		Tenant: c.tenant, Policy: g.decides, Name: g.name, Query: g.pub.Query, Cause: e.Cause, Subscribers: g.subs,
 		Cost: r.Cost, Waited: e.waited, Err: r.Err,
 	}
 	switch {

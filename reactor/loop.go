@@ -28,6 +28,8 @@ type Reactor struct {
 	waves   int
 	running int
 	wg      sync.WaitGroup // executions
+
+	sliced func(time.Duration) // for benchmarks: how long a core kept the loop
 }
 
 // inbox is what other goroutines hand to the loop. It is bounded by what they
@@ -303,6 +305,9 @@ func (r *Reactor) drive(c *core) bool {
 		now = r.cfg.Now()
 	}
 	c.tick(now)
+	if r.sliced != nil {
+		r.sliced(r.cfg.Now().Sub(end) + slice)
+	}
 	return more
 }
 
