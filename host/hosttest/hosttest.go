@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,7 +18,6 @@ import (
 	"weir/host"
 	"weir/host/config"
 	"weir/host/devdb/devdbtest"
-	"weir/host/inspect"
 	"weir/host/wasm"
 	"weir/host/wasm/wasmtest"
 	"weir/reactor"
@@ -69,34 +67,36 @@ type Tenant struct {
 // Database is where weir and its plugins connect.
 type Database struct{ URL, Guest config.Secret }
 
-// inspect is the command of the host's inspection child.
-func (c *Config) inspect() []string {
-	if c.Uninspected {
+// inspect is the command of the host's inspection child: weir itself, as it is
+// shipped. A child with the race detector would read SQL for minutes.
+func (c *Config) inspect(t testing.TB) []string {
+	t.Helper()
+	if c.Uninspected || !inspected {
 		return nil
 	}
-	return child
-}
-
-// child is what Child found; nil if TestMain did not ask.
-var child []string
-
-// childArg makes a test binary the inspection child of the hosts that it starts.
-const childArg = "inspect-child"
-
-// Child lets hosts inspect SQL. Call it first in TestMain: in the child, which is
-// the same binary, it does not return.
-func Child() {
-	if len(os.Args) > 1 && os.Args[1] == childArg {
-		if err := inspect.Serve(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	buildChild.Do(func() {
+		dir, err := os.MkdirTemp("", "weir-child")
+		if err != nil {
+			t.Fatal(err)
 		}
-		os.Exit(0)
-	}
-	if self, err := os.Executable(); err == nil {
-		child = []string{self, childArg}
-	}
+		child = filepath.Join(dir, "weir")
+		if out, err := exec.Command("go", "build", "-o", child, "weir/cmd/weir").CombinedOutput(); err != nil {
+			t.Errorf("build the inspection child: %v\n%s", err, out)
+		}
+	})
+	return []string{child, "child", "sql"}
 }
+
+// inspected is set by Child, which a package calls whose hosts inspect SQL.
+var inspected bool
+
+var (
+	buildChild sync.Once
+	child      string
+)
+
+// Child lets hosts inspect SQL. Call it first in TestMain.
+func Child() { inspected = true }
 
 // clients has the connections that http.DefaultClient keeps closed at the end.
 var clients sync.Once
@@ -153,7 +153,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
-		Path: cfg.Path, Inspect: cfg.inspect(), Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Path: cfg.Path, Inspect: cfg.inspect(t), Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
