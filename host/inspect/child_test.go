@@ -392,3 +392,21 @@ func FuzzWire(f *testing.F) {
 		}
 	})
 }
+
+// Statements of applications are far below the bound.
+func TestPlainStatementsAreNotNested(t *testing.T) {
+	t.Parallel()
+	conditions := strings.Repeat(" and (a.x = $1 or b.y <> $2)", 60)
+	for text, most := range map[string]int{
+		typical: 40,
+		song:    80,
+		"select * from a join b on a.id = b.id where true" + conditions: 260,
+	} {
+		parsing.Lock()
+		list, err := tokens(text)
+		parsing.Unlock()
+		if n := nesting(list); err != nil || n > most {
+			t.Errorf("%.60s…: %d units, %v", text, n, err)
+		}
+	}
+}

@@ -223,3 +223,35 @@ func TestNamesAreJudged(t *testing.T) {
 	both(`select 1`+strings.Repeat(`/*`, 200)+strings.Repeat(`*/`, 200), `more than 100 comments`)
 	both(`select '`+strings.Repeat(`x`, 70000)+`'`, `is longer than`)
 }
+
+// I1: a newer parser may know fields that the walker does not, and plain values
+// that hold nodes.
+func TestFieldsThatAreNotKnownAreRefused(t *testing.T) {
+	t.Parallel()
+	f := func(tree string, broken bool) {
+		t.Helper()
+		root, err := decode(tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = newWalker(&Rules{Kind: Read}, root).run()
+		var refused *RefusedError
+		if err == nil || broken == errors.As(err, &refused) {
+			t.Errorf("%s: %v", tree, err)
+		}
+	}
+	const call = `{"FuncCall":{"funcname":[{"String":{"sval":"pg_sleep"}}]}}`
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"newClause":`+call+`}}}]}`, false)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"targetList":[{"NewExpr":{"arg":`+call+`}}]}}}]}`, false)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"op":`+call+`}}}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"op":[`+call+`]}}}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"targetList":`+call+`}}}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"whereClause":[`+call+`]}}}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"whereClause":{"A_Const":{},"FuncCall":{}}}}}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{"withClause":7}}}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{}},"other":`+call+`}]}`, true)
+	f(`{"version":1,"stmts":[{"stmt":{"SelectStmt":{}}}],"more":1}`, true)
+	f(`{"version":1,"stmts":[{"stmt":7}]}`, true)
+	f(`{"version":1,"stmts":[]}`, false)
+	f(`{}`, false)
+}

@@ -139,6 +139,11 @@ func (w *walker) run() error {
 			return errTree
 		}
 	}
+	for name := range raw {
+		if name != "stmt" && name != "stmt_location" && name != "stmt_len" {
+			return errTree
+		}
+	}
 	statement, ok := raw["stmt"].(object)
 	if !ok {
 		return errTree
