@@ -217,7 +217,10 @@ func (d *drawing) draw() (sql string, ordered bool) {
 	case 17:
 		return fmt.Sprintf("select string_agg(%s.t, ',' order by %s.t) as o1, sum(%s.k) filter (where %s) as o2 from %s %s where %s", x, x, x, d.predicate(t, x, 0), from, x, where), false
 	case 18:
-		return fmt.Sprintf("select %s.id as o1 from %s %s where %s.%s", x, from, x, x, d.pick(oraclePartial...)), false
+		if len(d.partial) > 0 {
+			p := d.partial[d.rng.IntN(len(d.partial))]
+			return fmt.Sprintf("select id as o1 from %s where %s", p.table, p.predicate), false
+		}
 	}
 	return fmt.Sprintf("with recursive w(id, k) as (select %s.id, %s.k from %s %s where %s union select %s.id, %s.k from %s %s join w on %s.id = w.k) select count(*) as n, sum(k) as s from w",
 		x, x, from, x, where, y, y, o.name, y, y), false

@@ -26,10 +26,11 @@ type oracleTable struct {
 // oracleSchema is a random schema: every flavour of table once, with random
 // columns, indexes, policies and views.
 type oracleSchema struct {
-	rng    *rand.Rand
-	tables []oracleTable
-	sql    strings.Builder
-	made   int // tables and partitions made on the way
+	rng     *rand.Rand
+	tables  []oracleTable
+	partial []partialIndex
+	sql     strings.Builder
+	made    int // tables and partitions made on the way
 }
 
 // oracleKinds are the types of random columns.
@@ -159,20 +160,26 @@ func (s *oracleSchema) partitioned() {
 	t.targets = []string{"parts", "parts", "parts", "parts1", "parts2", "parts3", "parts3a", "partsx"}
 }
 
-// oraclePartial are predicates of partial indexes, and of queries that they
-// cover: a plan by the index would not show them (R2).
-var oraclePartial = []string{"k = 1", "t = 'x'", "w > 1", "k is not null"}
+// oraclePartial are predicates of partial indexes, with the column that each
+// reads.
+var oraclePartial = [][2]string{{"k = 1", "k"}, {"t = 'x'", "t"}, {"w > 1", "w"}, {"k is not null", "k"}}
+
+// partialIndex is one whose predicate a plan by the index would not show (R2):
+// queries ask for just these rows, and writes move rows in and out.
+type partialIndex struct{ table, predicate, column string }
 
 // indexes draws indexes, partial ones among them.
 func (s *oracleSchema) indexes(t oracleTable) {
 	if s.chance(60) {
-		s.sql.WriteString("create index on " + t.name + " (id) where " + s.pick(oraclePartial...) + ";\n")
+		p := oraclePartial[s.rng.IntN(len(oraclePartial))]
+		s.partial = append(s.partial, partialIndex{t.name, p[0], p[1]})
+		s.sql.WriteString("create index on " + t.name + " (id) where " + p[0] + ";\n")
 	}
 	for range s.rng.IntN(3) {
 		c := t.columns[s.rng.IntN(len(t.columns))]
 		sql := "create index on " + t.name + " (" + c.name + ")"
 		if s.chance(60) {
-			sql += " where " + s.pick(oraclePartial...)
+			sql += " where " + oraclePartial[s.rng.IntN(len(oraclePartial))][0]
 		}
 		s.sql.WriteString(sql + ";\n")
 	}

@@ -52,6 +52,11 @@ func (s *oracleSchema) which(t *oracleTable) string {
 
 // write draws one statement.
 func (s *oracleSchema) write() string {
+	if len(s.partial) > 0 && s.chance(6) {
+		p := s.partial[s.rng.IntN(len(s.partial))]
+		kind := map[bool]string{true: "text", false: "int"}[p.column == "t"]
+		return fmt.Sprintf("update %s set %s = %s where id between %d and %[4]d + 9", p.table, p.column, s.quoted(kind, 0), s.rng.IntN(40))
+	}
 	t := s.base()
 	target := t.targets[s.rng.IntN(len(t.targets))]
 	switch n := s.rng.IntN(100); {
@@ -122,13 +127,6 @@ func (s *oracleSchema) update(t *oracleTable, target string) string {
 	}
 	if sets == nil {
 		sets = []string{"t = 'z'"}
-	}
-	if s.chance(25) { // one column that others ask for
-		name, kind := "t", "text"
-		if s.chance(60) {
-			name, kind = s.pick("k", "w"), "int"
-		}
-		sets = []string{name + " = " + s.quoted(kind, 0)}
 	}
 	return "update " + target + " set " + strings.Join(sets, ", ") + " where " + s.which(t)
 }

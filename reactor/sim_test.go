@@ -498,6 +498,9 @@ func (s *sim) checkPublication(p *Publication) {
 }
 
 func simContent(f *Frame) string {
+	if f == nil {
+		return "no rows"
+	}
 	return strings.TrimSuffix(strings.TrimPrefix(string(f.Content()), `"value":"`), `"`)
 }
 
