@@ -26,7 +26,7 @@ demo: deps-db build ## the chat on a private database, until Ctrl-C (DEMO_SECOND
 
 test: deps ## everything, with the race detector
 	@mkdir -p "$(WEIR_ARTIFACTS)"
-	go test -race -timeout 10m ./...
+	go test -race -timeout 25m ./...
 
 check: fmt lint tidy test ## format, lint, tidy and test, as CI does
 
