@@ -17,6 +17,7 @@ import (
 
 	"weir/host/db"
 	"weir/host/devdb/devdbtest"
+	"weir/host/hosttest"
 	"weir/host/inspect"
 )
 
@@ -369,11 +370,7 @@ func (p *proving) weir(messages []string) (text string, err error) {
 // through but what is harmless, and each attack is a real one.
 func TestSandboxStopsEverythingTogether(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	inspector, err := inspect.New(inspect.Config{Command: []string{self, "inspect-child"}, StartTimeout: 5 * time.Minute, Timeout: time.Minute})
+	inspector, err := inspect.New(inspect.Config{Command: hosttest.ChildCommand(t), StartTimeout: 5 * time.Minute, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,9 @@ func TestTenantsShareNothing(t *testing.T) {
 	s := two(t, hosttest.Config{Observe: func(r reactor.Run) {
 		mu.Lock()
 		defer mu.Unlock()
-		runs[r.Tenant+" "+r.Name]++
+		if r.Cause.Reason == reactor.First { // weir's own set-up is DDL that may still be in the log
+			runs[r.Tenant+" "+r.Name]++
+		}
 	}})
 	q := map[string]any{}
 	for _, name := range []string{"acme", "bolt"} {

@@ -5,7 +5,7 @@ with r as (
 ), f as (
 	select r.rolname, n.nspname, p.oid, p.proname from r cross join pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 	where p.oid >= 16384 and p.prorettype not in ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
-		and n.nspname || '.' || p.proname <> all ($2::text[]) and not (n.nspname = 'weir' and p.proname ~ '^((job|workflow)_|tenant$)')
+		and n.nspname || '.' || p.proname <> all ($2::text[]) and not (n.nspname = 'weir' and p.proname ~ '^((job|workflow|call)_|tenant$)')
 		and not r.rolsuper and has_function_privilege(r.oid, p.oid, 'EXECUTE') and has_schema_privilege(r.oid, n.oid, 'USAGE')
 ), found (rank, what, mend) as (
 	select 1, 'is a superuser: no privilege and no row security holds it back', format('alter role %I nosuperuser', rolname) from r where rolsuper

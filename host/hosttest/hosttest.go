@@ -74,6 +74,12 @@ func (c *Config) inspect(t testing.TB) []string {
 	if c.Uninspected || !inspected {
 		return nil
 	}
+	return ChildCommand(t)
+}
+
+// ChildCommand is the command of an inspection child.
+func ChildCommand(t testing.TB) []string {
+	t.Helper()
 	buildChild.Do(func() {
 		dir, err := os.MkdirTemp("", "weir-child")
 		if err != nil {
@@ -141,8 +147,6 @@ func Start(t testing.TB, cfg Config) *Server {
 	if cfg.Dir != "" {
 		sources = append(sources, file.Dev.Sources...)
 	}
-	// Under the race detector, beside other tests, a guest compiles for long.
-	file.Limits.CompileTimeout = max(file.Limits.CompileTimeout, compileTimeout)
 	for _, source := range sources {
 		s.Install(t, source)
 	}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"weir/host/config"
 )
@@ -25,7 +24,8 @@ func (s *Server) File(t testing.TB, toml string) *config.Config {
 // fill sets what a test does not know.
 func (s *Server) fill(file *config.Config) {
 	file.Database.URL, file.Database.Guest = s.urls.URL, s.urls.Guest
-	file.Limits.CompileTimeout = 2 * time.Minute // under the race detector, on a busy machine
+	// Under the race detector, beside other tests, a guest compiles for long.
+	file.Limits.CompileTimeout = max(file.Limits.CompileTimeout, compileTimeout)
 	file.Plugins = s.Plugins
 	for name, t := range file.Tenant {
 		if _, made := s.tenants[name]; made && t.Guest == "" {
@@ -52,12 +52,15 @@ func (s *Server) makeTenants(t testing.TB, tenants map[string]Tenant) {
 	for name, tenant := range tenants {
 		role := s.TenantRole(name)
 		s.SQL(t, fmt.Sprintf(`create role %s login`, role))
-		t.Cleanup(func() { s.DB.Exec(t, fmt.Sprintf(`drop owned by %s; drop role %s`, role, role)) })
+		t.Cleanup(func() {
+			s.DB.Exec(t, fmt.Sprintf(`select weir.tenant_dismiss('%[1]s'); drop owned by %[1]s; drop role %[1]s`, role))
+		})
 		s.SQL(t, fmt.Sprintf(`create schema %[1]s; set search_path = %[1]s; %[2]s;
 			reset search_path;
 			grant usage on schema %[1]s to weir, %[3]s;
 			grant trigger on all tables in schema %[1]s to weir;
-			grant select, insert, update, delete on all tables in schema %[1]s to %[3]s`, name, tenant.Schema, role))
+			grant select, insert, update, delete on all tables in schema %[1]s to %[3]s;
+			select weir.tenant_admit('%[3]s', '%[1]s')`, name, tenant.Schema, role))
 		if err := os.MkdirAll(s.TenantDir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
