@@ -58,17 +58,16 @@ const (
 
 // proving is where one layer is attacked: a database of its own, roles of its own.
 type proving struct {
-	t           *testing.T
-	layer       layer
-	base        devdbtest.DB
-	admin       *pgconn.PgConn // superuser
-	listener    *pgx.Conn
-	database    *db.DB // of weir's own code
-	inspector   *inspect.Inspector
-	names       *strings.Replacer
-	roleURL     string
-	ownerURL    string
-	siblingConn *pgconn.PgConn
+	t         *testing.T
+	layer     layer
+	base      devdbtest.DB
+	admin     *pgconn.PgConn // superuser
+	listener  *pgx.Conn
+	database  *db.DB // of weir's own code
+	inspector *inspect.Inspector
+	names     *strings.Replacer
+	roleURL   string
+	ownerURL  string
 }
 
 // provingSchema is two tenants' tables, functions that should not be called, and
