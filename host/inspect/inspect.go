@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -265,5 +264,3 @@ func (i *Inspector) Close() error {
 	return nil
 }
 
-// String names the program, for logs.
-func (i *Inspector) String() string { return fmt.Sprint(i.config.Command) }
