@@ -251,6 +251,36 @@ func TestCallerMayLeave(t *testing.T) {
 	}
 }
 
+// Nothing is allowed by having nothing to judge.
+func TestStatementWithoutTextIsRefused(t *testing.T) {
+	t.Parallel()
+	var refused *RefusedError
+	if err := open(t, Config{}).Check(t.Context(), read()); !errors.As(err, &refused) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// W7: who waits behind a statement that crashes does not crash it again.
+func TestCrashIsNotRepeatedByThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	i := open(t, Config{Command: script(t, greet()+"; exec cat")})
+	c := <-i.slot // all wait
+	done := make(chan error)
+	for range 4 {
+		go func() { done <- i.Check(t.Context(), read("select 1")) }()
+	}
+	i.slot <- c
+	var crash *CrashError
+	for range 4 {
+		if err := <-done; !errors.As(err, &crash) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if s := i.Stats(); s.Crashed != 1 || s.Started != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestClosedInspectorSaysSo(t *testing.T) {
 	t.Parallel()
 	i := open(t, Config{})

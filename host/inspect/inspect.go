@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -52,15 +51,15 @@ type Inspector struct {
 	config   Config
 	verdicts *verdicts
 	crashes  *crashes
-	program  func() ([32]byte, error) // digest of who judges
-	wait     sync.WaitGroup           // exchanges under way
-	slot     chan *child              // holds the child, or nil, while nobody talks to it
+	wait     sync.WaitGroup // exchanges under way
+	slot     chan *child    // holds the child, or nil, while nobody talks to it
 	idle     *time.Timer
 	ended    func() // told when an idle child has ended; tests
 
-	mu     sync.Mutex // protects the fields below
-	closed bool
-	stats  Stats
+	mu      sync.Mutex // protects the fields below
+	program *[32]byte  // digest of who judges, once it was read
+	closed  bool
+	stats   Stats
 }
 
 // Stats counts what an Inspector did.
@@ -81,14 +80,26 @@ func New(config Config) (*Inspector, error) {
 	}
 	i := &Inspector{config: config, verdicts: v, crashes: newCrashes(time.Now), slot: make(chan *child, 1), ended: func() {}}
 	i.slot <- nil
-	i.program = sync.OnceValues(func() ([32]byte, error) { return fileDigest(config.Command) })
 	i.idle = time.AfterFunc(time.Hour, i.rest)
 	i.idle.Stop()
 	return i, nil
 }
 
-// fileDigest is the digest of the program that judges: verdicts of another one
-// say nothing.
+// judging returns the digest of the program that judges: verdicts of another one
+// say nothing. What cannot be read is tried again.
+func (i *Inspector) judging() ([32]byte, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.program == nil {
+		sum, err := fileDigest(i.config.Command)
+		if err != nil {
+			return sum, err
+		}
+		i.program = &sum
+	}
+	return *i.program, nil
+}
+
 func fileDigest(command []string) (sum [32]byte, err error) {
 	if len(command) == 0 {
 		return sum, errors.New("no program is named that inspects")
@@ -114,7 +125,10 @@ func (i *Inspector) Check(ctx context.Context, s Statement) error {
 			return i.count(err)
 		}
 	}
-	program, err := i.program()
+	if len(s.Texts) == 0 {
+		return i.count(refuse("has no text: write %s", forms[s.Kind]))
+	}
+	program, err := i.judging()
 	if err != nil {
 		return &FaultError{What: "inspect SQL", Err: err}
 	}
@@ -165,6 +179,9 @@ func (i *Inspector) judge(c *child, s *Statement, digest [32]byte) (*child, erro
 	i.note(func(s *Stats) { s.Asked++ })
 	if v, ok := i.verdicts.get(digest); ok { // who had the slot before asked the same
 		return c, v.err()
+	}
+	if err := i.crashes.refusal(digest, s.Tenant); err != nil {
+		return c, err
 	}
 	v := verdict{allowed: true}
 	for _, text := range s.Texts {
@@ -264,6 +281,3 @@ func (i *Inspector) Close() error {
 	i.slot <- nil
 	return nil
 }
-
-// String names the program, for logs.
-func (i *Inspector) String() string { return fmt.Sprint(i.config.Command) }

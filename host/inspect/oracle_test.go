@@ -311,7 +311,7 @@ func (w *writer) statement() (string, Kind) {
 	case 2:
 		return with + "delete from other using " + from + " where " + w.expr(depth) + " is not null", Write
 	}
-	return with + "select " + w.expr(depth) + " from " + from + w.one("", " where "+w.expr(0)+" is null", " order by "+w.expr(0)), Kind([]Kind{Read, Write}[w.r.IntN(2)])
+	return with + "select " + w.expr(depth) + " from " + from + w.one("", " where "+w.expr(0)+" is null", " order by "+w.expr(0)), []Kind{Read, Write}[w.r.IntN(2)]
 }
 
 // TestPostgreSQLUnderstandsWhatWasJudged: of thousands of statements, many of
