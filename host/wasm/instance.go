@@ -89,7 +89,12 @@ func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, 
 func (i *instance) instantiate(w *watch) error {
 	r := i.pool.runtime
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	mod, err := r.wazero.InstantiateModule(experimental.WithMemoryAllocator(w, &i.memory), i.pool.module.compiled, config)
+	mod, err := func() (api.Module, error) {
+		lock := r.equalTo(i.pool.module.digest)
+		lock.RLock()
+		defer lock.RUnlock()
+		return r.wazero.InstantiateModule(experimental.WithMemoryAllocator(w, &i.memory), i.pool.module.compiled, config)
+	}()
 	switch {
 	case err == nil:
 	case i.frame.stopped != nil || i.frame.hosting != "" || w.Err() != nil || strings.Contains(err.Error(), "wasm error: "):

@@ -24,6 +24,10 @@ type Runtime struct {
 	cache   wazero.CompilationCache
 	running chan struct{} // a token for each guest that runs (G9)
 	late    sync.WaitGroup
+	// equal keeps the compiler off a module that is being instantiated: wazero
+	// shares what it compiled between equal modules, and compiling one again writes
+	// to it. By digest, so that others hardly ever wait.
+	equal [64]sync.RWMutex
 
 	mu     sync.Mutex // protects the fields below
 	closed bool
@@ -132,6 +136,8 @@ func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 	return m, nil
 }
 
+func (r *Runtime) equalTo(digest [32]byte) *sync.RWMutex { return &r.equal[digest[0]%64] }
+
 // compile waits for the compiler, at most CompileTimeout. wazero's compiler
 // ignores its context (G1), so one that takes longer is left to end by itself. Only
 // then the turn is given back.
@@ -155,7 +161,11 @@ func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}
 	go func() {
 		defer r.late.Done()
 		defer func() { <-turn }()
+		digest := sha256.Sum256(code)
+		lock := r.equalTo(digest)
+		lock.Lock()
 		compiled, err := r.wazero.CompileModule(background, code)
+		lock.Unlock()
 		select {
 		case done <- outcome{compiled, err}:
 		case <-abandoned:
