@@ -329,7 +329,7 @@ func (o *oracle) rest() {
 		return o.fine
 	}
 	before := -1
-	for range 20 {
+	for range 75 {
 		if now := count(); now == before {
 			return
 		} else {
