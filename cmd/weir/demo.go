@@ -85,7 +85,7 @@ var lines = []string{
 	"A query in WebAssembly, and its result stays live.", "So who tells it that I wrote something?",
 	"PostgreSQL does: your commit touched a row that the query read.", "Only those who watch this room?",
 	"Only those. The others are not even asked.", "And if I take you out of the room?",
-	"You cannot come back in: the policy is asked at each subscribe.", "Neat. Open the page and write something.",
+	"My page goes dark at once. Put me back, and it returns.", "Neat. Open the page and write something.",
 }
 
 // play runs for each start of the host, until ctx ends.
