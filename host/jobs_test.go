@@ -203,9 +203,11 @@ func TestFollowersOfAJobShareItsRuns(t *testing.T) {
 			t.Errorf("the next frame is %s", got)
 		}
 	}
+	s.Stop() // every run was told
+	close(runs)
 	counted := map[string]int{}
-	for len(runs) > 0 {
-		counted[<-runs]++
+	for name := range runs {
+		counted[name]++
 	}
 	if len(counted) != 1 || counted["weir.job"] != 1 {
 		t.Errorf("runs %v, want one for the one change of this job, and no decision again", counted)

@@ -49,7 +49,8 @@ type oracle struct {
 
 	mu   sync.Mutex // protects the fields below
 	runs map[string]int
-	fine int // runs without an error
+	fine int      // runs without an error
+	last []string // the latest of them, with why each ran
 	at   map[*reactor.Publication]*reactor.State
 	back string // a state that went backwards
 }
@@ -176,6 +177,7 @@ func (o *oracle) observe(r reactor.Run) {
 	o.runs[r.Query]++
 	if r.Err == nil {
 		o.fine++
+		o.last = append(o.last[max(0, len(o.last)-19):], fmt.Sprintf("%s: %v %+v more %d, waited %s, same %v", r.Query, r.Cause.Reason, r.Cause.Change, r.Cause.More, r.Waited, r.Same))
 	}
 	if r.Cause.Reason == reactor.First {
 		return
@@ -337,7 +339,10 @@ func (o *oracle) rest() {
 		}
 		o.doze(400 * time.Millisecond) // more than the debounce
 	}
-	o.t.Errorf("seed %d: groups run though nothing is written\ndefinitions\n%s", o.seed, strings.Join(o.defs, "\n"))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.t.Errorf("seed %d: groups run though nothing is written\n%+v\n%s\ndefinitions\n%s",
+		o.seed, o.host.log.Stats(), strings.Join(o.last, "\n"), strings.Join(o.defs, "\n"))
 }
 
 // compare reports whether the result says itself that it is not fresh.

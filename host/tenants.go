@@ -34,6 +34,14 @@ func (t *tenants) values() map[string]*tenant.Tenant {
 	return m
 }
 
+// roles returns the roles that tenants' statements run as.
+func (h *Host) roles() (list []string) {
+	for _, s := range h.tenants.Load().spaces {
+		list = append(list, s.database.Role())
+	}
+	return list
+}
+
 // names returns the host names that the server answers to.
 func (t *tenants) names() []string {
 	list := append([]string(nil), t.file.Server.Hosts...)

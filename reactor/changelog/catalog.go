@@ -10,14 +10,26 @@ import (
 // fingerprintSQL sums the versions of all definitions that a read set may rest
 // on, system ones, temporary ones and weir's own left out. Statistics and
 // vacuum change rows in place and so do not count. Roles and their settings are
-// always in: event triggers do not see them.
-const fingerprintSQL = `with w as (select coalesce(to_regnamespace('weir')::oid, 0) as oid),
+// always in: event triggers do not see them. They belong to the whole cluster,
+// so only those count that a statement here runs as, $1 and owners, with what
+// these are members of: elsewhere roles come and go.
+const fingerprintSQL = `with recursive w as (select coalesce(to_regnamespace('weir')::oid, 0) as oid),
 e as (select exists (select from pg_event_trigger where evtname in ('weir_ddl', 'weir_drop') and evtenabled = 'A' having count(*) = 2) as on),
 c as (
 	select r.oid, r.xmin, r.relnamespace from pg_class r, w
 	where r.oid >= 16384 and r.relnamespace <> w.oid and r.relpersistence <> 't'
 		and not exists (select from pg_class o join pg_index i on i.indrelid = o.oid where i.indexrelid = r.oid and o.relnamespace = w.oid)
 		and not (r.relkind in ('t', 'i') and r.relnamespace = 99)
+), here as (
+	select d.oid, d.datdba from pg_database d where d.datname = current_database()
+), acting(oid) as (
+	select r.oid from pg_roles r where r.rolname = any ($1) or r.rolname = current_user
+	union select r.relowner from pg_class r where r.relkind in ('r', 'p', 'v', 'm')
+	union select p.proowner from pg_proc p
+	union select datdba from here
+), roles(oid) as (
+	select oid from acting
+	union select m.roleid from pg_auth_members m join roles r on r.oid = m.member
 )
 select case when (select "on" from e) then 'event trigger' else concat_ws(' ',
 	(select count(*) || ':' || sum(xmin::text::bigint) from c),
@@ -33,12 +45,13 @@ select case when (select "on" from e) then 'event trigger' else concat_ws(' ',
 	(select count(*) || ':' || sum(n.xmin::text::bigint) from pg_namespace n, w where n.oid <> w.oid and n.nspname !~ '^pg_(toast_)?temp_'),
 	(select count(*) || ':' || sum(k.xmin::text::bigint) from pg_constraint k join c on c.oid = k.conrelid)
 ) end || ' ' || concat_ws(' ',
-	(select md5(string_agg(r::text, ' ' order by r.oid)) from pg_roles r),
-	(select count(*) || ':' || sum(m.xmin::text::bigint) from pg_auth_members m),
-	(select count(*) || ':' || sum(s.xmin::text::bigint) from pg_db_role_setting s))`
+	(select md5(string_agg(r::text, ' ' order by r.oid)) from pg_roles r where r.oid in (select oid from roles)),
+	(select count(*) || ':' || sum(m.xmin::text::bigint) from pg_auth_members m where m.member in (select oid from roles)),
+	(select count(*) || ':' || sum(s.xmin::text::bigint) from pg_db_role_setting s
+		where s.setdatabase in (select 0 union select oid from here) and s.setrole in (select 0 union select oid from roles)))`
 
-func fingerprint(ctx context.Context, conn *pgx.Conn) (print string, err error) {
-	err = conn.QueryRow(ctx, fingerprintSQL).Scan(&print)
+func fingerprint(ctx context.Context, conn *pgx.Conn, roles []string) (print string, err error) {
+	err = conn.QueryRow(ctx, fingerprintSQL, roles).Scan(&print)
 	return print, err
 }
 

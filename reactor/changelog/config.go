@@ -23,6 +23,9 @@ type Config struct {
 	State func(State)
 	// Capture is told of DDL and repairs triggers. Nil makes one.
 	Capture *Capture
+	// Roles names the roles that statements run as: a change of what they may see
+	// is a DDL change (C11). Nil stands for none but weir's own.
+	Roles func() []string
 
 	// Live is the time between reads while SetLive(true). Zero means 5 ms.
 	Live time.Duration
@@ -70,6 +73,9 @@ func (c Config) withDefaults() Config {
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, 5*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Roles == nil {
+		c.Roles = func() []string { return nil }
 	}
 	if c.State == nil {
 		c.State = func(State) {}

@@ -76,7 +76,7 @@ func (k *keeper) tick(ctx context.Context, conn *pgx.Conn) error {
 // DDL change whose number is taken after the look: no result that lacks what was
 // found sees it.
 func (k *keeper) definitions(ctx context.Context, conn *pgx.Conn) error {
-	print, err := fingerprint(ctx, conn)
+	print, err := fingerprint(ctx, conn, k.l.cfg.Roles())
 	if err != nil {
 		return err
 	}

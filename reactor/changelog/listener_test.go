@@ -119,6 +119,59 @@ func TestDDLIsDelivered(t *testing.T) {
 	}
 }
 
+// C11: what a role that runs statements may see is a part of the definitions.
+// Other roles of the cluster, which come and go with other databases, are not.
+func TestRolesThatActAreDefinitions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int)`)
+	conn, err := pgx.Connect(t.Context(), s.weir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	name := func(kind string) string { return pgx.Identifier{s.Name + "_" + kind}.Sanitize() }
+	s.exec(`create role ` + name("actor"))
+	s.exec(`create role ` + name("group"))
+	t.Cleanup(func() {
+		s.exec(`drop owned by ` + name("actor"))
+		for _, kind := range []string{"actor", "group", "owner", "stranger"} {
+			s.exec(`drop role if exists ` + name(kind))
+		}
+	})
+	look := func() string {
+		t.Helper()
+		print, err := fingerprint(t.Context(), conn, []string{s.Name + "_actor"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return print
+	}
+	for _, test := range []struct {
+		sql    string
+		counts bool
+	}{
+		{`create role ` + name("stranger"), false},
+		{`alter role ` + name("stranger") + ` bypassrls`, false},
+		{`alter role ` + name("stranger") + ` set work_mem = '1MB'`, false},
+		{`alter role ` + name("actor") + ` bypassrls`, true},
+		{`alter role ` + name("actor") + ` set search_path = x`, true},
+		{`grant ` + name("stranger") + ` to ` + name("group"), false},
+		{`grant ` + name("group") + ` to ` + name("actor"), true}, // now the stranger counts
+		{`alter role ` + name("stranger") + ` nobypassrls`, true},
+		{`revoke ` + name("stranger") + ` from ` + name("group"), true},
+		{`create role ` + name("owner"), false},
+		{`alter table t owner to ` + name("owner"), true},
+		{`alter role ` + name("owner") + ` bypassrls`, true}, // as a view's owner
+		{`alter table t owner to ` + name("actor"), true},
+	} {
+		before := look()
+		s.exec(test.sql)
+		if now := look(); (now != before) != test.counts {
+			t.Errorf("%s: the fingerprint changed: %v, want %v", test.sql, now != before, test.counts)
+		}
+	}
+}
+
 // drain leaves nothing of what was noticed before.
 func drain(f *feed) {
 	mark := time.Now()
