@@ -311,8 +311,12 @@ func (r *Reactor) drive(c *core) bool {
 	return more
 }
 
-// hand gives a core's outputs to those who wait for them.
+// hand gives a core's outputs to those who wait for them. A run is counted before
+// anybody is shown what it found.
 func (r *Reactor) hand(out *outputs) {
+	for _, run := range out.runs {
+		r.cfg.Observe(run)
+	}
 	if len(out.published) > 0 && r.cfg.Published != nil {
 		r.cfg.Published(out.published)
 	}
@@ -328,9 +332,6 @@ func (r *Reactor) hand(out *outputs) {
 	}
 	for _, s := range out.synced {
 		s.Done()
-	}
-	for _, run := range out.runs {
-		r.cfg.Observe(run)
 	}
 	if out.poke && r.cfg.Poke != nil {
 		r.cfg.Poke()
