@@ -25,12 +25,13 @@ func (c *core) feed(now time.Time, b *sorted) {
 // first, then known.
 func (c *core) step(now time.Time, n int) bool {
 	for ; n > 0; n-- {
+		// The groups that one change hit are marked before the next is looked at.
 		if !c.mark(now) && !c.apply() {
 			break
 		}
 	}
 	b := c.batch
-	if c.table < len(b.tables) || c.hits.next < len(c.hits.groups) {
+	if c.table < len(b.tables) {
 		return true
 	}
 	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
