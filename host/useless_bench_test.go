@@ -18,9 +18,6 @@ import (
 	"weir/reactor"
 )
 
-// uselessWrites is how many transactions a world of BenchmarkUseless commits.
-const uselessWrites = 1000
-
 // uselessWorld is a schema, what is watched in it, and what is written to it.
 type uselessWorld struct {
 	name, schema string
@@ -35,9 +32,10 @@ type uselessQuery struct {
 	args   [][]any
 }
 
-// uselessWrite is one kind of transaction, a statement, and how often it is drawn.
+// uselessWrite is one kind of transaction, a statement. Times is how often it is
+// committed, of a thousand in all.
 type uselessWrite struct {
-	weight      int
+	times       int
 	name        string
 	tables, sql string // it writes
 	args        func(r *rand.Rand) []any
@@ -85,12 +83,13 @@ func BenchmarkUseless(b *testing.B) {
 			for b.Loop() {
 				w := startUseless(b, world)
 				r := rand.New(rand.NewPCG(5, 5))
-				for i := range uselessWrites {
-					w.write(r)
+				for i, kind := range world.deck(r) {
+					w.write(kind, r)
 					if i%100 == 99 {
 						w.check()
 					}
 				}
+				w.check()
 				w.report()
 				w.host.Stop()
 			}
@@ -161,10 +160,9 @@ func (w *uselessRun) settle() {
 	}
 }
 
-// write commits one random write, waits until all is quiet, and counts.
-func (w *uselessRun) write(r *rand.Rand) {
+// write commits one write, waits until all is quiet, and counts.
+func (w *uselessRun) write(kind *uselessWrite, r *rand.Rand) {
 	w.b.Helper()
-	kind := w.draw(r)
 	tag, err := w.conn.Exec(w.b.Context(), kind.sql, kind.args(r)...)
 	if err != nil {
 		w.b.Fatalf("%s: %v", kind.name, err)
@@ -208,18 +206,15 @@ func tallyOf(m map[string]*uselessTally, name string) *uselessTally {
 	return m[name]
 }
 
-func (w *uselessRun) draw(r *rand.Rand) *uselessWrite {
-	sum := 0
-	for i := range w.world.writes {
-		sum += w.world.writes[i].weight
-	}
-	n := r.IntN(sum)
-	for i := range w.world.writes {
-		if n -= w.world.writes[i].weight; n < 0 {
-			return &w.world.writes[i]
+// deck is all writes in a random order.
+func (w *uselessWorld) deck(r *rand.Rand) (all []*uselessWrite) {
+	for i := range w.writes {
+		for range w.writes[i].times {
+			all = append(all, &w.writes[i])
 		}
 	}
-	return nil
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
 }
 
 // meet reports whether two lists of names have one in common.
@@ -279,7 +274,7 @@ func alike(rows []map[string]any) []map[string]any {
 	return rows
 }
 
-// report says how it was, and by -v whose the useless executions were.
+// report says how it was, and with -v whose the useless executions were.
 func (w *uselessRun) report() {
 	b := w.b
 	b.ReportMetric(0, "ns/op")

@@ -150,9 +150,9 @@ func inboxWorld() *uselessWorld {
 		name: "inbox", schema: inboxSchema,
 		queries: []uselessQuery{
 			{statement{"threads.list", `select t.id, t.subject, t.last_id, t.last_body, p.starred from participants p join threads t on t.id = p.thread_id
-				where p.user_id = $user and not p.archived order by t.last_id desc, t.id limit 25`, []string{"user"}, []string{"id"}}, "participants threads", ids(1, 100)},
+				where p.user_id = $user and not p.archived order by t.last_id desc, t.id limit 25`, []string{"user"}, []string{"id"}}, "participants threads", ids(1, 70)},
 			{statement{"threads.unread", `select count(*) as unread from participants p join messages m on m.thread_id = p.thread_id
-				where p.user_id = $user and not p.archived and m.id > p.last_read and m.sender <> $user`, []string{"user"}, nil}, "participants messages", ids(1, 100)},
+				where p.user_id = $user and not p.archived and m.id > p.last_read and m.sender <> $user`, []string{"user"}, nil}, "participants messages", ids(1, 70)},
 			{statement{"messages.list", `select id, sender, body from messages where thread_id = $thread order by id`, []string{"thread"}, []string{"id"}}, "messages", ids(1, 60)},
 		},
 		writes: inboxWrites(uselessWrite{450, "send", "messages threads", `with m as (insert into messages (thread_id, sender, body)
@@ -172,8 +172,8 @@ func inboxKeyedWorld() *uselessWorld {
 				unread = (select count(*) from messages m where m.thread_id = t.id and m.sender <> p.user_id) from threads t where t.id = p.thread_id;`,
 		queries: []uselessQuery{
 			{statement{"threads.list", `select thread_id, subject, last_id, last_body, starred from participants
-				where user_id = $user and not archived order by last_id desc, thread_id limit 25`, []string{"user"}, []string{"thread_id"}}, "participants", ids(1, 100)},
-			{statement{"threads.unread", `select sum(unread) as unread from participants where user_id = $user and not archived`, []string{"user"}, nil}, "participants", ids(1, 100)},
+				where user_id = $user and not archived order by last_id desc, thread_id limit 25`, []string{"user"}, []string{"thread_id"}}, "participants", ids(1, 70)},
+			{statement{"threads.unread", `select sum(unread) as unread from participants where user_id = $user and not archived`, []string{"user"}, nil}, "participants", ids(1, 70)},
 			{statement{"messages.list", `select id, sender, body from messages where thread_id = $thread order by id`, []string{"thread"}, []string{"id"}}, "messages", ids(1, 60)},
 		},
 		writes: inboxWrites(uselessWrite{450, "send", "messages participants", `with m as (insert into messages (thread_id, sender, body)
