@@ -73,8 +73,38 @@ func chatWorld() *uselessWorld {
 	}
 }
 
+// chatKeyedWorld is the chat with each name where it is shown: in a message that of
+// then, in a membership that of now. A rename writes to the memberships too.
+func chatKeyedWorld() *uselessWorld {
+	w := chatWorld()
+	w.name = "chat-keyed"
+	w.schema += `alter table messages add author_name text; alter table members add user_name text, add room_name text;
+		update messages set author_name = u.name from users u where u.id = author;
+		update members set user_name = u.name, room_name = r.name from users u, rooms r where u.id = user_id and r.id = room_id;`
+	query := func(i int, sql, tables string) { w.queries[i].sql, w.queries[i].tables = sql, tables }
+	query(0, `select id, author, author_name, body, edited, sent_at from messages where room_id = $room order by id desc limit 50`, "messages")
+	query(1, `select user_id, user_name, role from members where room_id = $room order by user_id`, "members")
+	query(3, `select room_id as id, room_name, muted from members where user_id = $user order by room_id`, "members")
+	write := func(name, sql, tables string) {
+		for i := range w.writes {
+			if w.writes[i].name == name {
+				w.writes[i].sql, w.writes[i].tables = sql, tables
+			}
+		}
+	}
+	write("post", `insert into messages (room_id, author, author_name, body) select $1, id, name, $3 from users where id = $2`, "messages")
+	write("join", `insert into members (room_id, user_id, room_name, user_name) select r.id, u.id, r.name, u.name
+		from rooms r, users u where r.id = $1 and u.id = $2 on conflict do nothing`, "members")
+	write("rename a user", `with u as (update users set name = $2 where id = $1 returning *)
+		update members set user_name = u.name from u where user_id = u.id`, "users members")
+	write("rename a room", `with r as (update rooms set name = $2 where id = $1 returning *)
+		update members set room_name = r.name from r where room_id = r.id`, "rooms members")
+	return w
+}
+
 // kanbanWorld is 60 boards of 5 columns, of which 40 are looked at: as a whole, by
-// column, as figures, by assignee, and some open cards.
+// column, as figures, by assignee, and some open cards. People are
+// numbers: a client has their names from elsewhere.
 func kanbanWorld() *uselessWorld {
 	card := func(r *rand.Rand) []any { return []any{1 + r.IntN(3000)} }
 	named := func(r *rand.Rand) []any { return append(card(r), typed(r)) }
