@@ -35,12 +35,14 @@ const profileSQL = `select id, handle, name, bio, n from profiles where id = $id
 // with an argument each, and all of their results change. The time is from just
 // before the commit until the last of them is published. Beside it, in turn in the
 // same run, the same SQL with the same arguments by pgx.Batch: over one connection
-// and over four at once. In "guest" a guest function returns the rows by handle.
+// and over four at once. In "guest" a guest function returns the rows by handle. In
+// "rows" the commit is a hundred statements of as many rows, which the log keeps
+// one by one; else it is one statement, of which the log keeps the table.
 func BenchmarkDirty(b *testing.B) {
-	b.Run("statement", func(b *testing.B) {
-		benchDirty(b, module(statement{"profiles.get", profileSQL, []string{"id"}, []string{"id"}}))
-	})
-	b.Run("guest", func(b *testing.B) { benchDirty(b, profileGuest()) })
+	plain := module(statement{"profiles.get", profileSQL, []string{"id"}, []string{"id"}})
+	b.Run("statement", func(b *testing.B) { benchDirty(b, plain, 1) })
+	b.Run("guest", func(b *testing.B) { benchDirty(b, profileGuest(), 1) })
+	b.Run("rows", func(b *testing.B) { benchDirty(b, plain, 100) })
 }
 
 // profileGuest is a guest function that asks one statement and returns its rows by
@@ -56,7 +58,7 @@ func profileGuest() []byte {
 	return guest("profiles", m, nil, wasmtest.Join(pose(0), rows()))
 }
 
-func benchDirty(b *testing.B, plugin []byte) {
+func benchDirty(b *testing.B, plugin []byte, statements int) {
 	var again atomic.Int64 // executions of groups that had a result
 	all := make(chan struct{}, 1)
 	s := hosttest.Start(b, hosttest.Config{
@@ -93,7 +95,7 @@ func benchDirty(b *testing.B, plugin []byte) {
 	for b.Loop() {
 		n++
 		again.Store(0)
-		weir = append(weir, dirtyCommit(b, writer, live, n, all))
+		weir = append(weir, dirtyCommit(b, writer, live, n, statements, all))
 		if err := s.Host.Settle(live); err != nil {
 			b.Fatal(err)
 		}
@@ -113,16 +115,19 @@ func benchDirty(b *testing.B, plugin []byte) {
 	b.ReportMetric(float64(executions)/float64(n)/dirtyGroups, "executions/group")
 }
 
-// dirtyCommit commits a change of every row and returns how long it took until
-// the last result with it was published.
-func dirtyCommit(b *testing.B, writer *pgx.Conn, live []*host.LiveQuery, n int, all <-chan struct{}) time.Duration {
+// dirtyCommit commits a change of every row, by so many statements, and returns
+// how long it took until the last result with it was published.
+func dirtyCommit(b *testing.B, writer *pgx.Conn, live []*host.LiveQuery, n, statements int, all <-chan struct{}) time.Duration {
 	b.Helper()
 	tx, err := writer.Begin(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := tx.Exec(b.Context(), `update profiles set n = $1`, n); err != nil {
-		b.Fatal(err)
+	for i := range statements {
+		rows := dirtyGroups / statements
+		if _, err := tx.Exec(b.Context(), `update profiles set n = $1 where id > $2 and id <= $3`, n, i*rows, (i+1)*rows); err != nil {
+			b.Fatal(err)
+		}
 	}
 	began := time.Now()
 	if err := tx.Commit(b.Context()); err != nil {

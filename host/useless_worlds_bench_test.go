@@ -130,11 +130,17 @@ func kanbanWorld() *uselessWorld {
 			{statement{"columns.list", `select id, name, position from columns where board_id = $board order by position, id`, []string{"board"}, []string{"id"}}, "columns", ids(1, 40)},
 			{statement{"cards.board", `select id, column_id, title, assignee, position, done, due from cards where board_id = $board
 				order by column_id, position, id`, []string{"board"}, []string{"id"}}, "cards", ids(1, 40)},
-			{statement{"cards.column", `select id, title, position from cards where column_id = $column and not done order by position, id`,
-				[]string{"column"}, []string{"id"}}, "cards", ids(1, 100)},
+			{statement{
+				"cards.column", `select id, title, position from cards where column_id = $column and not done order by position, id`,
+				[]string{"column"},
+				[]string{"id"},
+			}, "cards", ids(1, 100)},
 			{statement{"cards.mine", `select id, board_id, title, due from cards where assignee = $assignee and not done order by id`, []string{"assignee"}, []string{"id"}}, "cards", ids(1, 40)},
-			{statement{"cards.count", `select column_id, count(*) as open from cards where board_id = $board and not done group by column_id order by column_id`,
-				[]string{"board"}, []string{"column_id"}}, "cards", ids(1, 40)},
+			{statement{
+				"cards.count", `select column_id, count(*) as open from cards where board_id = $board and not done group by column_id order by column_id`,
+				[]string{"board"},
+				[]string{"column_id"},
+			}, "cards", ids(1, 40)},
 			{statement{"cards.get", `select id, title, description, assignee, due, done from cards where id = $card`, []string{"card"}, []string{"id"}}, "cards", ids(1, 40)},
 			{statement{"comments.list", `select id, author, body from comments where card_id = $card order by id`, []string{"card"}, []string{"id"}}, "comments", ids(1, 40)},
 		},
@@ -143,8 +149,10 @@ func kanbanWorld() *uselessWorld {
 			{100, "move within the column", "cards", `update cards set position = $2, updated_at = now() where id = $1`, number(500)},
 			{40, "number a column anew", "cards", `update cards set position = n from (select id as of, row_number() over (order by position, id) as n
 				from cards where column_id = $1) as new where id = of and position <> n`, func(r *rand.Rand) []any { return []any{1 + r.IntN(300)} }},
-			{130, "new card", "cards", `insert into cards (board_id, column_id, title, assignee, position) values ($1::int, ($1 - 1) * 5 + 1, $2, null, 0)`,
-				func(r *rand.Rand) []any { return []any{1 + r.IntN(60), typed(r)} }},
+			{
+				130, "new card", "cards", `insert into cards (board_id, column_id, title, assignee, position) values ($1::int, ($1 - 1) * 5 + 1, $2, null, 0)`,
+				func(r *rand.Rand) []any { return []any{1 + r.IntN(60), typed(r)} },
+			},
 			{90, "title", "cards", `update cards set title = $2, updated_at = now() where id = $1`, named},
 			{120, "description", "cards", `update cards set description = $2, updated_at = now() where id = $1`, named},
 			{70, "assign", "cards", `update cards set assignee = $2, updated_at = now() where id = $1`, number(40)},
