@@ -33,7 +33,7 @@ type uselessQuery struct {
 }
 
 // uselessWrite is one kind of transaction, a statement. Times is how often it is
-// committed, of a thousand in all.
+// committed: of a thousand in all, five hundred in the inboxes.
 type uselessWrite struct {
 	times       int
 	name        string

@@ -188,12 +188,12 @@ func inboxWorld() *uselessWorld {
 		name: "inbox", schema: inboxSchema,
 		queries: []uselessQuery{
 			{statement{"threads.list", `select t.id, t.subject, t.last_id, t.last_body, p.starred from participants p join threads t on t.id = p.thread_id
-				where p.user_id = $user and not p.archived order by t.last_id desc, t.id limit 25`, []string{"user"}, []string{"id"}}, "participants threads", ids(1, 70)},
+				where p.user_id = $user and not p.archived order by t.last_id desc, t.id limit 25`, []string{"user"}, []string{"id"}}, "participants threads", ids(1, 100)},
 			{statement{"threads.unread", `select count(*) as unread from participants p join messages m on m.thread_id = p.thread_id
-				where p.user_id = $user and not p.archived and m.id > p.last_read and m.sender <> $user`, []string{"user"}, nil}, "participants messages", ids(1, 70)},
+				where p.user_id = $user and not p.archived and m.id > p.last_read and m.sender <> $user`, []string{"user"}, nil}, "participants messages", ids(1, 100)},
 			{statement{"messages.list", `select id, sender, body from messages where thread_id = $thread order by id`, []string{"thread"}, []string{"id"}}, "messages", ids(1, 60)},
 		},
-		writes: inboxWrites(uselessWrite{450, "send", "messages threads", `with m as (insert into messages (thread_id, sender, body)
+		writes: inboxWrites(uselessWrite{225, "send", "messages threads", `with m as (insert into messages (thread_id, sender, body)
 				select thread_id, user_id, $2 from participants where thread_id = $1 order by user_id limit 1 returning id, thread_id, body)
 			update threads set last_id = m.id, last_body = m.body from m where threads.id = m.thread_id`, inboxSend}),
 	}
@@ -210,11 +210,11 @@ func inboxKeyedWorld() *uselessWorld {
 				unread = (select count(*) from messages m where m.thread_id = t.id and m.sender <> p.user_id) from threads t where t.id = p.thread_id;`,
 		queries: []uselessQuery{
 			{statement{"threads.list", `select thread_id, subject, last_id, last_body, starred from participants
-				where user_id = $user and not archived order by last_id desc, thread_id limit 25`, []string{"user"}, []string{"thread_id"}}, "participants", ids(1, 70)},
-			{statement{"threads.unread", `select sum(unread) as unread from participants where user_id = $user and not archived`, []string{"user"}, nil}, "participants", ids(1, 70)},
+				where user_id = $user and not archived order by last_id desc, thread_id limit 25`, []string{"user"}, []string{"thread_id"}}, "participants", ids(1, 100)},
+			{statement{"threads.unread", `select sum(unread) as unread from participants where user_id = $user and not archived`, []string{"user"}, nil}, "participants", ids(1, 100)},
 			{statement{"messages.list", `select id, sender, body from messages where thread_id = $thread order by id`, []string{"thread"}, []string{"id"}}, "messages", ids(1, 60)},
 		},
-		writes: inboxWrites(uselessWrite{450, "send", "messages participants", `with m as (insert into messages (thread_id, sender, body)
+		writes: inboxWrites(uselessWrite{225, "send", "messages participants", `with m as (insert into messages (thread_id, sender, body)
 				select thread_id, user_id, $2 from participants where thread_id = $1 order by user_id limit 1 returning id, thread_id, sender, body)
 			update participants p set last_id = m.id, last_body = m.body, unread = unread + (p.user_id <> m.sender)::int
 				from m where p.thread_id = m.thread_id`, inboxSend}),
@@ -234,13 +234,13 @@ func inboxWrites(send uselessWrite) []uselessWrite {
 	}
 	return []uselessWrite{
 		send,
-		{250, "read", "participants", read + of, one},
-		{100, "open", "participants", `update participants set opened_at = clock_timestamp()` + of, one},
-		{80, "seen", "users", `update users set last_seen = clock_timestamp() where id = 1 + ($1::int + $2::int) % 200`, one},
-		{60, "archive", "participants", `update participants set archived = not archived` + of, one},
-		{40, "star", "participants", `update participants set starred = not starred` + of, one},
-		{10, "delete a message", "messages", `delete from messages where id = (select id from messages where thread_id = $1 order by id offset $2 limit 1)`, one},
-		{10, "rename a user", "users", `update users set name = 'user ' || ($1::int * 7) where id = 1 + ($1 + $2::int) % 200`, one},
+		{125, "read", "participants", read + of, one},
+		{50, "open", "participants", `update participants set opened_at = clock_timestamp()` + of, one},
+		{40, "seen", "users", `update users set last_seen = clock_timestamp() where id = 1 + ($1::int + $2::int) % 200`, one},
+		{30, "archive", "participants", `update participants set archived = not archived` + of, one},
+		{20, "star", "participants", `update participants set starred = not starred` + of, one},
+		{5, "delete a message", "messages", `delete from messages where id = (select id from messages where thread_id = $1 order by id offset $2 limit 1)`, one},
+		{5, "rename a user", "users", `update users set name = 'user ' || ($1::int * 7) where id = 1 + ($1 + $2::int) % 200`, one},
 	}
 }
 
