@@ -22,13 +22,14 @@ const (
 )
 
 // task is one of: a subscription that comes, one that leaves, a transaction to be
-// followed, an execution that has finished.
+// followed, an execution that has finished, a question.
 type task struct {
 	sub    *Subscription
 	leaves bool
 	sync   *Sync
 	run    *Execution
 	result *Result
+	ask    *question
 }
 
 // put notes a batch. It replaces what waits if that has become too much.
@@ -105,6 +106,12 @@ func (c *core) do(now time.Time, t task) {
 		c.finish(now, t.run, *t.result)
 	case t.sync != nil:
 		c.follow(t.sync)
+	case t.ask != nil:
+		if t.ask.step(now, c) {
+			c.backlog.tasks = append(c.backlog.tasks, t) // the others have their turn
+		} else {
+			t.ask.answered()
+		}
 	case t.leaves:
 		c.leave(now, t.sub)
 	default:

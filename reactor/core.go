@@ -71,6 +71,7 @@ type core struct {
 	syncs   []*Sync   // whose transactions the log has not reached
 
 	uncaptured map[uint32]string // tables whose changes do not reach the log, and why
+	past       past              // the newest runs, for those who ask why
 
 	subs    int
 	account account

@@ -11,7 +11,7 @@ func (c *core) finish(now time.Time, e *Execution, r Result) {
 	}
 	g.running, g.ranAt = false, e.begun
 	c.check(g, &r)
-	c.report(e, &r)
+	c.report(now, e, &r)
 	if r.Err != nil {
 		c.fail(now, g, e, r.Err)
 	} else {
@@ -166,7 +166,7 @@ func (c *core) fail(now time.Time, g *group, e *Execution, err error) {
 // by itself. It has not failed, because what held up the wave was most likely
 // another, and it has not run: joiners go on waiting (F3).
 func (c *core) isolate(now time.Time, g *group, e *Execution, r *Result) {
-	c.report(e, r)
+	c.report(now, e, r)
 	g.running, g.alone = false, true
 	if g.subs == 0 {
 		c.remove(g)
@@ -181,9 +181,10 @@ func (c *core) isolate(now time.Time, g *group, e *Execution, r *Result) {
 }
 
 // report notes a finished run.
-func (c *core) report(e *Execution, r *Result) {
+func (c *core) report(now time.Time, e *Execution, r *Result) {
 	g := e.group
 	c.stats.executions++
+	g.runs, g.spent = g.runs+1, g.spent+r.Cost
 	run := Run{
 		Tenant: c.tenant, Policy: g.decides, Name: g.name, Query: g.pub.Query, Cause: e.Cause, Subscribers: g.subs,
 		Cost: r.Cost, Waited: e.waited, Err: r.Err,
@@ -202,6 +203,7 @@ func (c *core) report(e *Execution, r *Result) {
 			c.stats.same++
 		}
 	}
+	c.note(now, e, r, &run)
 	if c.cfg.Observe != nil {
 		c.out.runs = append(c.out.runs, run)
 	}

@@ -59,7 +59,9 @@ type group struct {
 	changes   int       // changes since the last dispatch
 	misses    int       // results in a row that were dirty at once (F5)
 	cost      time.Duration
-	alone     bool // too slow for a wave
+	runs      int           // that have ended
+	spent     time.Duration // in all of them
+	alone     bool          // too slow for a wave
 	failures  int
 	err       error // of the last run
 

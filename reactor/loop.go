@@ -43,6 +43,7 @@ type inbox struct {
 	uncaptured  map[uint32]string
 	captureTold bool
 	reload      bool // the tenants' limits have changed
+	asks        []*question
 }
 
 type tenantSync struct {
@@ -257,6 +258,9 @@ func (r *Reactor) receive() {
 	for _, s := range in.syncs {
 		l := &r.core(s.tenant).backlog
 		l.tasks = append(l.tasks, task{sync: s.sync})
+	}
+	for _, q := range in.asks {
+		r.put(q)
 	}
 	for _, s := range in.leaves {
 		l := &r.core(s.req.Tenant).backlog

@@ -70,6 +70,7 @@ type recentTable struct {
 	// values are by hash of column and value: two that meet only make a touch
 	// look wider than it is.
 	values map[uint64]touch
+	noted  noted // for those who ask why
 }
 
 // touchKey names an entry for forgetting. Hash 0 stands for the table.
@@ -104,6 +105,7 @@ func (r *recent) add(c *Change) {
 	}
 	t := r.table(c.Table)
 	t.any.add(r.mark, c)
+	t.noted.add(r.mark.at, c)
 	if c.Keys == nil {
 		t.whole.add(r.mark, c)
 		return

@@ -37,6 +37,7 @@ import (
 //	uncaptured TABLE
 //	state SUB
 //	at SUB                        the point of what it shows
+//	why SUB                       what who asks is told: the newest changes first
 //	config [resync=DURATION] [groups=N]
 type script struct {
 	t      *testing.T
@@ -104,6 +105,8 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.core.setUncaptured(s.now, map[uint32]string{s.table(args[0]): "its triggers are gone"})
 	case "state":
 		return s.state(args[0])
+	case "why":
+		return s.why(args[0])
 	case "at":
 		return s.subs[args[0]].Publication().State().At.snapshot.String()
 	case "config":
