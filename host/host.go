@@ -41,6 +41,8 @@ type Host struct {
 	ready     chan struct{}
 	health    health
 	runs      runLog
+	costs     functionCosts
+	began     time.Time
 
 	reached limitCounts
 
@@ -57,7 +59,7 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, ready: make(chan struct{}), reread: make(chan struct{}, 1), made: map[string]int{}}
+	h := &Host{cfg: cfg, began: time.Now(), ready: make(chan struct{}), reread: make(chan struct{}, 1), made: map[string]int{}}
 	h.tenants.Store(newTenants(cfg.File, nil))
 	if err := h.wire(context.Background()); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -138,7 +140,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 	h.server, err = serve.New(serve.Config{
 		Backend: &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
 		Hosts: h.tenants.Load().names(), Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
-		Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
+		Operator: &operator{h}, Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
 		DrainWindow: window,
 		Rooms: map[string]func() any{
 			"reactor":   func() any { return h.reactor.Stats() },

@@ -22,6 +22,7 @@ func (h *Host) observe(run reactor.Run) {
 	if h.cfg.Observe != nil {
 		h.cfg.Observe(run)
 	}
+	h.costs.add(&run)
 	if run.Err != nil {
 		deadline := "query_timeout"
 		if run.Policy {

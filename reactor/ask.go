@@ -80,6 +80,25 @@ func (r *Reactor) Ask(ctx context.Context, req Request) (*Report, error) {
 	return report, nil
 }
 
+// AskGroup is Ask for the group that has this name on the wire, whoever watches it:
+// its decisions are those of all its subscribers, up to a few.
+func (r *Reactor) AskGroup(ctx context.Context, tenant, query string) (*Report, error) {
+	report, at := &Report{}, 0
+	q := &question{tenant: tenant, step: func(now time.Time, c *core) bool {
+		for end := min(at+8*groupsAtOnce, len(c.all)); at < end; at++ {
+			if c.all[at].pub.Query == query {
+				c.tellGroup(now, c.all[at], report)
+				return false
+			}
+		}
+		return at < len(c.all)
+	}}
+	if err := r.ask(ctx, q); err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
 // Order says which groups come first.
 type Order uint8
 

@@ -68,8 +68,8 @@ type Past struct {
 	Answer   Answer  // of a policy
 	Err      error
 
-	Name, Query string
-	Subscribers int
+	Tenant, Name, Query string
+	Subscribers         int
 
 	serial uint64 // of the group
 }
@@ -103,7 +103,7 @@ func (c *core) note(now time.Time, e *Execution, r *Result, run *Run) {
 	p := Past{
 		At: now, Reason: e.Cause.Reason, More: e.Cause.More, Snapshot: r.Snapshot, Waited: e.waited, Cost: r.Cost,
 		Same: run.Same, Size: run.Size, Answer: run.Answer, Err: r.Err,
-		Name: run.Name, Query: run.Query, Subscribers: run.Subscribers, serial: e.group.serial,
+		Tenant: c.tenant, Name: run.Name, Query: run.Query, Subscribers: run.Subscribers, serial: e.group.serial,
 	}
 	if ch := e.Cause.Change; ch != nil {
 		p.Op, p.Table, p.XID = ch.Op, ch.Table, ch.XID

@@ -1,6 +1,10 @@
 package reactor
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Report is what is known of one request's result at a moment.
 type Report struct {
@@ -8,7 +12,8 @@ type Report struct {
 
 	// The change log as the core knows it.
 	Applied Snapshot  // it is applied up to here
-	Read    time.Time // when that was; of a core that has read nothing, when it was made
+	Began   time.Time // when the read of the log began that led there
+	Read    time.Time // when it was applied; of a core that has read nothing, when it was made
 	Behind  bool      // it has not been read for MaxStale
 	Lost    time.Time // when changes were lost last, so that everything ran again; zero: never
 
@@ -111,8 +116,7 @@ func (c *core) brief(g *group) GroupReport {
 // tell makes a report. It copies what outlives the slice and compares nothing:
 // that is done by who asked.
 func (c *core) tell(now time.Time, req *Request, r *Report) {
-	r.At, r.Applied, r.Read, r.Behind, r.Lost = now, c.cursor, c.read, c.behind, c.lost
-	r.Answer = Allow
+	c.tellLog(now, r)
 	guards := c.tellDecisions(req, r)
 	t := req.target()
 	if req.Resolve != nil {
@@ -127,19 +131,73 @@ func (c *core) tell(now time.Time, req *Request, r *Report) {
 			}
 		}
 	}
-	g := c.groups[t.Key]
-	if g != nil {
-		brief := c.brief(g)
-		r.Group, r.Reads, r.Publication = &brief, g.reads, &g.pub
-		c.past.newest(func(p *Past) bool {
-			if p.serial == g.serial {
-				r.Runs = append(r.Runs, *p)
-			}
-			return len(r.Runs) < notedChanges
-		})
+	if g := c.groups[t.Key]; g != nil {
+		c.tellResult(g, r)
 		c.tellFence(g, guards, r)
 	}
 	c.tellChanges(r)
+}
+
+// maxFences bounds how many sets of decisions are looked at before one group.
+const maxFences = 64
+
+// tellGroup makes the report of a group, whoever watches it.
+func (c *core) tellGroup(now time.Time, g *group, r *Report) {
+	c.tellLog(now, r)
+	c.tellResult(g, r)
+	for _, w := range g.decisions() {
+		r.Decisions = append(r.Decisions, c.decision(w.name, w))
+	}
+	left := maxFences
+	for _, f := range g.holding {
+		if left--; left == 0 {
+			break
+		}
+		c.tellFence(g, f.guards, r)
+	}
+	c.tellChanges(r)
+}
+
+// decisions returns the policies of some of the fences before g.
+func (g *group) decisions() (list []*group) {
+	left := maxFences
+	for _, f := range g.fences {
+		for _, d := range f.guards {
+			if !slices.Contains(list, d) {
+				list = append(list, d)
+			}
+		}
+		if left--; left == 0 || len(list) >= notedChanges {
+			break
+		}
+	}
+	slices.SortFunc(list, func(a, b *group) int { return cmp.Compare(a.serial, b.serial) })
+	return list
+}
+
+func (c *core) tellLog(now time.Time, r *Report) {
+	r.At, r.Applied, r.Began, r.Read, r.Behind, r.Lost = now, c.cursor, c.began, c.read, c.behind, c.lost
+	r.Answer = Allow
+}
+
+// tellResult tells of the group itself and of its runs.
+func (c *core) tellResult(g *group, r *Report) {
+	brief := c.brief(g)
+	r.Group, r.Reads, r.Publication = &brief, g.reads, &g.pub
+	c.past.newest(func(p *Past) bool {
+		if p.serial == g.serial {
+			r.Runs = append(r.Runs, *p)
+		}
+		return len(r.Runs) < notedChanges
+	})
+}
+
+func (c *core) decision(name string, g *group) DecisionReport {
+	d := DecisionReport{Name: name, Group: c.brief(g), Reads: g.reads}
+	if s := g.pub.standing.Load(); s != nil {
+		d.Known, d.Answer, d.Reason, d.Err = true, s.Answer, s.Reason, s.err
+	}
+	return d
 }
 
 // tellDecisions tells of the policies and returns their groups, nil if one has
@@ -151,9 +209,7 @@ func (c *core) tellDecisions(req *Request, r *Report) []*group {
 		p := &req.Policies[i]
 		d := DecisionReport{Name: p.Name}
 		if g := c.groups[p.Key]; g != nil {
-			d.Group, d.Reads = c.brief(g), g.reads
-			if s := g.pub.standing.Load(); s != nil {
-				d.Known, d.Answer, d.Reason, d.Err = true, s.Answer, s.Reason, s.err
+			if d = c.decision(p.Name, g); d.Known {
 				guards = append(guards, g)
 			}
 		}
@@ -181,11 +237,12 @@ func (c *core) tellFence(g *group, guards []*group, r *Report) {
 	for _, d := range guards {
 		f.decisions = append(f.decisions, &d.pub)
 	}
-	if r.Held = !f.passes(newest, mark); !r.Held {
+	if f.passes(newest, mark) {
 		return
 	}
+	r.Held = true
 	for _, d := range guards {
-		if s := d.pub.standing.Load(); !s.timeless && !(d.clean() && s.span.meets(&newest.span, mark)) {
+		if s := d.pub.standing.Load(); !s.timeless && !(d.clean() && s.span.meets(&newest.span, mark)) && !slices.Contains(r.By, d.name) {
 			r.By = append(r.By, d.name)
 		}
 	}

@@ -3,6 +3,7 @@ package reactor
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -153,4 +154,45 @@ func parseTime(text, layout string, unit time.Duration) (Value, bool) {
 		return IntValue(t.UnixMicro()), true
 	}
 	return IntValue(t.Unix() / 86400), true
+}
+
+// Text returns the value as ParseValue read it, for people. False means that the
+// value is not of that kind.
+func (v Value) Text(kind Kind) (string, bool) {
+	b := []byte(v)
+	switch kind {
+	case KindText, KindEnum:
+		return string(v), true
+	case KindBool:
+		return strconv.FormatBool(string(v) == "\x01"), len(b) == 1
+	case KindUUID:
+		if len(b) != 16 {
+			return "", false
+		}
+		return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), true
+	case KindBytes:
+		return `\x` + hex.EncodeToString(b), true
+	case KindInt, KindDate, KindTimestamp, KindInstant:
+		if len(b) != 8 {
+			return "", false
+		}
+		return integerText(kind, int64(binary.BigEndian.Uint64(b)^(1<<63))), true
+	}
+	return "", false
+}
+
+func integerText(kind Kind, i int64) string {
+	switch {
+	case kind == KindInt:
+		return strconv.FormatInt(i, 10)
+	case i == math.MaxInt64:
+		return "infinity"
+	case i == math.MinInt64:
+		return "-infinity"
+	case kind == KindDate:
+		return time.Unix(i*86400, 0).UTC().Format("2006-01-02")
+	case kind == KindTimestamp:
+		return time.UnixMicro(i).UTC().Format("2006-01-02 15:04:05.999999")
+	}
+	return time.UnixMicro(i).UTC().Format("2006-01-02 15:04:05.999999") + "+00"
 }

@@ -100,3 +100,30 @@ func FuzzParseValue(f *testing.F) {
 		}
 	})
 }
+
+// TestValueIsToldAsItWasRead: who asks why sees what PostgreSQL printed.
+func TestValueIsToldAsItWasRead(t *testing.T) {
+	t.Parallel()
+	f := func(kind Kind, text string) {
+		t.Helper()
+		v, ok := ParseValue(kind, text)
+		got, told := v.Text(kind)
+		if !ok || !told || got != text {
+			t.Errorf("%q is told as %q (%v, %v)", text, got, ok, told)
+		}
+	}
+	f(KindInt, "-7")
+	f(KindInt, "9223372036854775806")
+	f(KindBool, "true")
+	f(KindBool, "false")
+	f(KindUUID, "01234567-89ab-cdef-0123-456789abcdef")
+	f(KindDate, "2024-02-29")
+	f(KindDate, "-infinity")
+	f(KindTimestamp, "2024-02-29 12:34:56.789")
+	f(KindInstant, "2024-02-29 12:34:56+00")
+	f(KindBytes, `\x00ff`)
+	f(KindText, "ann")
+	if text, ok := Value("short").Text(KindUUID); ok {
+		t.Errorf("five bytes are told as the UUID %s", text)
+	}
+}

@@ -147,6 +147,10 @@ func TestAskingIsDoneByTheLoop(t *testing.T) {
 	if err != nil || report.Group == nil || report.Group.Subscriptions != 2 || len(report.Reads.Atoms) != 1 || len(report.Runs) == 0 {
 		t.Fatalf("report of the last: %+v, %v", report, err)
 	}
+	named, err := r.AskGroup(ctx, "a", report.Group.Query)
+	if err != nil || named.Group == nil || named.Group.Name != report.Group.Name {
+		t.Errorf("report of the group %s: %+v, %v", report.Group.Query, named.Group, err)
+	}
 	for _, tenant := range []string{"a", "b"} { // nobody of b ever came
 		report, err := r.Ask(ctx, d.request(tenant, groups+1))
 		if err != nil || report.Group != nil {

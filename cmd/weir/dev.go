@@ -69,6 +69,7 @@ type session struct {
 	database string // the private one that is used
 	instead  string // the address in the place of one that was taken
 	noted    string // the URL that other commands find
+	console  string // the URL of the admin listener
 	watcher  *watcher
 	host     *running
 	text     []byte         // of weir.toml, as it was read last
@@ -302,7 +303,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 		end()
 		return nil, err
 	}
-	s.noteURL(r.url)
+	s.noteURL(r.url, "http://"+admin.Addr().String())
 	r.also.Go(func() {
 		if s.ready != nil {
 			s.ready(hostCtx, r.url)
@@ -314,19 +315,23 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 }
 
 // noteURL leaves the address for the other commands, which run in the directory.
-func (s *session) noteURL(url string) {
+func (s *session) noteURL(url, admin string) {
 	path := s.urlPath()
-	s.noted = url
+	s.noted, s.console = url, admin
 	if os.MkdirAll(filepath.Dir(path), 0o755) == nil {
 		_ = os.WriteFile(path, []byte(url+"\n"), 0o644) // a convenience
+		_ = os.WriteFile(s.adminPath(), []byte(admin+"\n"), 0o644)
 	}
 }
+
+func (s *session) adminPath() string { return filepath.Join(filepath.Dir(s.urlPath()), "admin") }
 
 // forgetURL takes the note away, unless another weir dev wrote it.
 func (s *session) forgetURL() {
 	text, err := os.ReadFile(s.urlPath())
 	if err == nil && s.noted != "" && strings.TrimSpace(string(text)) == s.noted {
 		_ = os.Remove(s.urlPath())
+		_ = os.Remove(s.adminPath())
 	}
 }
 

@@ -57,6 +57,15 @@ func TestDevFromNothingToALiveResult(t *testing.T) {
 	rows.wait(t, "open this page", 1)
 	weir(t, dir, "sql", "insert into tasks (list_id, title, author) values (1, 'by hand', 'ann')").must(t)
 	rows.wait(t, `"by hand"`, 1)
+	// Why, and why not.
+	weir(t, dir, "sql", "insert into tasks (list_id, title, author) values (2, 'elsewhere', 'ann')").must(t)
+	if told := weir(t, dir, "why", "tasks.list", "list=1", "--as", "ann").must(t); !strings.Contains(told, "list_id is 2, the query reads 1") ||
+		!strings.Contains(told, "reads    tasks where list_id = 1") || !strings.Contains(told, "watchers 1") {
+		t.Errorf("weir why:\n%s", told)
+	}
+	if told := weir(t, dir, "watch", "tasks.list", "list=1", "--as", "ann", "--why", "-n", "1"); told.code != 0 || !strings.Contains(told.errors, "ran ") {
+		t.Errorf("weir watch --why: %d\n%s", told.code, told.errors)
+	}
 	if answer := weir(t, dir, "call", "tasks.add", "list=1", "title=42", "--as", "bob").must(t); !strings.Contains(answer, `"title": "42"`) {
 		t.Errorf("call answers %s", answer)
 	}

@@ -28,6 +28,9 @@ func (s *session) greet(ctx context.Context, base string) {
 	} else {
 		fmt.Fprintf(&b, "  server  %s\n", base)
 	}
+	if s.console != "" {
+		fmt.Fprintf(&b, "  console %s/\n", s.console)
+	}
 	if h.query != "" {
 		h.params.Set("as", h.user)
 		fmt.Fprintf(&b, "  watch   curl -N -H 'Accept: text/event-stream' '%s/v1/q/%s?%s'\n", base, h.query, h.params.Encode())

@@ -19,8 +19,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Admin returns the handler of the operators' listener: /healthz, /readyz and
-// /metrics. It must never be reachable from outside (D8).
+// Admin returns the handler of the operators' listener: /healthz, /readyz,
+// /metrics and what Operator answers. Whoever reaches it may see it all: it must
+// never be reachable from outside (D8).
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -28,12 +29,17 @@ func (s *Server) Admin() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
 	mux.Handle("GET /metrics", s.metrics())
+	s.operate(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A name other than loopback's may be a page's own, pointed at this
 		// address (DNS rebinding); an address is not.
 		host := hostName(r.Host)
 		if _, err := netip.ParseAddr(host); err != nil && !isLoopbackName(host) && host != "" {
 			http.Error(w, "use the address of the admin listener, not a name", http.StatusMisdirectedRequest)
+			return
+		}
+		if !ownPage(r) {
+			http.Error(w, "this page's site may not ask the admin listener", http.StatusForbidden)
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -22,6 +22,9 @@ type Config struct {
 	// Ready reports the conditions of /readyz, beside that of draining.
 	Ready func() []Condition
 
+	// Operator answers on the admin listener. Nil: it has no console.
+	Operator Operator
+
 	// Hosts are the names that this server answers to, beside the loopback names;
 	// without a port. Others get 421.
 	Hosts []string
