@@ -58,7 +58,7 @@ func TestDevFromNothingToALiveResult(t *testing.T) {
 	weir(t, dir, "sql", "insert into tasks (list_id, title, author) values (1, 'by hand', 'ann')").must(t)
 	rows.wait(t, `"by hand"`, 1)
 	// Why, and why not.
-	weir(t, dir, "sql", "insert into tasks (list_id, title, author) values (2, 'elsewhere', 'ann')").must(t)
+	weir(t, dir, "sql", "with l as (insert into lists (name) values ('work') returning id) insert into tasks (list_id, title, author) select id, 'elsewhere', 'ann' from l").must(t)
 	if told := weir(t, dir, "why", "tasks.list", "list=1", "--as", "ann").must(t); !strings.Contains(told, "list_id is 2, the query reads 1") ||
 		!strings.Contains(told, "reads    tasks where list_id = 1") || !strings.Contains(told, "watchers 1") {
 		t.Errorf("weir why:\n%s", told)
@@ -81,7 +81,7 @@ func TestDevFromNothingToALiveResult(t *testing.T) {
 	// CLI5: a plugin is replaced, a broken one is not.
 	plugin := filepath.Join(dir, "plugin", "main.go")
 	edit(t, plugin, "order by id`", "order by id desc`")
-	rows.wait(t, `"rows":[{"id":3`, 1)
+	rows.wait(t, `"rows":[{"id":4`, 1)
 	edit(t, plugin, "func main() {}", "func main() { undefinedName() }")
 	out.wait(t, "notes.wasm does not compile:\n  ./main.go:", 1)
 	out.wait(t, "goes on serving", 1)
