@@ -108,6 +108,7 @@ func (h *Host) Why(ctx context.Context, q serve.WhyQuery) (*Why, error) {
 	}
 	w := &Why{Function: q.Function, Tenant: s.tenant.Name, Reads: []WhyRead{}, Changes: []WhyChange{}, Past: []WhyRun{}}
 	t := h.teller(s)
+	t.others = q.Group != ""
 	var r *reactor.Report
 	if q.Group != "" {
 		r, err = h.caughtUp(ctx, func() (*reactor.Report, error) { return h.reactor.AskGroup(ctx, s.tenant.Name, q.Group) })

@@ -9,7 +9,7 @@ const several = () => (state.overview?.tenants.length ?? 0) > 1
 function figure(name, value, unit, note, history, label) {
   return h("section", { class: "card c3" },
     h("div", { class: "figure" }, h("span", { class: "name" }, name), h("span", { class: "value" }, value, unit && h("small", null, unit)), h("span", { class: "note" }, note ?? "")),
-    chart(history ?? [], ROOM, label ?? name))
+    chart(history ?? [], Math.min(ROOM, Math.max(30, history?.length ?? 0)), label ?? name))
 }
 
 function notices(o) {
@@ -36,7 +36,7 @@ export async function overview() {
       figure("Subscriptions", number(r.subscriptions), null, `${r.groups} results and decisions, ${o.streams.sessions} streams`, H.subscriptions),
       h("section", { class: "card c6" }, h("h2", null, "What costs"),
         rows([
-          ["function", (f) => h("a", { href: `#playground/${f.tenant}/${f.name}` }, f.name)],
+          ["function", (f) => h("a", { href: f.kind === "policy" ? "#functions" : `#playground/${f.tenant}/${f.name}` }, f.name)],
           ["runs", (f) => number(f.runs), "n"],
           ["each", (f) => millis(f.spent_ms / f.runs), "n"],
           ["slowest", (f) => millis(f.slowest_ms), "n"],
@@ -64,8 +64,9 @@ function log(o) {
       h("dt", null, "behind"), h("dd", null, o.reactor.behind ? pill("bad", "results are stale") : o.reactor.waiting ? `${o.reactor.waiting} results wait, the oldest for ${millis(o.reactor.oldest_dirty_ms)}` : "nothing waits"),
       h("dt", null, "tables"), h("dd", null, l.tables.length ? l.tables.join(", ") : "none is captured yet"),
       l.uncaptured && [h("dt", null, "not captured"), h("dd", null, l.uncaptured.map((u) => h("div", null, pill("bad", u))))],
-      h("dt", null, "so far"), h("dd", { class: "soft" }, `${number(l.reads)} reads, ${l.resyncs} times all ran again, ${l.reconnects} connections`)),
-    chart(state.history.age ?? [], ROOM, "age of the last read"),
+      h("dt", null, "so far"), h("dd", { class: "soft" }, `${number(l.reads)} reads; everything ran again ${l.resyncs} ×; ${l.reconnects} ${l.reconnects === 1 ? "connection" : "connections"}`)),
+    h("p", { class: "soft below" }, "age of the last read, in the last minutes"),
+    chart(state.history.age ?? [], Math.min(ROOM, Math.max(30, state.history.age?.length ?? 0)), "age of the last read"),
   ]
 }
 
@@ -132,7 +133,7 @@ export async function why([tenant, group]) {
 /** whyCards shows an answer of /why. */
 export function whyCards(w) {
   return h("div", { class: "grid" },
-    h("section", { class: "card c8" }, h("h2", null, "Why"), h("ul", { class: "story" }, w.story.map((s) => h("li", null, s)))),
+    h("section", { class: "card c8" }, h("h2", null, "Why"), h("ul", { class: "story" }, w.story.map((s) => h("li", null, s))), h("p", { class: "soft below" }, w.capture.text)),
     h("section", { class: "card c4" }, h("h2", null, "Now"), h("dl", null,
       h("dt", null, "watchers"), h("dd", null, w.watchers),
       w.version && [h("dt", null, "version"), h("dd", null, h("code", null, w.version), `, ${bytes(w.bytes ?? 0)}`)],
@@ -157,8 +158,7 @@ export function whyCards(w) {
       ["waited", (r) => millis(r.waited_ms), "n"],
       ["ran", (r) => millis(r.cost_ms), "n"],
       ["outcome", (r) => r.text],
-    ], w.past, { empty: "None that is remembered." })),
-    h("section", { class: "card c12 soft" }, w.capture.text))
+    ], w.past, { empty: "None that is remembered." })))
 }
 
 const explained = new Map() // function → text, or null while it is fetched
@@ -182,7 +182,7 @@ export async function functions(_, again) {
     [...plugins.values()].map((fs) => h("div", { class: "grid" }, h("section", { class: "card c12" },
       h("div", { class: "row" }, h("h2", null, fs[0].plugin), h("code", { class: "soft" }, fs[0].version), several() && h("span", { class: "soft" }, fs[0].tenant)),
       h("br"),
-      rows([
+      h("div", { class: "even" }, rows([
         ["function", (f) => [h("div", null, f.name), f.schema.doc && h("div", { class: "soft" }, f.schema.doc), explained.has(f.name) && h("pre", { class: "text" }, explained.get(f.name))]],
         ["kind", (f) => h("span", { class: "soft" }, f.kind)],
         ["access", (f) => access(f)],
@@ -192,7 +192,7 @@ export async function functions(_, again) {
         ["failed", (f) => (f.failed ? h("span", { title: f.error }, pill("failed", number(f.failed))) : ""), "n"],
         ["", (f) => h("div", { class: "row" }, f.kind !== "policy" && h("a", { href: `#playground/${f.tenant}/${f.name}` }, "try"),
           f.plugin !== "weir" && h("a", { href: "#functions", click: (e) => { e.preventDefault(); toggle(f) } }, explained.has(f.name) ? "close" : "reads"))],
-      ], fs)))),
+      ], fs))))),
   ]
 }
 
