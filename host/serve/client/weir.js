@@ -411,16 +411,22 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     flush()
   }
 
+  /** Gives the open stream a newer token. A source may have none yet: one that
+   * keeps tokens gives the old one until it ends. Then it is asked again. */
   async function renew(s) {
     const wait = s.renewed ? s.renewed + RENEWAL - Date.now() : 0
     await new Promise((done) => (s.renewal = setTimeout(done, Math.max(0, wait))))
     s.renewed = Date.now()
     try {
       await ask()
-      if (stream === s) await request("stream/" + s.sid, { body: "{}", signal: s.abort.signal })
+      if (stream !== s) return
+      if (token === s.token || claims(token)?.exp <= claims(s.token)?.exp) return renew(s)
+      await request("stream/" + s.sid, { body: "{}", signal: s.abort.signal })
+      s.token = token
     } catch (e) {
-      // Without a new token the stream will end, and the next one asks again.
-      if (stream === s && e.code === "session_gone") end(s, e)
+      if (stream !== s) return
+      if (e.code === "session_gone") return end(s, e)
+      if (e.retryable) return renew(s) // without a new token the stream will end, and the next one asks again
     }
   }
 
@@ -433,6 +439,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
       await ask()
       if (stream !== s) return
       s.asked = true
+      s.token = token
       listen(s)
       const subs = s.apart ? [] : [...byId.values()]
       for (const sub of byId.values()) {

@@ -68,6 +68,25 @@ test("another principal is shown nothing of the one before", async () => {
   assert.deepEqual(open.body, { subs: [{ id: 1, q: "messages.list", args: { room: 7 } }] }) // no have, no at
 })
 
+test("a source that keeps its token is asked again until it has another", async () => {
+  const old = jwt({ iss: "i", sub: "ann", exp: 100 })
+  let token = old, asked = 0
+  f.still({ token: () => (asked++, token) })
+  const { stream } = await f.live()
+  stream.send("expiring", { in_ms: 30000 })
+  await until("asked", () => (f.timers.tick(0), asked === 2))
+  await until("asked again", () => (f.timers.tick(5000), asked >= 3))
+  assert.ok(f.server.idle())
+  token = jwt({ iss: "i", sub: "ann", exp: 160 })
+  await until("renewal", () => (f.timers.tick(5000), !f.server.idle()))
+  const renewal = await f.server.next("POST /v1/stream/s1")
+  assert.equal(renewal.headers.authorization, "Bearer " + token)
+  renewal.reply(204)
+  const before = asked
+  for (let n = 0; n < 5; n++) await new Promise((done) => (f.timers.tick(2000), setImmediate(done)))
+  assert.equal(asked, before)
+})
+
 /** The events of a page, in Node. */
 function page() {
   const target = new EventTarget()
