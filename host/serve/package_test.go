@@ -24,6 +24,9 @@ func TestClientIsServed(t *testing.T) {
 		if res.status != 200 || res.header.Get("Content-Type") != kind || len(res.body) < 1000 {
 			t.Errorf("%s: %d %v", path, res.status, res.header)
 		}
+		if head := f.do(http.MethodHead, path, ""); head.status != 200 || head.body != "" {
+			t.Errorf("HEAD %s: %d", path, head.status)
+		}
 		if again := f.do(http.MethodGet, path, "", "If-None-Match: "+res.header.Get("ETag")); again.status != 304 {
 			t.Errorf("%s again: %d", path, again.status)
 		}

@@ -85,6 +85,7 @@ func (s *Server) routes(g *guards) http.Handler {
 	r.Route("/t/{tenant}/v1", api)
 	for name := range s.client {
 		r.With(g.origin).Get(name, s.handleClient)
+		r.With(g.origin).Head(name, s.handleClient)
 		r.With(g.origin).Options(name, s.handleMethod)
 	}
 	r.NotFound(s.handleStatic)
