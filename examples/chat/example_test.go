@@ -287,3 +287,19 @@ func TestMemberWhoIsTakenOutHearsNothingMore(t *testing.T) {
 		t.Errorf("bob asks again: %d %s", status, body)
 	}
 }
+
+// The schema has the types of the columns, from the database, with what the plugin
+// knows of them: weir types makes TypeScript of it.
+func TestSchemaDescribesRowsOfStatements(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	status, body := request(t, http.MethodGet, h.URL+"/v1/schema?as=ann", "")
+	for _, want := range []string{
+		`"result":{"type":"array","items":{"type":"object","properties":{"id":{"type":"integer"},"author":{"type":"string"},"body":{"type":"string"},"sent_at":{"type":"string","format":"date-time"}}`,
+		`"messages":{"type":"integer"},"members":{"type":"array","items":{"type":"object","properties":{"room_id":{"type":"integer"},"user":{"type":"string"}}`,
+	} {
+		if status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%d %s\nlacks %s", status, body, want)
+		}
+	}
+}
