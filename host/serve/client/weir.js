@@ -143,7 +143,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
       for (let tries = 0; ; tries++) {
         try {
           const { result, tx } = await answer("call/" + encodeURIComponent(name), { body: encode(args), signal, extra })
-          if (tx && s?.sid && !signal?.aborted) await synced(s, extra["Weir-Session"], tx, signal, drop)
+          if (tx && s?.sid && !signal?.aborted) await synced(s, extra["Weir-Session"], tx, signal)
           return result
         } catch (e) {
           if (e.code !== "network" || tries === CALL_TRIES || closed) throw e
@@ -157,14 +157,13 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
   }
 
   /** Waits until the stream shows a transaction, or has ended, or for SYNC ms. */
-  function synced(s, sid, tx, signal, drop) {
+  function synced(s, sid, tx, signal) {
     if (s.sid !== sid || s.synced.delete(tx)) return
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(late)
         signal?.removeEventListener("abort", done)
         s.waits.delete(tx)
-        drop() // in the same moment in which the result is shown
         resolve()
       }
       const late = setTimeout(done, SYNC)
