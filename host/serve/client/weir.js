@@ -47,6 +47,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
   let closed = false
   let earliest = 0 // when the server wants the next stream at the earliest
   let room // of tabs that share a stream; undefined for a stream of one's own
+  let entered = 0 // when it was asked for a token to join them; the first stream uses it
   let sharing = globalThis.navigator?.locks && globalThis.BroadcastChannel && (shareTabs ?? scarce(base))
   const life = new AbortController()
 
@@ -435,7 +436,8 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     const s = (stream = { abort: new AbortController(), drops: [], failures: 0, ping: OPENING / 2.5, apart, waits: new Map(), synced: new Set() })
     let failure
     try {
-      await ask()
+      if (Date.now() - entered > RENEWAL) await ask()
+      entered = 0
       if (stream !== s) return
       s.asked = true
       s.token = token
@@ -612,7 +614,10 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     if (sharing === "soon") return
     sharing = "soon"
     try {
-      if (token === undefined) await ask()
+      if (token === undefined) {
+        await ask()
+        entered = Date.now()
+      }
     } catch {
       return open() // which fails as well, tells so, and tries again
     } finally {
@@ -623,7 +628,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
       sharing = false
       return schedule()
     }
-    const name = `weir ${new URL(base || "/", globalThis.location?.href)} ${badge(token)}`
+    const name = `weir 1 ${new URL(base || "/", globalThis.location?.href)} ${badge(token)}`
     const r = (room = { name, badge: badge(token), id: newKey(), told: new Map(), waits: new Map(), synced: new Set(), gone: new AbortController() })
     r.channel = new BroadcastChannel(name)
     r.channel.onmessage = (e) => r === room && hear(e.data)
