@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,6 +113,23 @@ func TestEightTabsShareOneStream(t *testing.T) {
 	tabs[3].write("Still here.")
 	tabs[6].says("article.mine .text", "Still here.")
 	tabs[6].keep("chat-eight-tabs.png")
+
+	// What only a closed tab wanted is dropped, though it could not say so.
+	subscriptions(t, h, 4) // the rooms and a room, of ann and of bob
+	tabs[2].run(`location.hash = "#2"`)
+	tabs[2].says("article .text", "Tea or coffee?")
+	subscriptions(t, h, 5)
+	tabs[2].close()
+	subscriptions(t, h, 4)
+}
+
+// subscriptions waits until the server has so many.
+func subscriptions(t *testing.T, h *hosttest.Server, want int) {
+	t.Helper()
+	within(t, fmt.Sprintf("%d subscriptions", want), func() bool {
+		_, body := request(t, http.MethodGet, h.Admin+"/metrics", "")
+		return strings.Contains(body, fmt.Sprintf("\nweir_serve_subscriptions %d\n", want))
+	})
 }
 
 // A tab that does not answer, as one that was frozen or stopped by a debugger,
