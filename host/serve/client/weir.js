@@ -339,6 +339,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     sub.over = true
     sub.next = sub.q = undefined
     set(sub, "error", error)
+    if (byKey.get(sub.key) === sub && [...sub.users].some((user) => !user.bare)) crowded(error)
     if (error.retryable) sub.timer = setTimeout(() => {
       sub.over = false
       sub.sent = undefined
@@ -775,9 +776,19 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     room.guard = setTimeout(elect, REPLY * (1 + Math.random()), true)
   }
 
+  /** A session has so many subscriptions: a tab that finds no room has a stream of its own. */
+  function crowded(error) {
+    if (!room || error?.code !== "limit" || error.status !== 429 || (room.leading && !room.shares.size)) return false
+    leave()
+    sharing = false
+    schedule()
+    return true
+  }
+
   /** Takes in what the leading tab shows. */
   function adopt(sub, { v, rowKey, data, status, error }) {
     const e = error && new WeirError(error.code, error.message, error)
+    if (crowded(e)) return
     if (status === "denied") return deny(sub, e)
     // A new leader begins with nothing; what is here is not lost for that.
     if (data === undefined) return set(sub, sub.state.data === undefined || status === "error" ? status : "stale", e)
