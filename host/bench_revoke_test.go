@@ -100,9 +100,9 @@ type revocation struct {
 
 	host         *hosttest.Server
 	writer, late *pgx.Conn
-	era          int64                        // rounds so far
-	left         atomic.Int64                 // decisions that are not denials yet
-	shut         chan time.Time               // when none was left
+	era          int64                         // rounds so far
+	left         atomic.Int64                  // decisions that are not denials yet
+	shut         chan time.Time                // when none was left
 	inside       atomic.Pointer[[]*serve.Live] // subscriptions of each principal that must be denied then
 }
 
@@ -117,8 +117,10 @@ func newRevocation(b *testing.B) *revocation {
 			insert into notes values (0, 1, 'first');
 			insert into users select 'user' || i, 'acme' from generate_series(0, 999) i;
 			insert into members values (1, 'acme');`,
-		Modules: map[string][]byte{"club.wasm": behind(rule{"member",
-			`select 1 from users u join members m on m.org = u.org where m.room = $room and u.user_id = $me`})},
+		Modules: map[string][]byte{"club.wasm": behind(rule{
+			"member",
+			`select 1 from users u join members m on m.org = u.org where m.room = $room and u.user_id = $me`,
+		})},
 		Observe: s.observe,
 	})
 	s.address = strings.TrimPrefix(s.host.URL, "http://")

@@ -41,7 +41,7 @@ type subscription struct {
 	over    *ending  // what is told last
 	// released says that its place was given back already.
 	released bool
-	retryAt  time.Time
+	retryAt  time.Time // when it subscribes anew by itself; zero: not
 	delay    time.Duration
 }
 

@@ -92,9 +92,18 @@ func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
 			t.last, t.reason = true, abi.Denied
 		}
 	case sub.live != nil:
-		s.gatherState(t, sub)
+		s.gatherState(t, sub, now)
 	}
 }
+
+// A denied subscription leaves its group after a while of its own, so that nobody
+// runs a query that nobody may see. Not at once: all streams of the group subscribe
+// then, while most of them are still to be told; and who is let in again soon has
+// the group as it was.
+const (
+	leaveDenied = time.Second
+	leaveSpread = time.Second
+)
 
 // resubscribe lets a subscription whose decisions lead elsewhere now be
 // subscribed anew.
@@ -106,7 +115,7 @@ func (s *session) resubscribe(sub *subscription) {
 
 // gatherState tells what a subscription may be shown now: its own events, then
 // the frame, if it lacks it, once for all subscriptions of the group.
-func (s *session) gatherState(t *turn, sub *subscription) {
+func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 	st, shown := sub.live.State()
 	if !shown || sub.knows(&st) {
 		return
@@ -119,11 +128,12 @@ func (s *session) gatherState(t *turn, sub *subscription) {
 		t.small, _ = sub.appendState(t.small, &st, s.at)
 		if s.single { // its client comes back to a 403
 			t.last, t.reason = true, abi.Denied
-		} else if sub.live.Query() != "" {
-			s.resubscribe(sub) // nobody runs a query that nobody may see
+		} else if sub.live.Query() != "" && sub.retryAt.IsZero() && !sub.todo && sub.attempt == nil {
+			sub.retryAt = now.Add(leaveDenied + rand.N(leaveSpread))
 		}
 		return
 	}
+	sub.retryAt = time.Time{} // it stays
 	s.at = st.At.Later(s.at)
 	any := false
 	for _, other := range s.subs {
