@@ -228,6 +228,7 @@ func (g *gathering) read(body io.Reader) error {
 			now := newest(line)
 			if forbidden(now) || dark && now <= top {
 				g.overtakes.Add(1)
+				fmt.Fprintf(os.Stderr, "note %d was shown, after note %d, denied %v\n", now, top, dark)
 			}
 			top = max(top, now)
 			if dark {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -81,6 +82,11 @@ func (h *hub) published(pubs []*reactor.Publication) {
 	}
 }
 
+// wakeRun is how many sessions are woken at a stretch. Ten thousand that may run
+// at once stand before all that the network brings: the answer of a policy, or the
+// change that shuts somebody out, would wait until each of them has written.
+const wakeRun = 128
+
 // fanOut wakes sessions until nothing is noted.
 func (h *hub) fanOut() {
 	defer h.done.Done()
@@ -100,8 +106,13 @@ func (h *hub) fanOut() {
 		for pub := range batch {
 			sessions = h.watching(sessions[:0], pub)
 			for _, s := range sessions {
-				s.wake()
 				s.cut()
+			}
+			for i, s := range sessions {
+				s.wake()
+				if i%wakeRun == wakeRun-1 {
+					runtime.Gosched()
+				}
 			}
 			if st := pub.State(); st != nil && st.Frame != nil {
 				fresh += st.Frame.Size()

@@ -96,14 +96,11 @@ func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
 	}
 }
 
-// A denied subscription leaves its group after a while of its own, so that nobody
-// runs a query that nobody may see. Not at once: all streams of the group subscribe
-// then, while most of them are still to be told; and who is let in again soon has
-// the group as it was.
-const (
-	leaveDenied = time.Second
-	leaveSpread = time.Second
-)
+// deniedLinger is how long a denied subscription stays in its group at least, and
+// half of the longest, so that nobody runs a query that nobody may see. It does not
+// leave at once: all streams of the group would subscribe anew while most of them
+// are still to be told; and who is let in again soon has the group as it was.
+const deniedLinger = time.Second
 
 // resubscribe lets a subscription whose decisions lead elsewhere now be
 // subscribed anew.
@@ -129,7 +126,7 @@ func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 		if s.single { // its client comes back to a 403
 			t.last, t.reason = true, abi.Denied
 		} else if sub.live.Query() != "" && sub.retryAt.IsZero() && !sub.todo && sub.attempt == nil {
-			sub.retryAt = now.Add(leaveDenied + rand.N(leaveSpread))
+			sub.retryAt = now.Add(s.server.linger + rand.N(s.server.linger))
 		}
 		return
 	}
