@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func BenchmarkRevoke(b *testing.B) {
 	size := s.round(b, false).bytes
 	s.crowd.leave(b)
 
-	floor := floorFan(b, n, size)
+	floor, floorCPU := floorFan(b, n, size)
 	s.crowd = gather(b, s.address, n)
 	s.crowd.wait(b, "shown")
 	var quiet, busy []round
@@ -49,8 +50,10 @@ func BenchmarkRevoke(b *testing.B) {
 	}
 	overtakes := s.shown.overtakes
 	s.crowd.leave(b)
-	floor = append(floor, floorFan(b, n, size)...)
+	after, afterCPU := floorFan(b, n, size)
+	floor, floorCPU = append(floor, after...), append(floorCPU, afterCPU...)
 	slices.Sort(floor)
+	slices.Sort(floorCPU)
 
 	of := func(list []round, f func(round) time.Duration, part float64) float64 {
 		var d []time.Duration
@@ -72,6 +75,8 @@ func BenchmarkRevoke(b *testing.B) {
 	b.ReportMetric(least, "floor-ms")
 	b.ReportMetric(of(quiet, last, 0.5)/least, "ratio")
 	b.ReportMetric(of(quiet, func(r round) time.Duration { return r.back }, 0.5), "back-ms")
+	b.ReportMetric(of(quiet, func(r round) time.Duration { return r.cpu }, 0.5)*1e3/float64(n), "cpu-µs/stream")
+	b.ReportMetric(floorCPU[len(floorCPU)/2].Seconds()*1e6/float64(n), "floor-cpu-µs/stream")
 	b.ReportMetric(float64(overtakes), "overtakes")
 	if len(busy) > 0 {
 		b.ReportMetric(of(busy, fence, 0.99), "busy-fence-p99-ms")
@@ -147,6 +152,7 @@ func (s *revocation) observe(run reactor.Run) {
 type round struct {
 	fence, first, last time.Duration // until the fence was shut; until the first and last were told
 	back               time.Duration // from the grant until the last had its rows again
+	cpu                time.Duration // of this process until the last was told; no machine's load is in it
 	bytes              int           // of what they were told
 }
 
@@ -165,6 +171,7 @@ func (s *revocation) round(b *testing.B, busy bool) round {
 	if busy {
 		s.in(b, s.writer, call{note, []any{era + inLight}})
 	}
+	cpu := cpuTime(b)
 	began := s.in(b, s.writer, call{note, []any{era + withRevocation}}, call{`delete from members where room = 1 and org = 'acme'`, nil})
 	s.in(b, s.late, call{note, []any{era + inDark}})
 	shut := <-s.shut
@@ -172,6 +179,7 @@ func (s *revocation) round(b *testing.B, busy bool) round {
 		b.Fatal("a stream may be handed a frame when all decisions deny")
 	}
 	dark := s.crowd.wait(b, "denied")
+	cpu = cpuTime(b) - cpu
 	for _, live := range inside {
 		live.Leave()
 	}
@@ -179,7 +187,7 @@ func (s *revocation) round(b *testing.B, busy bool) round {
 	s.shown = s.crowd.wait(b, "shown")
 	return round{
 		fence: shut.Sub(began), first: dark.first.Sub(began), last: dark.last.Sub(began),
-		back: s.shown.last.Sub(granted), bytes: dark.bytes,
+		back: s.shown.last.Sub(granted), cpu: cpu, bytes: dark.bytes,
 	}
 }
 
@@ -237,8 +245,8 @@ func (s *revocation) subscribe(b *testing.B) []*serve.Live {
 }
 
 // floorFan is how long the floor writer takes, from its first write until the last
-// client has read an event of that size, several times.
-func floorFan(b *testing.B, n, size int) (took []time.Duration) {
+// client has read an event of that size, and its own computing time, several times.
+func floorFan(b *testing.B, n, size int) (took, cpu []time.Duration) {
 	b.Helper()
 	f := newFloorWriter(b)
 	c := gather(b, f.listener.Addr().String(), n)
@@ -247,11 +255,22 @@ func floorFan(b *testing.B, n, size int) (took []time.Duration) {
 	for i := range 11 {
 		f.fan(b, fmt.Sprintf("data: {\"rows\":[{\"seq\":%d}]}\n\n", int64(i)*kinds), runtime.GOMAXPROCS(0))
 		c.wait(b, "shown")
-		began := time.Now()
+		began, used := time.Now(), cpuTime(b)
 		f.fan(b, event, runtime.GOMAXPROCS(0))
 		took = append(took, c.wait(b, "denied").last.Sub(began))
+		cpu = append(cpu, cpuTime(b)-used)
 	}
 	c.leave(b)
 	f.close()
-	return took[1:] // the first one finds everything cold
+	return took[1:], cpu[1:] // the first one finds everything cold
+}
+
+// cpuTime is what this process has computed, in the kernel and outside.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
