@@ -67,12 +67,23 @@ func (h *Host) conditions() []serve.Condition {
 		slices.Sort(failed)
 		plugins.OK, plugins.Message = false, strings.Join(failed, "; ")
 	}
+	required := serve.Condition{Name: "policies", OK: true, Mild: true}
+	if h.loader.tried() {
+		var missing []string
+		for _, s := range h.spaces() {
+			for _, l := range s.unmet() {
+				missing = append(missing, l.sentence)
+			}
+		}
+		slices.Sort(missing)
+		required.OK, required.Message = len(missing) == 0, strings.Join(missing, "; ")
+	}
 	// The one before serves on, so that a mistake in a file takes no node away.
 	file := serve.Condition{Name: "config", OK: true, Mild: true}
 	if fault := h.fault.Load(); fault != nil {
 		file.OK, file.Message = false, *fault
 	}
-	return []serve.Condition{capture, tables, plugins, file}
+	return []serve.Condition{capture, tables, plugins, required, file}
 }
 
 // logStats are the figures of the change log for /metrics.
