@@ -127,4 +127,3 @@ func TestAStartWithoutARequiredPolicyIsTold(t *testing.T) {
 		}
 	}
 }
-
