@@ -84,6 +84,10 @@ func TestASwapThatTakesARequiredPolicyClosesWhatItGuards(t *testing.T) {
 		t.Errorf("told: %v %q %v", e.Kind, e.Name, e.Err)
 	}
 	live.status(t, "stale")
+	late := session(t, s.URL+"/t/acme/v1/stream", "", `{"subs":[{"id":1,"q":"items.open"}]}`)
+	if e := late.status(t, "stale"); !strings.Contains(e.data, `"reason":"unavailable"`) {
+		t.Errorf("who comes now is told %s", e.data)
+	}
 	s.SQL(t, `update acme.items set title = 'hidden' where id = 1`)
 	for range 2 {
 		if status, text := onHost(t, http.MethodGet, s.URL+"/v1/q/items.open", "acme.test", "", ""); status != 503 || strings.Contains(text, "always") {
@@ -104,8 +108,10 @@ func TestASwapThatTakesARequiredPolicyClosesWhatItGuards(t *testing.T) {
 	if e := <-told; e.Kind != host.PolicyBack || e.Name != "always" {
 		t.Errorf("told: %v %q %v", e.Kind, e.Name, e.Err)
 	}
-	if got := live.result(t).Rows[0]["title"]; got != "hidden" {
-		t.Errorf("the stream shows %v", got)
+	for _, stream := range []*stream{live, late} {
+		if got := stream.result(t).Rows[0]["title"]; got != "hidden" {
+			t.Errorf("the stream shows %v", got)
+		}
 	}
 	if _, ok, message := conditionOf(t, s, "policies"); !ok {
 		t.Errorf("policies: %q", message)

@@ -22,6 +22,10 @@ var ErrSignIn = errors.New("sign in first: the function is not public")
 // not there, or that needs what the function has not. They decide nothing (F4).
 var ErrUnable = errors.New("a policy cannot be asked")
 
+// ErrUndecided is wrapped by the errors of policies that were asked and did not
+// answer: a trap, a deadline, garbage. They decide nothing either.
+var ErrUndecided = errors.New("a policy gave no answer")
+
 // Runner runs one policy. An error means that it decided nothing.
 type Runner interface {
 	RunPolicy(ctx context.Context, fn *plugin.Function, in abi.Input) (Outcome, error)
@@ -117,7 +121,7 @@ func (g *Guard) Decide(ctx context.Context, run Runner, fn *plugin.Function, arg
 			d, err = Read(out)
 		}
 		if err != nil {
-			return reactor.Decision{}, fmt.Errorf("policy %s: %w", ask.Name, err)
+			return reactor.Decision{}, fmt.Errorf("%w: policy %s: %w", ErrUndecided, ask.Name, err)
 		}
 		d.Policy = ask.Name
 		if answers = append(answers, d); d.Answer == reactor.Deny {
