@@ -51,7 +51,10 @@ func limitOf(err error, deadline string) string {
 	var late *wasm.DeadlineError
 	var trap *wasm.TrapError
 	var bound *wasm.LimitError
+	var refused *wasm.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return refused.Limit
 	case errors.As(err, &broken):
 		return "breaker_failures"
 	case errors.As(err, &late) && late.Guest:

@@ -237,6 +237,7 @@ func (l *loader) loadSpace(ctx context.Context, s *space) bool {
 			l.host.cfg.Logger.Debug("a plugin waits for the database", "plugin", path, "err", err)
 		default:
 			s.refused(path, info)
+			l.host.limited(s.tenant.Name, err, "")
 			if before[path] != nil && before[path].Error() == err.Error() {
 				continue
 			}

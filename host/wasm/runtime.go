@@ -107,7 +107,7 @@ func (r *Runtime) Compiler() *Compiler {
 func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 	r := c.runtime
 	if int64(len(code)) > r.config.MaxModuleBytes {
-		return nil, refuse("the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
+		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
 	if err := checkPreamble(code); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 		select {
 		case c.turn <- struct{}{}:
 		case <-timeout.C:
-			return nil, refuse("another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
+			return nil, over("compile_timeout", "another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
@@ -184,7 +184,7 @@ func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}
 		return o.compiled, nil
 	case <-timeout.C:
 		close(abandoned)
-		return nil, refuse("the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
+		return nil, over("compile_timeout", "the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
 	case <-ctx.Done():
 		close(abandoned)
 		return nil, fmt.Errorf("compile: %w", ctx.Err())
