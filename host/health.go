@@ -151,23 +151,20 @@ type pluginStats struct {
 	Failed    int `help:"Files whose newest version does not serve."`
 	Instances int `help:"Instances of guests, idle ones included."`
 
-	// Since the plugins were loaded.
+	// Since the start, of plugins that were replaced too.
 	Calls   uint64 `help:"Calls of guests, those to describe themselves included."`
 	Started uint64 `help:"Instances of guests made."`
 	Dropped uint64 `help:"Instances of guests given up after a fault."`
 }
 
 func (h *Host) pluginStats() pluginStats {
-	var sum pluginStats
+	all := h.runtime.Totals()
+	sum := pluginStats{Calls: uint64(all.Calls), Started: uint64(all.Started), Dropped: uint64(all.Dropped)}
 	for _, s := range h.spaces() {
 		sum.Failed += len(s.plugins.Errors())
 		for _, p := range s.plugins.All() {
-			d := p.Stats()
 			sum.Plugins++
-			sum.Instances += d.Instances
-			sum.Calls += uint64(d.Calls)
-			sum.Started += uint64(d.Started)
-			sum.Dropped += uint64(d.Dropped)
+			sum.Instances += p.Stats().Instances
 		}
 	}
 	return sum

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -31,6 +32,7 @@ type Runtime struct {
 
 	mu     sync.Mutex // protects the fields below
 	closed bool
+	totals totals
 }
 
 // NewRuntime makes a Runtime. Close frees it.
@@ -59,6 +61,16 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return r, nil
+}
+
+// totals are the counters of all pools there were. Those of the pools end with
+// them, and a figure that is summed up by others must never fall.
+type totals struct{ calls, started, dropped atomic.Int64 }
+
+// Totals returns the counters of all pools there were, without what is alive.
+func (r *Runtime) Totals() PoolStats {
+	t := &r.totals
+	return PoolStats{Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load()}
 }
 
 // openCache returns the compile cache. What lies in its directory is native
