@@ -207,6 +207,7 @@ func (r *reloading) apply(ctx context.Context) (changed []string) {
 			changed = append(changed, name)
 		}
 	}
+	h.keepInspector()
 	slices.Sort(changed)
 	if h.loader.tried() {
 		for _, s := range next.spaces {

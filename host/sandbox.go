@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"weir/abi"
 	"weir/host/db"
@@ -18,6 +19,19 @@ func newInspector(cfg *Config) (*inspect.Inspector, error) {
 	return inspect.New(inspect.Config{
 		Command: cfg.Inspect, Dir: filepath.Join(cfg.StateDir, "verdicts"), Logger: cfg.Logger,
 	})
+}
+
+// keepInspector keeps the child of the inspection as long as a plugin is loaded
+// that may make SQL up at run time: such a statement comes with a caller, whose
+// deadline is shorter than the start of a child may be.
+func (h *Host) keepInspector() {
+	dynamic := false
+	for _, s := range h.spaces() {
+		for _, p := range s.plugins.All() {
+			dynamic = dynamic || slices.Contains(p.Manifest.Capabilities, string(tenant.DynamicSQL))
+		}
+	}
+	h.inspector.Keep(dynamic)
 }
 
 // maxNest is how deep statements are looked at; Prepare refuses deeper ones.
