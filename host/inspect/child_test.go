@@ -265,7 +265,7 @@ func TestKeptChildIsThereBeforeItIsAsked(t *testing.T) {
 	}
 	c = <-i.slot
 	c.kill()
-	i.slot <- nil // as after a crash
+	i.slot <- nil                                                  // as after a crash
 	if err := i.Check(t.Context(), read("select 1")); err != nil { // known: no child is needed
 		t.Fatal(err)
 	}
