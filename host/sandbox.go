@@ -34,15 +34,12 @@ func (h *Host) keepInspector() {
 	h.inspector.Keep(dynamic)
 }
 
-// maxNest is how deep statements are looked at; Prepare refuses deeper ones.
-const maxNest = 8
-
 // inspect judges statement index of a manifest, and those nested in it, by the
 // allow-list. It does so for plugins that are not the operator's own: a verdict
 // that is not known yet costs seconds (docs/RATIONALE.md).
 func (c *checker) inspect(ctx context.Context, all []abi.Statement, index int, kind db.Kind, depth int) error {
-	if c.space.tenant.Trust == tenant.Trusted || index < 0 || index >= len(all) || depth > maxNest {
-		return nil // what does not exist is refused by Prepare
+	if c.space.tenant.Trust == tenant.Trusted || index < 0 || index >= len(all) || depth > abi.MaxNest {
+		return nil // what does not exist, or nests deeper, is refused by Prepare
 	}
 	if err := c.judge(ctx, all[index].SQL, kind); err != nil {
 		return about(fmt.Sprintf("statement %d", index), err)
