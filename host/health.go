@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/host/db"
 	"weir/host/serve"
 	"weir/reactor/changelog"
 )
@@ -131,17 +132,20 @@ type databaseStats struct {
 
 func (h *Host) databaseStats() databaseStats {
 	var sum databaseStats
-	for _, s := range h.spaces() {
+	var all db.Stats
+	t := h.tenants.Load()
+	for _, past := range t.past {
+		all = counters(all, past)
+	}
+	for _, s := range t.spaces {
 		d := s.database.Stats()
 		sum.InUse += d.InUse
 		sum.Idle += d.Idle
 		sum.Analyses += d.Analyses
-		sum.Waves += uint64(d.Waves)
-		sum.Retries += uint64(d.Retries)
-		sum.Failures += uint64(d.Failures)
-		sum.Dials += uint64(d.Dials)
-		sum.Cancels += uint64(d.Cancels)
+		all = counters(all, d)
 	}
+	sum.Waves, sum.Retries, sum.Failures = uint64(all.Waves), uint64(all.Retries), uint64(all.Failures)
+	sum.Dials, sum.Cancels = uint64(all.Dials), uint64(all.Cancels)
 	return sum
 }
 

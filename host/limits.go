@@ -138,7 +138,8 @@ func (h *Host) tenantStats() tenantStats {
 		Executions: map[string]uint64{}, Limits: map[string]map[string]uint64{},
 	}
 	cores, streams := h.reactor.Stats().Tenants, h.server.Stats().Limits
-	for name, s := range h.spaces() {
+	all := h.tenants.Load()
+	for name, s := range all.spaces {
 		core := cores[name]
 		t.Groups[name], t.Subscriptions[name], t.Waiting[name] = core.Groups, core.Subscriptions, core.Waiting
 		t.Spent[name], t.Executions[name] = core.Cost, core.Executions
@@ -148,7 +149,7 @@ func (h *Host) tenantStats() tenantStats {
 		merge2(t.Limits, name, "principal_groups", core.Limits.PrincipalGroups)
 		d := s.database.Stats()
 		t.Connections[name] = d.InUse
-		merge2(t.Limits, name, "connections", uint64(d.Waits))
+		merge2(t.Limits, name, "connections", uint64(d.Waits+all.past[name].Waits))
 		for limit, n := range streams[name] {
 			merge2(t.Limits, name, limit, n)
 		}

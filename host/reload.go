@@ -183,6 +183,7 @@ func (r *reloading) apply(ctx context.Context) (changed []string) {
 	for _, c := range r.kept {
 		c.Apply(ctx) // before the tenants: calls under the settings before are still answered
 	}
+	next.after(old)
 	h.tenants.Store(next)
 	for _, s := range next.spaces {
 		s.newest.Store(s)
