@@ -221,8 +221,12 @@ func (s *revocation) subscribe(b *testing.B) []*serve.Live {
 	b.Helper()
 	var list []*serve.Live
 	ready := make(chan struct{}, principals)
+	users, err := auth.New(b.Context(), auth.Config{Tenant: tenant.DefaultName, Dev: true})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for i := range principals {
-		who, err := auth.DevCaller(tenant.DefaultName, fmt.Sprint("user", i))
+		who, err := users.DevUser(fmt.Sprint("user", i))
 		if err != nil {
 			b.Fatal(err)
 		}
