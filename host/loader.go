@@ -13,6 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"weir/abi"
+	"weir/host/plugin"
 	"weir/reactor/changelog"
 )
 
@@ -202,7 +203,7 @@ func (l *loader) open(ctx context.Context, s *space) error {
 
 // loadSpace loads what is new or changed and removes what is gone.
 func (l *loader) loadSpace(ctx context.Context, s *space) bool {
-	paths, err := filepath.Glob(filepath.Join(s.tenant.Plugins, "*.wasm"))
+	paths, err := plugin.Files(s.tenant.Plugins)
 	if err != nil {
 		l.host.cfg.Logger.Error("plugins cannot be listed", "err", err)
 		return true

@@ -20,6 +20,7 @@ import (
 	"weir/host/devdb/devdbtest"
 	"weir/host/wasm"
 	"weir/host/wasm/wasmtest"
+	"weir/plugins/js/jstest"
 	"weir/reactor"
 	"weir/reactor/changelog"
 )
@@ -241,12 +242,12 @@ func (s *Server) SQL(t testing.TB, sql string, args ...any) {
 	s.DB.Exec(t, sql, args...)
 }
 
-// Install builds a Go plugin, or copies a *.wasm file, into the directory that
+// Install builds a Go plugin, or copies a *.wasm or *.js file, into the directory that
 // the host loads from, as a deployment would: under another name first.
 func (s *Server) Install(t testing.TB, source string) {
 	t.Helper()
 	module := source
-	if filepath.Ext(source) != ".wasm" {
+	if ext := filepath.Ext(source); ext != ".wasm" && ext != ".js" {
 		module = Build(t, source)
 	}
 	code, err := os.ReadFile(module)
@@ -287,6 +288,9 @@ func load(t testing.TB, cfg Config) *config.Config {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	if file.Engine == "" {
+		file.Engine = jstest.Find()
 	}
 	return file
 }
