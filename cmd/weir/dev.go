@@ -154,7 +154,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.owned.Go(func() { built <- s.build(ctx) })
 	s.owned.Go(func() {
 		defer close(asked)
-		s.modules.in(ctx, s.project.config.Plugins)
+		s.modules.in(ctx, s.project.config)
 	})
 	if err := s.startDatabase(ctx, lifetime); err != nil {
 		return err

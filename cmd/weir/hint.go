@@ -71,7 +71,7 @@ type hints struct {
 // it cannot find out is left at a plain guess.
 func (s *session) hints(ctx context.Context) hints {
 	h := hints{user: "ann", params: url.Values{}}
-	for _, about := range s.modules.in(ctx, s.project.config.Plugins) {
+	for _, about := range s.modules.in(ctx, s.project.config) {
 		if f := easiest(about.manifest); f != nil {
 			h.query = f.Name
 			s.fillHints(ctx, &h, about.manifest, f)
