@@ -177,7 +177,7 @@ const numbersSchema = `create table numbers (a bigint primary key, b int, c floa
 func everythingIn(t *testing.T) *hosttest.Server {
 	t.Helper()
 	return javascript(t, hosttest.Config{
-		Schema: numbersSchema, TOML: "plugins = \"plugins\"\n[plugin.everything.config]\ngreeting = \"hello\"\n",
+		Schema: numbersSchema, TOML: "plugins = \"plugins\"\n[plugin.everything.config]\ngreeting = \"hello\"\n[limits]\nguest_timeout = \"4s\"\n",
 	}, map[string]string{"everything.js": everything})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"weir/abi"
 	"weir/host/plugin"
+	"weir/host/wasm"
 	"weir/reactor/changelog"
 )
 
@@ -269,6 +270,10 @@ func (l *loader) removeGone(ctx context.Context, s *space, paths []string) {
 
 // transient reports whether the same load may succeed a little later by itself.
 func transient(err error) bool {
+	var late *wasm.DeadlineError
+	if errors.As(err, &late) && late.Guest {
+		return false // its own code loops: nothing outside of it can change that
+	}
 	var coded interface{ Code() abi.Code }
 	if errors.As(err, &coded) {
 		switch coded.Code() {

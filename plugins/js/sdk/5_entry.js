@@ -77,7 +77,12 @@ function load(length) {
   file = name
   pluginName = name.replace(/\.[^.]*$/, '')
   world()
-  settle(run(text.replace(/^\ufeff/, ''), name), `${name}, at its top level,`)
+  try {
+    settle(run(text.replace(/^\ufeff/, ''), name), `${name}, at its top level,`)
+  } catch (e) {
+    const missing = e instanceof ReferenceError && /^could not load module '(.*)'$/.exec(e.message)
+    throw missing ? new Error(`${name} imports '${missing[1]}': a plugin is one file, and imports from "weir" only`) : e
+  }
   sealed = true
   return reply(tagNone, 0)
 }
