@@ -70,7 +70,11 @@ func unpack(file []byte) ([]byte, error) {
 			return nil, ErrOther
 		}
 		if header.Name == "package/"+FileName {
-			return io.ReadAll(archive)
+			module, err := io.ReadAll(archive)
+			if err != nil {
+				return nil, ErrOther
+			}
+			return module, nil
 		}
 	}
 }
