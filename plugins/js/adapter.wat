@@ -178,7 +178,10 @@
   (call $JS_FreeCString (global.get $ctx) (local.get $text))
   (call $number (f64.convert_i32_u (local.get $length))))
 
-(func $js.input (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64) ;; the input buffer as an ArrayBuffer
+;; (size): the input buffer as an ArrayBuffer, or undefined if it has that size and
+;; so is the one that the SDK knows: it only ever grows.
+(func $js.input (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
+  (if (i32.eq (global.get $in.size) (call $int (local.get $argv) (i32.const 0))) (then (return (i64.const 0x300000000))))
   (call $JS_NewArrayBuffer (global.get $ctx) (global.get $in) (global.get $in.size) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
 
 (func $js.output (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64) (local $size i32) ;; (size): the other buffer, which it makes larger

@@ -97,9 +97,12 @@ function writeBytes(b) {
   at += b.length
 }
 
+const ascii = /^[\x00-\x7f]*$/
+
 // inOrder compares keys as deterministic CBOR does: by the length of their UTF-8,
 // then by its bytes.
 function inOrder(a, b) {
+  if (ascii.test(a) && ascii.test(b)) return a.length - b.length || (a < b ? -1 : 1)
   const x = utf8Length(a), y = utf8Length(b)
   if (x !== y) return x - y
   const p = [...a], q = [...b] // UTF-16 and UTF-8 do not agree about order, code points do
@@ -164,13 +167,19 @@ function timeText(date, path) {
   return date.toISOString()
 }
 
+let inputBytes = new Uint8Array(0), inputView // what the host wrote
+
 // Reader reads items from the buffer, or from the host's input.
 class Reader {
   constructor(input, end) {
     this.input = input
-    const buffer = input ? inputBuffer() : bytes.buffer
-    this.bytes = input ? new Uint8Array(buffer) : bytes
-    this.view = input ? new DataView(buffer) : view
+    const fresh = input && inputBuffer(inputBytes.length)
+    if (fresh) {
+      inputBytes = new Uint8Array(fresh)
+      inputView = new DataView(fresh)
+    }
+    this.bytes = input ? inputBytes : bytes
+    this.view = input ? inputView : view
     this.at = 0
     this.end = end
   }
