@@ -42,7 +42,7 @@ engine: bin/quickjs.wasm ## the engine of plugins in JavaScript, bin/quickjs.was
 # npm takes exactly the version and the digest of the lock file, and weir takes
 # only the module that it knows.
 bin/quickjs.wasm: plugins/js/package-lock.json
-	@command -v npm >/dev/null || { echo "engine: npm is not installed: install Node.js, or put quickjs.wasm of quickjs-wasi into bin/"; exit 1; }
+	@.ci/deps npm
 	@mkdir -p bin/engine && cp plugins/js/package.json plugins/js/package-lock.json bin/engine/
 	@cd bin/engine && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@cp bin/engine/node_modules/quickjs-wasi/quickjs.wasm bin/quickjs.wasm && rm -rf bin/engine

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"weir/abi"
 	"weir/plugins/js"
 	"weir/plugins/js/jstest"
 )
@@ -137,5 +139,26 @@ func TestLockFileNamesTheVersion(t *testing.T) {
 	}
 	if strings.Contains(string(text), "://") {
 		t.Error("package-lock.json names a registry")
+	}
+}
+
+// What the SDK has is what the types say.
+func TestTypesNameWhatThereIs(t *testing.T) {
+	t.Parallel()
+	p := load(t, `query("f", {}, async () => Object.keys(await import("weir")), { public: true })`)
+	names, err := abi.DecodeCBOR(p.call(t, 0).Value)
+	if err != nil || names.Len() < 15 {
+		t.Fatalf("%v %v", names, err)
+	}
+	for i := range names.Len() {
+		name, _ := names.At(i).AsText()
+		if !strings.Contains(js.Types, " "+name+"(") && !strings.Contains(js.Types, " "+name+"<") && !strings.Contains(js.Types, "const "+name+":") && !strings.Contains(js.Types, "class "+name+" ") {
+			t.Errorf("weir.d.ts does not know %s", name)
+		}
+	}
+	for _, declared := range regexp.MustCompile(`(?m)^  (?:function|const|class) (\w+)`).FindAllStringSubmatch(js.Types, -1) {
+		if !strings.Contains(names.String(), `"`+declared[1]+`"`) {
+			t.Errorf("weir.d.ts names %s, which is not there", declared[1])
+		}
 	}
 }

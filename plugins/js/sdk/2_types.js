@@ -128,7 +128,7 @@ function fieldsOf(types, what) {
   if (typeof types !== 'object' || types === null || Array.isArray(types)) throw new TypeError(`${what}: write an object of types, such as { room: t.int }`)
   const fields = {}
   for (const [name, t] of Object.entries(types)) {
-    if (/^\d/.test(name)) throw new TypeError(`${what}: ${name} cannot be a name`)
+    if (/^\d/.test(name) || name === '__proto__') throw new TypeError(`${what}: ${name} cannot be a name`)
     fields[name] = typeOf(t, `${what}: ${name}`)
   }
   return fields
