@@ -117,6 +117,7 @@ func TestSchemasEqualThoseOfGo(t *testing.T) {
 	p := load(t, `
 plugin("plugin", "0.0.0")
 const s = select("select 1 as one")
+policy("can", { me: t.claim("sub"), verb: t.action, name: t.function }, () => true, { doc: "Can." })
 const o = t.object({ x: t.int, y: t.text.optional() })
 query("all.types", {
   a: t.int64, b: t.int32, c: t.int16, d: t.float.min(0.5).max(7), e: t.bool.default(true), f: t.text.min(1).max(9).default("x"),
@@ -124,7 +125,6 @@ query("all.types", {
   n: o.optional(), o: t.enum("p", "q"), p: t.any, q: t.int.optional(), r: t.float.default(2), me: t.claim("sub"),
   ro: t.claim("roles", t.array(t.text)), org: t.scope(t.int),
 }, () => null, { signedIn: true, doc: "All.", result: t.array(o) })
-policy("can", { me: t.claim("sub"), verb: t.action, name: t.function }, () => true, { doc: "Can." })
 `)
 	one := weir.Select[struct{}, struct{ One int32 }]("select 1 as one")
 	_ = one
