@@ -18,7 +18,7 @@
 (global $rt i32)      ;; JSRuntime *
 (global $ctx i32)     ;; JSContext *
 (global $entry i64)   ;; the SDK's function that all calls go through
-(global $scratch i32) ;; 64 bytes for results by pointer and for arguments
+(global $scratch i32) ;; 96 bytes: results by pointer, arguments of enter at 16, of rejected at 64
 (global $in i32)      ;; the input buffer, which the host writes
 (global $in.size i32)
 (global $io i32)      ;; the SDK's own: arguments, pages, results
@@ -60,7 +60,7 @@
 ;; start makes the JavaScript world and evaluates the SDK in it, which gives a
 ;; function of the host functions that gives the entry.
 (func $start (local $sdk i32) (local $functions i64) (local $i i32) (local $made i64)
-  (global.set $scratch (call $allocate (i32.const 64)))
+  (global.set $scratch (call $allocate (i32.const 96)))
   (global.set $io.size (i32.const 65536))
   (global.set $io (call $allocate (global.get $io.size)))
   (global.set $rt (call $JS_NewRuntime))
@@ -72,7 +72,8 @@
     (drop (call $JS_SetPropertyUint32 (global.get $ctx) (local.get $functions) (local.get $i)
       (call $JS_NewCFunction2 (global.get $ctx) (i32.add (i32.const $table) (local.get $i)) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
     (local.set $i (i32.add (local.get $i) (i32.const 1)))
-    (br_if $more (i32.lt_u (local.get $i) (i32.const $table.count))))
+    (br_if $more (i32.lt_u (local.get $i) (i32.sub (i32.const $table.count) (i32.const 1)))))
+  (call $JS_SetHostPromiseRejectionTracker (global.get $rt) (i32.add (i32.const $table) (local.get $i)) (i32.const 0))
   ;; The data is the SDK, a zero, and the name of its file, with a zero.
   (local.set $sdk (call $allocate (i32.const $sdk.size)))
   (memory.init $sdk (local.get $sdk) (i32.const 0) (i32.const $sdk.size))
@@ -102,6 +103,17 @@
   (if (i64.eq (local.get $tag) (i64.const 0x3000000000000000)) (then (return (local.get $tag))))
   (i64.or (local.get $tag) (i64.or (local.get $value) (i64.shl (i64.extend_i32_u (global.get $io)) (i64.const 30)))))
 
+;; rejected tells the SDK of a promise that failed and that nobody waits for, or
+;; that somebody does after all.
+(func $rejected (param $c i32) (param $promise i64) (param $reason i64) (param $handled i32) (param $opaque i32)
+  (if (i64.eq (global.get $entry) (i64.const 0)) (then (return)))
+  (i64.store offset=64 (global.get $scratch) (call $number (f64.const 3)))
+  (i64.store offset=72 (global.get $scratch) (local.get $promise))
+  (i64.store offset=80 (global.get $scratch) (local.get $reason))
+  (i64.store offset=88 (global.get $scratch) (call $number (f64.convert_i32_u (local.get $handled))))
+  (call $JS_FreeValue (global.get $ctx) (call $check (call $JS_Call (global.get $ctx) (global.get $entry) (i64.const 0x300000000) (i32.const 4)
+    (i32.add (global.get $scratch) (i32.const 64))))))
+
 ;; check ends the guest when a value is the mark of an exception, which the SDK
 ;; catches unless there is no memory or no stack left for it.
 (func $check (param $value i64) (result i64) (local $text i32)
@@ -123,7 +135,8 @@
   (i32.wrap_i64 (call $int64 (local.get $argv) (local.get $i))))
 
 ;; What the SDK gets as an array of functions, in the order of the table.
-(elem $js.query $js.exec $js.rowsAffected $js.rowsLen $js.rowsRead $js.rowsColumns $js.rowsPick $js.now $js.wakeAt $js.random $js.log $js.config $js.error $js.text $js.put $js.input $js.output $js.eval $js.jobs $js.trap)
+(elem $js.query $js.exec $js.rowsAffected $js.rowsLen $js.rowsRead $js.rowsColumns $js.rowsPick $js.now $js.wakeAt $js.random $js.log $js.config $js.error $js.text $js.put $js.input $js.output $js.eval $js.jobs $js.trap
+  $rejected) ;; the last one is not among the array
 
 (func $js.query (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
   (call $number (f64.convert_i32_s (call $query (call $int (local.get $argv) (i32.const 0)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 1))) (call $int (local.get $argv) (i32.const 2))))))

@@ -214,6 +214,10 @@ func TestResultsOfJavaScript(t *testing.T) {
 		{`({ a: [() => 1] })`, "internal: TypeError: the result.a[0] is a function"},
 		{`[Promise.resolve(1)]`, "internal: TypeError: the result[0] is a promise: await it"},
 		{`new Date(NaN)`, "internal: RangeError: the result is an invalid date"},
+		{`(async () => { await null; throw fail('late', 'nobody waited') })() && 1`, "late: nobody waited"},
+		{`(async () => { throw new Error('caught') })().catch(() => 5)`, `5`},
+		{`(async () => { try { await Promise.reject(new Error('x')) } catch { return 6 } })()`, `6`},
+		{`Promise.all([1, Promise.resolve(2)])`, `[1,2]`},
 		{`typeof setTimeout + typeof fetch + typeof process`, `"undefinedundefinedundefined"`},
 		{`new Date(2026, 0, 1).toISOString()`, `"2026-01-01T00:00:00.000Z"`},
 	}
@@ -237,6 +241,22 @@ func TestResultsOfJavaScript(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, c[1]) {
 			t.Errorf("%s: %s, want %s", c[0], got, c[1])
+		}
+	}
+}
+
+// What one call leaves waiting does not run in the next, whether it failed or not.
+func TestCallsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	p := load(t, `
+let late = 0
+const wait = async n => { for (let i = 0; i < n; i++) await null; late++ }
+query("a", { fails: t.bool }, a => { wait(50); if (a.fails) throw new Error("now"); return late }, { public: true })
+query("b", {}, () => late, { public: true })`)
+	for i, fails := range []bool{false, true, false} {
+		_ = p.call(t, 0, abi.Bool(fails))
+		if v, err := abi.DecodeCBOR(p.call(t, 1).Value); err != nil || !v.Equal(abi.Int(int64(i+1))) {
+			t.Errorf("after call %d: %v %v", i, v, err)
 		}
 	}
 }

@@ -44,6 +44,17 @@ function settle(value, what) {
   return outcome
 }
 
+// Promises that failed and that nobody waits for, with why.
+const lost = new Map()
+
+// awaited throws what was lost: a write that nobody waited for did not happen.
+function awaited() {
+  const [reason] = lost.values()
+  const any = lost.size > 0
+  lost.clear()
+  if (any) throw reason
+}
+
 const asModule = 1
 
 function run(text, name) {
@@ -83,6 +94,7 @@ function load(length) {
     const missing = e instanceof ReferenceError && /^could not load module '(.*)'$/.exec(e.message)
     throw missing ? new Error(`${name} imports '${missing[1]}': a plugin is one file, and imports from "weir" only`) : e
   }
+  awaited()
   sealed = true
   return reply(tagNone, 0)
 }
@@ -104,8 +116,11 @@ function call(index, length) {
   let out
   try {
     out = settle(f.body(args), f.name)
+    runJobs()
+    awaited()
   } finally {
     runJobs() // what was left waiting must not run in another call
+    lost.clear()
     calling = false
   }
   if (f.kind === 'policy') out = decision(out, f.name)
@@ -117,7 +132,8 @@ function call(index, length) {
   return reply(tagValue, at)
 }
 
-return (what, a, b) => {
+return (what, a, b, handled) => {
+  if (what === 3) return handled ? void lost.delete(a) : void lost.set(a, b)
   try {
     return what === 0 ? load(a) : what === 1 ? describeAll() : call(a, b)
   } catch (e) {
