@@ -384,6 +384,11 @@ func TestPolicyOfAMutationReadsInItsTransaction(t *testing.T) {
 	if now := metric(t, s, "weir_db_waves_total"); now != waves {
 		t.Errorf("%v policies were read in transactions of their own", now-waves)
 	}
+	// What was decided before is no answer now.
+	s.SQL(t, `insert into bans values ('ann')`)
+	if status, _ := post(t, s.URL+"/v1/call/add?as=ann", `{}`); status != 403 {
+		t.Errorf("ann is banned and wrote: %d", status)
+	}
 	conn, other := s.DB.Conn(t), s.DB.Conn(t)
 	tx, err := other.Begin(t.Context())
 	if err != nil {

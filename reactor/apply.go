@@ -2,9 +2,10 @@ package reactor
 
 import "time"
 
-// feed takes a batch. It must be applied with step before the next one.
-func (c *core) feed(now time.Time, b *Batch) {
-	c.batch, c.at, c.fed = b, 0, now
+// feed takes a batch. It must be applied with step before the next one, unless
+// that is a resync, which makes the rest of it needless.
+func (c *core) feed(now time.Time, b *sorted) {
+	c.batch, c.table, c.at, c.fed = b, -1, 0, now
 	c.hits.cause = Cause{}
 	c.stats.batches++
 	if b.Resync || !c.epoch.Same(b.Epoch) || !b.Snapshot.Covers(c.cursor) {
@@ -23,17 +24,14 @@ func (c *core) feed(now time.Time, b *Batch) {
 // whether more remain. After the last one the cursor moves: the order is dirty
 // first, then known.
 func (c *core) step(now time.Time, n int) bool {
-	b := c.batch
 	for ; n > 0; n-- {
-		if !c.mark(now) {
-			if c.at == len(b.Changes) {
-				break
-			}
-			c.apply(&b.Changes[c.at])
-			c.at++
+		// The groups that one change hit are marked before the next is looked at.
+		if !c.mark(now) && !c.apply() {
+			break
 		}
 	}
-	if c.at < len(b.Changes) || c.hits.next < len(c.hits.groups) {
+	b := c.batch
+	if c.table < len(b.tables) {
 		return true
 	}
 	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
@@ -48,9 +46,32 @@ func (c *core) step(now time.Time, n int) bool {
 	return false
 }
 
-// apply notes a change and finds the groups that it may concern: those whose
-// read set it meets and whose result did not see it (W1).
-func (c *core) apply(ch *Change) {
+// apply notes the next change of the batch, and false if there is none:
+// definitions first, then table by table.
+func (c *core) apply() bool {
+	b := c.batch
+	changes := b.ddl
+	if c.table >= 0 {
+		if c.table == len(b.tables) {
+			return false
+		}
+		t := &b.tables[c.table]
+		changes = t.changes
+		if c.at == 0 && !c.index.reads(t.table) {
+			// Nobody's result reads it. One that comes is told by these, or that
+			// they were many.
+			c.stats.changes += uint64(len(changes))
+			c.recent.skim(changes)
+			c.table++
+			return true
+		}
+	}
+	if c.at == len(changes) {
+		c.table, c.at = c.table+1, 0
+		return true
+	}
+	ch := changes[c.at]
+	c.at++
 	c.stats.changes++
 	c.recent.add(ch)
 	if ch.Op == DDL {
@@ -59,7 +80,7 @@ func (c *core) apply(ch *Change) {
 		if cause := &c.hits.cause; cause.Reason != Defined || cause.Change.XID != ch.XID {
 			c.hit(c.all, Cause{Reason: Defined, Change: ch})
 		}
-		return
+		return true
 	}
 	c.hits.cause = Cause{Reason: Changed, Change: ch}
 	c.index.hits(ch, func(g *group) {
@@ -67,6 +88,7 @@ func (c *core) apply(ch *Change) {
 			c.hits.groups = append(c.hits.groups, g)
 		}
 	})
+	return true
 }
 
 // hit notes groups to be marked.

@@ -150,6 +150,8 @@ func benchFlood(b *testing.B, hits int) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(p99(quiet), "quiet-p99-µs")
 	b.ReportMetric(p99(busy), "flood-p99-µs")
+	b.ReportMetric(float64(busy[len(busy)/2].Microseconds()), "flood-p50-µs")
+	b.ReportMetric(float64(quiet[len(quiet)/2].Microseconds()), "quiet-p50-µs")
 	stop()
 	b.ReportMetric(p99(kept), "slice-p99-µs")
 }

@@ -3,6 +3,7 @@ package reactor
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func BenchmarkApply(b *testing.B) {
 					batch = benchBatch(xid, size, n)
 					xid, left, now = xid+size, size, now.Add(5*time.Millisecond)
 					b.StartTimer()
-					c.feed(now, batch)
+					c.feed(now, sortBatch(batch))
 				}
 				left--
 				c.step(now, 1)
@@ -130,11 +131,11 @@ func BenchmarkFanIn(b *testing.B) {
 				xid++
 				changes++
 				snap := Snapshot{XMin: xid, XMax: xid}
-				c.feed(now, &Batch{Epoch: "e", Snapshot: snap, Began: now, Changes: []Change{{XID: xid - 1, Table: 1, Op: Insert}}})
+				c.feed(now, sortBatch(&Batch{Epoch: "e", Snapshot: snap, Began: now, Changes: []Change{{XID: xid - 1, Table: 1, Op: Insert}}}))
 				for c.step(now, 64) {
 				}
 				now = now.Add(time.Second) // a resync, at first, is spread
-				c.tick(now)
+				c.tick(now, math.MaxInt)
 				for _, e := range c.wave(now, 64) {
 					runs, encodings = runs+1, encodings+1
 					binary.BigEndian.PutUint64(content[10:], xid)

@@ -52,8 +52,9 @@ type core struct {
 	behind  bool                  // the log has not been read for MaxStale
 	lost    time.Time             // when changes were lost last, definitions maybe among them
 
-	batch *Batch // being applied, nil if none
-	at    int    // how many of its changes are applied
+	batch *sorted // being applied, nil if none
+	table int     // which of its tables is next
+	at    int     // how many of the table's changes are applied
 	fed   time.Time
 	hits  hits // groups of the last of them, still to be marked
 
@@ -77,6 +78,8 @@ type core struct {
 	begins  time.Time // when the next group may begin, see begin
 	stats   coreStats
 	out     outputs
+
+	backlog backlog // the driver's: what the core has not been told
 }
 
 // hits are the groups that a change concerns. They are marked one by one, so
@@ -130,7 +133,7 @@ func (c *core) know(s Stamp) {
 
 // adopt tells a new core where the log stands, so that it does not have to wait
 // for the next batch.
-func (c *core) adopt(b *Batch) {
+func (c *core) adopt(b *sorted) {
 	c.epoch, c.cursor, c.began = b.Epoch, b.Snapshot, b.Began
 	c.know(NewStamp(c.epoch, c.cursor))
 	c.recent.reset(b.Snapshot)

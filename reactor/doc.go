@@ -26,8 +26,11 @@
 // A core is one tenant's state machine: groups, index, recent changes, schedule.
 // It has no clock: every input carries the time. It has no goroutine: its
 // outputs are collected and handed out by whoever drives it. The loop drives
-// all cores round robin in slices of at most a millisecond (F8), starts waves
+// all cores round robin in slices of a tenth of a millisecond (F8), starts waves
 // of executions, and tells the owner of the writers which publications changed.
+// What a core has not been told yet waits in its backlog: each goes through the
+// log in its own time, passing over tables that its groups do not read, and one
+// that cannot keep up is told that changes were lost (backlog.go).
 //
 // A policy's decision is a group like a query's result: keyed, shared, with a read
 // set, run again when what it read changes. A subscription joins its policies

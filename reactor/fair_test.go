@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 )
@@ -29,7 +30,7 @@ func (b *fairBench) join(tenant string, groups int) {
 		key := Key(fmt.Sprint(tenant, i))
 		c.subscribe(b.now, &Subscription{req: Request{Key: key, Name: tenant, Waves: true}, arrived: b.now})
 	}
-	c.tick(b.now)
+	c.tick(b.now, math.MaxInt)
 }
 
 // serve runs n waves of one group.
@@ -47,7 +48,7 @@ func (b *fairBench) serve(n int) {
 		b.runs[c.tenant]++
 		c.cfg.MaxDebounce = 0
 		c.invalidate(b.now, wave[0].group, Cause{Reason: Swept})
-		c.tick(b.now)
+		c.tick(b.now, math.MaxInt)
 		c.out = outputs{}
 	}
 }
@@ -101,7 +102,7 @@ func TestFirstRunsHaveARate(t *testing.T) {
 	}
 	began := 0
 	for second, want := range []int{10, 20, 30, 35} {
-		c.tick(now)
+		c.tick(now, math.MaxInt)
 		began += len(c.wave(now, 100))
 		if began != want {
 			t.Errorf("after %d s %d groups have begun, want %d", second, began, want)

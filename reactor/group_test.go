@@ -45,7 +45,7 @@ func TestGroupsDoNotRunTogether(t *testing.T) {
 		key := Key([]byte{byte(i)})
 		c.subscribe(now, &Subscription{req: Request{Key: key}, arrived: now})
 	}
-	c.feed(now, &Batch{Epoch: "e", Resync: true})
+	c.feed(now, sortBatch(&Batch{Epoch: "e", Resync: true}))
 	for c.step(now, 64) {
 	}
 	for _, g := range c.all {

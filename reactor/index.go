@@ -70,6 +70,12 @@ func (x *index) add(g *group) {
 	}
 }
 
+// reads reports whether an atom of the table is registered.
+func (x *index) reads(table uint32) bool {
+	t := x.tables[table]
+	return t != nil && t.size > 0
+}
+
 // anchor returns the equality that an atom is found through: the most selective
 // one whose set is small enough. Column 0 means through the table.
 func (a *Atom) anchor() (uint16, []Value) {

@@ -274,7 +274,7 @@ func checkRecent(t *testing.T, d *dice, batches int) (needless, free int) {
 		prev := snap(xid)
 		count := d.n(5)
 		if d.n(20) == 0 {
-			count = 2 * maxTouch
+			count = 6 * maxTouch
 		}
 		var batch []Change
 		for range count {
@@ -286,8 +286,18 @@ func checkRecent(t *testing.T, d *dice, batches int) (needless, free int) {
 			snaps = append(snaps, snap(xid)) // a result may be read inside the batch
 		}
 		r.begin(now, prev, snap(xid))
-		for i := range batch {
-			r.add(&batch[i])
+		sorted := sortBatch(&Batch{Changes: batch})
+		for _, c := range sorted.ddl {
+			r.add(c)
+		}
+		for _, t := range sorted.tables {
+			if d.n(4) == 0 {
+				r.skim(t.changes)
+				continue
+			}
+			for _, c := range t.changes {
+				r.add(c)
+			}
 		}
 		all = append(all, batch...)
 		now = now.Add(time.Duration(d.n(4)) * time.Millisecond)

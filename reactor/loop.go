@@ -10,7 +10,7 @@ import (
 // Reactor drives one core per tenant. It is safe for concurrent use.
 type Reactor struct {
 	cfg     Config
-	batches chan *Batch   // at most one waits: the log is read no faster than applied
+	batches chan *sorted  // at most one waits: the log is read no faster than taken
 	wake    chan struct{} // something is in the inbox
 	done    chan struct{} // Run has ended
 
@@ -24,7 +24,7 @@ type Reactor struct {
 	cores   map[string]*core
 	order   []*core           // round robin
 	dark    map[uint32]string // tables that are not captured
-	last    *Batch            // the newest batch, for cores made later
+	last    *sorted           // the newest batch, for cores made later
 	waves   int
 	running int
 	wg      sync.WaitGroup // executions
@@ -59,13 +59,13 @@ type flight struct {
 }
 
 // slice is how long one core may keep the loop before the next one's turn (F8).
-const slice = time.Millisecond
+const slice = 100 * time.Microsecond
 
 // New returns a Reactor that does nothing until Run.
 func New(cfg Config) *Reactor {
 	return &Reactor{
 		cfg:     cfg.withDefaults(),
-		batches: make(chan *Batch, 1),
+		batches: make(chan *sorted, 1),
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		cores:   map[string]*core{},
@@ -74,7 +74,7 @@ func New(cfg Config) *Reactor {
 }
 
 // Apply hands over what became visible in the database. It waits while an
-// earlier batch is still being applied. The batch must not be changed later.
+// earlier batch has not been taken. The batch must not be changed later.
 // Batches must come in the order of their snapshots. It returns ErrClosed or
 // ctx's error.
 func (r *Reactor) Apply(ctx context.Context, b Batch) error {
@@ -84,7 +84,7 @@ func (r *Reactor) Apply(ctx context.Context, b Batch) error {
 	default:
 	}
 	select {
-	case r.batches <- &b:
+	case r.batches <- sortBatch(&b):
 		r.signal()
 		return nil
 	case <-r.done:
@@ -173,6 +173,9 @@ func (r *Reactor) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if r.turn(ctx) {
+			// What the turn started is on this thread's queue, where it would wait
+			// until the loop is preempted.
+			runtime.Gosched()
 			continue
 		}
 		timer.Reset(r.sleep())
@@ -192,6 +195,7 @@ func (r *Reactor) refuse() {
 	r.inbox = inbox{}
 	r.mu.Unlock()
 	for _, c := range r.order {
+		waiting = append(waiting, c.backlog.waiting()...)
 		for _, g := range c.all {
 			waiting = append(waiting, g.joiners...)
 		}
@@ -217,7 +221,7 @@ func (r *Reactor) turn(ctx context.Context) bool {
 	}
 	r.start(ctx)
 	r.count()
-	return more || len(r.batches) > 0 && !r.applying()
+	return more || len(r.batches) > 0
 }
 
 // receive moves the inbox into the cores. A batch goes to every core; each looks
@@ -240,44 +244,32 @@ func (r *Reactor) receive() {
 	}
 	for _, f := range in.finished {
 		r.waves--
-		f.core.charge(f.expected, f.results)
 		r.running -= len(f.wave)
-		now := r.cfg.Now()
+		f.core.charge(f.expected, f.results)
 		for i, e := range f.wave {
-			f.core.finish(now, e, f.results[i])
+			f.core.backlog.tasks = append(f.core.backlog.tasks, task{run: e, result: &f.results[i]})
 		}
 	}
 	for _, s := range in.subs {
-		r.core(s.req.Tenant).subscribe(r.cfg.Now(), s)
+		l := &r.core(s.req.Tenant).backlog
+		l.tasks = append(l.tasks, task{sub: s})
 	}
 	for _, s := range in.syncs {
-		r.core(s.tenant).follow(s.sync)
+		l := &r.core(s.tenant).backlog
+		l.tasks = append(l.tasks, task{sync: s.sync})
 	}
 	for _, s := range in.leaves {
-		r.core(s.req.Tenant).leave(r.cfg.Now(), s)
-	}
-	if r.applying() {
-		return
+		l := &r.core(s.req.Tenant).backlog
+		l.tasks = append(l.tasks, task{sub: s, leaves: true})
 	}
 	select {
 	case b := <-r.batches:
 		r.last = b
-		now := r.cfg.Now()
 		for _, c := range r.order {
-			c.feed(now, b)
+			c.backlog.put(b)
 		}
 	default:
 	}
-}
-
-// applying reports whether a core has not finished the last batch.
-func (r *Reactor) applying() bool {
-	for _, c := range r.order {
-		if c.batch != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // core returns a tenant's core, made at its first subscription.
@@ -295,16 +287,15 @@ func (r *Reactor) core(tenant string) *core {
 	return c
 }
 
-// drive applies changes for at most a slice and reports whether more remain.
-func (r *Reactor) drive(c *core) bool {
+// drive does what waits for a core for at most a slice, and reports whether more
+// remains.
+func (r *Reactor) drive(c *core) (more bool) {
 	now := r.cfg.Now()
 	end := now.Add(slice)
-	more := c.batch != nil
-	for more && now.Before(end) {
-		more = c.step(now, 64)
-		now = r.cfg.Now()
+	for more = true; more && now.Before(end); now = r.cfg.Now() {
+		more = c.advance(now)
 	}
-	c.tick(now)
+	more = c.tick(now, 64) || more
 	if r.sliced != nil {
 		r.sliced(r.cfg.Now().Sub(end) + slice)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -486,44 +487,71 @@ func TestManySubscribersOneRun(t *testing.T) {
 	})
 }
 
+// stepped is a reactor whose loop the test turns. Each look at the clock costs
+// 10 µs: a slice is some ten of them. Tenants a and b have one group each.
+type stepped struct {
+	*Reactor
+	t  *testing.T
+	db *liveDB
+}
+
+func newStepped(t *testing.T) *stepped {
+	d := newLiveDB(t)
+	var mu sync.Mutex
+	clock := time.Unix(1e9, 0)
+	s := &stepped{t: t, db: d, Reactor: New(Config{Executor: d, Resync: -1, Now: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		clock = clock.Add(10 * time.Microsecond)
+		return clock
+	}})}
+	for _, tenant := range []string{"a", "b"} {
+		s.core(tenant).subscribe(clock, &Subscription{req: d.request(tenant, 1), arrived: clock})
+	}
+	s.push(d.batch())
+	d.change("b", 1)
+	s.turns(func() bool {
+		rests := func(c *core) bool { return !c.all[0].dirty && !c.all[0].running && s.shown(c.tenant) != "" }
+		return len(s.batches) == 0 && !s.applying() && rests(s.cores["a"]) && rests(s.cores["b"])
+	})
+	return s
+}
+
+func (s *stepped) push(b Batch) { s.batches <- sortBatch(&b) }
+
+// turns turns the loop until something is so, and counts. Runs end within the
+// turn.
+func (s *stepped) turns(until func() bool) (n int) {
+	s.t.Helper()
+	for ; !until(); n++ {
+		s.turn(s.t.Context())
+		s.wg.Wait()
+		if n > 100000 {
+			s.t.Fatal("never")
+		}
+	}
+	return n
+}
+
+func (s *stepped) applying() bool {
+	return slices.ContainsFunc(s.order, func(c *core) bool { return c.batch != nil || len(c.backlog.batches) > 0 })
+}
+
+// shown is the value that a tenant's group shows.
+func (s *stepped) shown(tenant string) string {
+	st := s.cores[tenant].all[0].pub.State()
+	if st == nil {
+		return ""
+	}
+	return simContent(st.Frame)
+}
+
 // F8: while a flood of tenant a's changes is applied, tenant b's group runs after
 // a few turns of the loop, not after the flood.
 func TestFloodOfOneTenantDoesNotStarveAnother(t *testing.T) {
 	t.Parallel()
-	d := newLiveDB(t)
-	var mu sync.Mutex
-	clock := time.Unix(1e9, 0)
-	r := New(Config{Executor: d, Resync: -1, Now: func() time.Time {
-		// Each look at the clock costs 100 µs: a slice is some ten of them.
-		mu.Lock()
-		defer mu.Unlock()
-		clock = clock.Add(100 * time.Microsecond)
-		return clock
-	}})
-	for _, tenant := range []string{"a", "b"} {
-		s := &Subscription{req: d.request(tenant, 1), arrived: clock}
-		r.core(tenant).subscribe(clock, s)
-	}
-	turn := func() bool {
-		more := r.turn(t.Context())
-		r.wg.Wait() // runs end within the turn
-		return more
-	}
-	turns := func(until func() bool) (n int) {
-		for ; !until(); n++ {
-			turn()
-			if n > 100000 {
-				t.Fatal("never")
-			}
-		}
-		return n
-	}
-	r.batches <- new(d.batch())
-	d.change("b", 1)
-	turns(func() bool {
-		return len(r.batches) == 0 && !r.applying() && !r.cores["b"].all[0].dirty && !r.cores["b"].all[0].running
-	})
-
+	s := newStepped(t)
+	d := s.db
 	const flood = 200000
 	b := d.batch()
 	for i := range flood {
@@ -533,17 +561,39 @@ func TestFloodOfOneTenantDoesNotStarveAnother(t *testing.T) {
 	b.Changes[10] = Change{XID: d.next + 10, Table: liveTable("b"), Op: Insert}
 	d.next += flood
 	b.Snapshot = d.snapshot()
-	r.batches <- &b
-	shown := func() bool {
-		st := r.cores["b"].all[0].pub.State()
-		return st != nil && simContent(st.Frame) == "7"
-	}
-	if n := turns(shown); n > 6 {
+	s.push(b)
+	if n := s.turns(func() bool { return s.shown("b") == "7" }); n > 6 {
 		t.Errorf("tenant b waited %d turns", n)
 	}
-	if left := turns(func() bool { return !r.applying() }); left < 50 {
+	// Batches that come meanwhile are b's at once, too.
+	d.change("b", 1)
+	s.push(d.batch())
+	if n := s.turns(func() bool { return s.shown("b") == "8" }); n > 20 { // its debounce included
+		t.Errorf("tenant b waited %d turns for the next batch", n)
+	}
+	if left := s.turns(func() bool { return !s.applying() }); left < 50 {
 		t.Errorf("the flood was over after %d more turns: nothing is shown", left)
 	}
+}
+
+// F8, W7: a tenant that cannot keep up with the log is told that changes were
+// lost. Its results are right in the end, and what waits for it is bounded.
+func TestWhoCannotKeepUpResyncs(t *testing.T) {
+	t.Parallel()
+	s := newStepped(t)
+	const batches = 1 + 3*maxBatches // the last one is the one too many
+	for range batches {
+		s.db.change("a", 1)
+		s.push(s.db.batch())
+		s.receive() // no core gets a turn
+	}
+	for _, c := range s.order {
+		if n := len(c.backlog.batches); n > maxBatches {
+			t.Errorf("%d batches wait for %s", n, c.tenant)
+		}
+	}
+	want := fmt.Sprint(batches)
+	s.turns(func() bool { return !s.applying() && s.shown("a") == want })
 }
 
 func frameOf(s *Subscription) *Frame {

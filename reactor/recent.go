@@ -102,14 +102,7 @@ func (r *recent) add(c *Change) {
 		r.ddl.add(r.mark, c)
 		return
 	}
-	t := r.tables[c.Table]
-	if t == nil {
-		t = &recentTable{columns: NewColumns(), values: map[uint64]touch{}}
-		r.tables[c.Table] = t
-	}
-	if t.any.mark != r.mark {
-		r.remember(touchKey{table: c.Table, mark: r.mark})
-	}
+	t := r.table(c.Table)
 	t.any.add(r.mark, c)
 	if c.Keys == nil {
 		t.whole.add(r.mark, c)
@@ -118,6 +111,30 @@ func (r *recent) add(c *Change) {
 	for _, row := range c.Keys {
 		r.addRow(t, c, row)
 	}
+}
+
+// skim records changes of one table without their values: as many of them as can
+// be compared with an arriving result, or that there were more.
+func (r *recent) skim(changes []*Change) {
+	t := r.table(changes[0].Table)
+	for _, c := range changes[:min(len(changes), maxTouch+1)] {
+		t.any.add(r.mark, c)
+		t.whole.add(r.mark, c)
+	}
+}
+
+// table returns what is kept of a table, with a touch of the batch to be
+// forgotten.
+func (r *recent) table(oid uint32) *recentTable {
+	t := r.tables[oid]
+	if t == nil {
+		t = &recentTable{columns: NewColumns(), values: map[uint64]touch{}}
+		r.tables[oid] = t
+	}
+	if t.any.mark != r.mark {
+		r.remember(touchKey{table: oid, mark: r.mark})
+	}
+	return t
 }
 
 func (r *recent) addRow(t *recentTable, c *Change, row Tuple) {

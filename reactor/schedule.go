@@ -69,10 +69,15 @@ type deadline struct {
 	since time.Time
 }
 
-// tick does what time alone brings: wake-ups, stale marks, the end of lingering.
-func (c *core) tick(now time.Time) {
+// tick does what time alone brings: wake-ups, stale marks, the end of lingering,
+// for at most n groups of each kind. It reports whether there are more.
+func (c *core) tick(now time.Time, n int) (more bool) {
 	c.checkBehind(now)
-	for len(c.agenda) > 0 && !c.agenda[0].due.After(now) {
+	for i := 0; len(c.agenda) > 0 && !c.agenda[0].due.After(now); i++ {
+		if i == n {
+			more = true
+			break
+		}
 		g := heap.Pop(&c.agenda).(*group)
 		if !g.dirty {
 			g.wakeAt = time.Time{}
@@ -85,7 +90,11 @@ func (c *core) tick(now time.Time) {
 		g.ready = true
 		c.ready.push(g)
 	}
-	for len(c.overdue) > 0 && !c.overdue[0].since.Add(c.cfg.MaxStale).After(now) {
+	for i := 0; len(c.overdue) > 0 && !c.overdue[0].since.Add(c.cfg.MaxStale).After(now); i++ {
+		if i == n {
+			more = true
+			break
+		}
 		late := c.overdue[0]
 		c.overdue[0] = deadline{}
 		c.overdue = c.overdue[1:]
@@ -94,7 +103,11 @@ func (c *core) tick(now time.Time) {
 			c.publish(g)
 		}
 	}
-	for len(c.emptied) > 0 && !c.emptied[0].since.Add(c.cfg.Linger).After(now) {
+	for i := 0; len(c.emptied) > 0 && !c.emptied[0].since.Add(c.cfg.Linger).After(now); i++ {
+		if i == n {
+			more = true
+			break
+		}
 		gone := c.emptied[0]
 		c.emptied[0] = deadline{}
 		c.emptied = c.emptied[1:]
@@ -105,7 +118,8 @@ func (c *core) tick(now time.Time) {
 	if !c.patient.IsZero() && !c.patient.After(now) {
 		c.admitWaiting(now)
 	}
-	c.recent.forget(now, 4096)
+	c.recent.forget(now, 256)
+	return more
 }
 
 // checkBehind notes when the log has not been read for MaxStale, and when it is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,7 +189,7 @@ func (s *script) dispatch(args []string) string {
 			n, _ = strconv.Atoi(text)
 		}
 	}
-	s.core.tick(s.now)
+	s.core.tick(s.now, math.MaxInt)
 	var out []string
 	for _, e := range s.core.wave(s.now, n) {
 		name := s.name(e.Query)
@@ -221,7 +222,7 @@ func (s *script) apply(args []string, resync bool) {
 		}
 		b.Changes = append(b.Changes, s.change(a))
 	}
-	s.core.feed(s.now, b)
+	s.core.feed(s.now, sortBatch(b))
 	for s.core.step(s.now, 1) {
 	}
 }
@@ -285,7 +286,7 @@ func (s *script) wait(text string) {
 			next = end
 		}
 		s.now = next
-		s.core.tick(s.now)
+		s.core.tick(s.now, math.MaxInt)
 	}
 }
 

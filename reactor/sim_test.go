@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -128,7 +129,7 @@ func (s *sim) fail(format string, args ...any) {
 // pass lets time pass.
 func (s *sim) pass(d time.Duration) {
 	s.now = s.now.Add(d)
-	s.core.tick(s.now)
+	s.core.tick(s.now, math.MaxInt)
 	s.settle()
 }
 
@@ -323,8 +324,8 @@ func (s *sim) readLog() {
 }
 
 func (s *sim) deliver() {
-	if s.batch == nil || s.core.batch != nil {
-		return
+	if s.batch == nil || s.core.batch != nil && !s.batch.Resync {
+		return // a resync makes the rest of the last one needless
 	}
 	s.say("batch %v delivered", s.batch.Snapshot)
 	if s.batch.Resync {
@@ -336,7 +337,7 @@ func (s *sim) deliver() {
 			s.forgotten = append(s.forgotten, ch.XID)
 		}
 	}
-	s.core.feed(s.now, s.batch)
+	s.core.feed(s.now, sortBatch(s.batch))
 	s.batch = nil
 }
 
@@ -350,7 +351,7 @@ func (s *sim) dispatch() {
 	if len(s.waves) >= 4 {
 		return
 	}
-	s.core.tick(s.now)
+	s.core.tick(s.now, 1+s.rand.IntN(4))
 	var wave []*simRun
 	for _, e := range s.core.wave(s.now, 1+s.rand.IntN(8)) {
 		for _, other := range s.waves {
