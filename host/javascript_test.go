@@ -5,13 +5,16 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/abi"
 	"weir/host"
 	"weir/host/hosttest"
 	"weir/host/wasm"
+	"weir/host/wasm/wasmtest"
 	"weir/plugins/js/jstest"
 )
 
@@ -46,7 +49,11 @@ func body(t *testing.T, url string) string {
 // manifestOf asks a module what it says of itself.
 func manifestOf(t *testing.T, compile func(*wasm.Compiler) (*wasm.Module, error)) []byte {
 	t.Helper()
-	r, err := wasm.NewRuntime(t.Context(), wasm.Config{})
+	config := wasm.Config{CompileTimeout: 5 * time.Minute}
+	if home := wasmtest.CacheHome(); home != "" {
+		config.CacheDir = filepath.Join(home, "weir", "wasm")
+	}
+	r, err := wasm.NewRuntime(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,10 +166,9 @@ query("bad.throws", {}, () => {
   const nothing = undefined
   return nothing.field
 }, { public: true })
-query("bad.loops", {}, () => { for (;;); }, { public: true })
 query("bad.eats", {}, () => { const all = []; for (let i = 0; ; i++) all.push(new Uint8Array(1 << 20)) }, { public: true })
 query("bad.recurses", {}, () => { const f = () => f() + 1; return f() }, { public: true })
-query("bad.big", {}, () => "x".repeat(5 << 20), { public: true })
+query("bad.big", {}, () => "x".repeat(70000), { public: true })
 query("bad.waits", {}, () => new Promise(() => {}), { public: true })
 query("bad.sql", {}, () => typed.all() && select("select 1 as one"), { public: true })
 query("bad.forgets", {}, () => numbers.all({ c: 1 }), { public: true })
@@ -177,7 +183,7 @@ const numbersSchema = `create table numbers (a bigint primary key, b int, c floa
 func everythingIn(t *testing.T) *hosttest.Server {
 	t.Helper()
 	return javascript(t, hosttest.Config{
-		Schema: numbersSchema, TOML: "plugins = \"plugins\"\n[plugin.everything.config]\ngreeting = \"hello\"\n[limits]\nguest_timeout = \"4s\"\n",
+		Schema: numbersSchema, TOML: "plugins = \"plugins\"\n[plugin.everything.config]\ngreeting = \"hello\"\n[limits]\nguest_timeout = \"30s\"\nquery_timeout = \"30s\"\nresult_bytes = \"64KiB\"\n",
 	}, map[string]string{"everything.js": everything})
 }
 
@@ -227,7 +233,6 @@ func TestJavaScriptFaultsEndTheCall(t *testing.T) {
 		}
 	}
 	f("bad.throws", "internal")
-	f("bad.loops", "deadline")
 	f("bad.eats", "guest_memory")
 	f("bad.recurses", "internal")
 	f("bad.big", "result_too_large")
@@ -235,6 +240,19 @@ func TestJavaScriptFaultsEndTheCall(t *testing.T) {
 	f("bad.sql", "internal")
 	f("bad.forgets", "internal")
 	f("bad.circle", "internal")
+}
+
+// A loop is stopped when the guest's time is over, in a call as at the start.
+func TestJavaScriptLoopsAreStopped(t *testing.T) {
+	t.Parallel()
+	s := javascript(t, hosttest.Config{}, map[string]string{
+		"loop.js": "query('loop', {}, () => { for (;;); }, { public: true })",
+	})
+	for range 2 {
+		if status, answer := get(t, s.URL+"/v1/q/loop"); status != 504 || answer["code"] != "deadline" {
+			t.Errorf("%d %v", status, answer)
+		}
+	}
 }
 
 // A file that is saved is the plugin; one that is broken is refused with file and

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"weir/abi"
 	"weir/host/tenant"
 	"weir/host/wasm"
+	"weir/host/wasm/wasmtest"
 	weir "weir/plugins/guest"
 	"weir/plugins/guest/weirtest"
 	"weir/plugins/js/jstest"
@@ -31,8 +33,12 @@ type plugin struct {
 var shared *wasm.Runtime
 
 func TestMain(m *testing.M) {
+	config := wasm.Config{CompileTimeout: 5 * time.Minute, MaxRunning: 4}
+	if home := wasmtest.CacheHome(); home != "" {
+		config.CacheDir = filepath.Join(home, "weir", "wasm")
+	}
 	var err error
-	if shared, err = wasm.NewRuntime(context.Background(), wasm.Config{CompileTimeout: time.Minute, MaxRunning: 4}); err != nil {
+	if shared, err = wasm.NewRuntime(context.Background(), config); err != nil {
 		panic(err)
 	}
 	code := m.Run()

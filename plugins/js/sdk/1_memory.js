@@ -18,8 +18,9 @@ function need(n) {
 
 // putText writes text with a zero behind it, and returns its length.
 function putText(text, where) {
+  text = text.toWellFormed()
   for (;;) {
-    const n = put(text.toWellFormed(), where, bytes.length - where - 1)
+    const n = put(text, where, bytes.length - where - 1)
     if (where + n < bytes.length) {
       bytes[where + n] = 0
       return n
