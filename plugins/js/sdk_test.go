@@ -123,6 +123,8 @@ func TestSchemasEqualThoseOfGo(t *testing.T) {
 	p := load(t, `
 plugin("plugin", "0.0.0")
 const s = select("select 1 as one")
+const mine = owner("mine", { id: t.int, me: t.claim("sub") }, "documents", "owner", { doc: "Mine." })
+mutation("documents.drop", { id: t.int }, exec("delete from documents where id = $id"), { require: [mine], doc: "Drop." })
 policy("can", { me: t.claim("sub"), verb: t.action, name: t.function }, () => true, { doc: "Can." })
 const o = t.object({ x: t.int, y: t.text.optional() })
 query("all.types", {
@@ -134,6 +136,11 @@ query("all.types", {
 `)
 	one := weir.Select[struct{}, struct{ One int32 }]("select 1 as one")
 	_ = one
+	mine := weir.Owner[struct {
+		ID int64
+		Me string `claim:"sub"`
+	}]("mine", "documents", "owner", weir.Doc("Mine."))
+	weir.Mutation("documents.drop", weir.Exec[struct{ ID int64 }, weir.None]("delete from documents where id = $id"), weir.Require(mine), weir.Doc("Drop."))
 	weir.Query("all.types", weir.Func(func(*weir.Call, allArgs) ([]inner, error) { return nil, nil }), weir.SignedIn(), weir.Doc("All."))
 	weir.Decide("can", func(*weir.Call, struct {
 		Me   string `claim:"sub"`
