@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"sync"
 
-	"weir/host/config"
 	"weir/host/plugin"
 )
 
@@ -43,14 +42,14 @@ func (k *modules) of(ctx context.Context, file, engine string) (*module, error) 
 	return about, nil
 }
 
-// in returns what the plugins of a configuration say, in the order of their names.
+// in returns what the plugins in a directory say, in the order of their names.
 // Those that cannot be asked are left out: the host tells what is wrong with
 // them.
-func (k *modules) in(ctx context.Context, c *config.Config) []*module {
-	files, _ := plugin.Files(c.Plugins) // only a pattern could be wrong
+func (k *modules) in(ctx context.Context, dir, engine string) []*module {
+	files, _ := plugin.Files(dir) // only a pattern could be wrong
 	var list []*module
 	for _, file := range files {
-		if about, err := k.of(ctx, file, c.Engine); err == nil {
+		if about, err := k.of(ctx, file, engine); err == nil {
 			list = append(list, about)
 		}
 	}

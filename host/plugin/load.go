@@ -52,10 +52,7 @@ type Config struct {
 
 // read returns the bytes of a plugin's file (P1).
 func (s *Set) read(path string) ([]byte, error) {
-	limit, advice := s.config.Tenant.Limits.WithDefaults().MaxModuleBytes, "build it with -ldflags=-s -w or raise the limit"
-	if isSource(path) {
-		limit, advice = min(limit, maxSource), "split the plugin"
-	}
+	limit := s.config.Tenant.Limits.WithDefaults().MaxModuleBytes
 	f, err := openPlain(path)
 	if err != nil {
 		return nil, err
@@ -67,13 +64,15 @@ func (s *Set) read(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, refuse("it is no ordinary file: put the module itself there")
+	case isSource(path) && info.Size() > maxSource:
+		return nil, refuse("it has %d bytes, more than the %d allowed: split the plugin", info.Size(), maxSource)
 	case info.Size() > limit:
-		return nil, refuse("it has %d bytes, more than the %d allowed: %s", info.Size(), limit, advice)
+		return nil, tooLarge("it has %d bytes, more than the %d allowed: build it with -ldflags=-s -w or raise the limit", info.Size(), limit)
 	}
 	// The size may have changed since: the limit is what counts.
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = refuse("it has more than the %d bytes allowed", limit)
+		err = tooLarge("it has more than the %d bytes allowed", limit)
 	}
 	return data, err
 }
@@ -259,4 +258,8 @@ func functions(p *Plugin) (map[string]*Function, error) {
 
 func refuse(format string, args ...any) error {
 	return &wasm.RefusedError{What: fmt.Sprintf(format, args...)}
+}
+
+func tooLarge(format string, args ...any) error {
+	return &wasm.RefusedError{What: fmt.Sprintf(format, args...), Limit: "module_bytes"}
 }

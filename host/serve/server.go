@@ -36,6 +36,7 @@ type Server struct {
 	edge       atomic.Pointer[Edge]
 	stats      counters
 	draining   atomic.Bool
+	linger     time.Duration // of a denied subscription in its group; tests change it
 	proxyWarn  sync.Once
 	closeOnce  sync.Once
 
@@ -52,7 +53,7 @@ func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
-		subscriber: &subscriber{limit: cfg.MaxSubscribing}, clientTags: map[string]string{},
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, clientTags: map[string]string{}, linger: deniedLinger,
 	}
 	s.hub = newHub(s)
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
