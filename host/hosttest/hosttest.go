@@ -129,7 +129,12 @@ type Server struct {
 // Start starts a host.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
-	clients.Do(func() { devdbtest.AtExit(http.DefaultClient.CloseIdleConnections) })
+	clients.Do(func() {
+		devdbtest.AtExit(http.DefaultClient.CloseIdleConnections)
+		if err := jstest.Provide(stateDir()); err != nil {
+			t.Fatal(err)
+		}
+	})
 	file := load(t, cfg)
 	s := &Server{Plugins: t.TempDir()}
 	urls := cfg.Database
@@ -288,9 +293,6 @@ func load(t testing.TB, cfg Config) *config.Config {
 	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	if file.Engine == "" {
-		file.Engine = jstest.Find()
 	}
 	return file
 }

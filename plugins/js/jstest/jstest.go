@@ -8,6 +8,8 @@
 package jstest
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,6 +50,35 @@ func File(t testing.TB) string {
 		t.Skip("not run: there is no engine for plugins in JavaScript in bin: run make engine")
 	}
 	return file
+}
+
+// Provide puts QuickJS, if the tree has it, into a directory in which weir looks
+// for it.
+func Provide(dir string) error {
+	file := Find()
+	if file == "" {
+		return nil
+	}
+	module, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if there, err := os.ReadFile(filepath.Join(dir, js.FileName)); err == nil && bytes.Equal(there, module) {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	// In one moment: other test binaries do the same.
+	temporary, err := os.CreateTemp(dir, js.FileName)
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(module)
+	if err := errors.Join(err, temporary.Close()); err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return os.Rename(temporary.Name(), filepath.Join(dir, js.FileName))
 }
 
 // Engine returns the engine.
