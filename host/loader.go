@@ -13,6 +13,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"weir/abi"
+	"weir/host/plugin"
+	"weir/host/wasm"
 	"weir/reactor/changelog"
 )
 
@@ -217,7 +219,7 @@ func (l *loader) open(ctx context.Context, s *space) error {
 
 // loadSpace loads what is new or changed and removes what is gone.
 func (l *loader) loadSpace(ctx context.Context, s *space) bool {
-	paths, err := filepath.Glob(filepath.Join(s.tenant.Plugins, "*.wasm"))
+	paths, err := plugin.Files(s.tenant.Plugins)
 	if err != nil {
 		l.host.cfg.Logger.Error("plugins cannot be listed", "err", err)
 		return true
@@ -284,6 +286,10 @@ func (l *loader) removeGone(ctx context.Context, s *space, paths []string) {
 
 // transient reports whether the same load may succeed a little later by itself.
 func transient(err error) bool {
+	var late *wasm.DeadlineError
+	if errors.As(err, &late) && late.Guest {
+		return false // its own code loops: nothing outside of it can change that
+	}
 	var coded interface{ Code() abi.Code }
 	if errors.As(err, &coded) {
 		switch coded.Code() {

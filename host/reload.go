@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -147,7 +146,7 @@ func (r *reloading) build(ctx context.Context, file *config.Config, cfg config.T
 	if err := h.loader.open(asked, s); err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", cfg.Name, err)
 	}
-	paths, err := filepath.Glob(filepath.Join(cfg.Plugins, "*.wasm"))
+	paths, err := plugin.Files(cfg.Plugins)
 	if err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", cfg.Name, err)
 	}

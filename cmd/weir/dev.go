@@ -157,7 +157,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.owned.Go(func() {
 		defer close(asked)
 		for _, t := range s.project.config.Tenants() {
-			s.modules.in(ctx, t.Plugins)
+			s.modules.in(ctx, t.Plugins, s.project.config.Engine)
 		}
 	})
 	if err := s.startDatabase(ctx, lifetime); err != nil {

@@ -74,7 +74,7 @@ type hints struct {
 func (s *session) hints(ctx context.Context) hints {
 	h := hints{user: "ann", params: url.Values{}}
 	for _, t := range s.project.config.Tenants() {
-		for _, about := range s.modules.in(ctx, t.Plugins) {
+		for _, about := range s.modules.in(ctx, t.Plugins, s.project.config.Engine) {
 			if f := easiest(about.manifest); f != nil {
 				h.query, h.schema = f.Name, t.Schema
 				if t.Name != "default" {

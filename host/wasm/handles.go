@@ -120,6 +120,15 @@ func (f *frame) rowsRead(p []uint64) int64 {
 	return int64(end)
 }
 
+// rowsColumns writes the names of the columns that rows_read gives, as an array.
+func (f *frame) rowsColumns(p []uint64) int64 {
+	v, errno := f.look(p[0])
+	if errno != 0 {
+		return errno
+	}
+	return f.give(p[1], p[2], v.appendColumnsCBOR(nil))
+}
+
 func (f *frame) rowsPick(p []uint64) int64 {
 	v, errno := f.held(p[0])
 	if errno != 0 {

@@ -11,10 +11,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"weir/abi"
 )
 
 // Runtime compiles modules and owns what all guests share. It is safe for
@@ -117,6 +120,20 @@ func (r *Runtime) Compiler() *Compiler {
 // not fit the contract is a RefusedError. It waits for its turn, at most as long
 // as a compilation may take, because one that was abandoned may never end.
 func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
+	return c.compile(ctx, code, nil)
+}
+
+// CompileSource is Compile for a plugin that an engine runs: the text of a source
+// file, which the guest is told the name of.
+func (c *Compiler) CompileSource(ctx context.Context, engine []byte, name, text string) (*Module, error) {
+	if !utf8.ValidString(text) {
+		return nil, refuse("it is not UTF-8: save it as that")
+	}
+	source := abi.AppendArray(nil, 2)
+	return c.compile(ctx, engine, abi.AppendText(abi.AppendText(source, name), text))
+}
+
+func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, error) {
 	r := c.runtime
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
@@ -141,7 +158,10 @@ func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{compiled: compiled, digest: sha256.Sum256(code)}
+	m := &Module{compiled: compiled, code: sha256.Sum256(code), source: source}
+	if m.digest = m.code; source != nil {
+		m.digest = sha256.Sum256(append(m.code[:], source...))
+	}
 	if err := m.check(); err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}
