@@ -65,8 +65,8 @@ lint: ## vet and linters
 tidy: ## fail if go.mod or go.sum would change
 	go mod tidy -diff
 
-deps: deps-db ## find or install what tests need: PostgreSQL, Chromium
-	@.ci/deps chromium
+deps: deps-db ## find or install what tests need: PostgreSQL, Chromium, npm packages
+	@.ci/deps chromium client
 
 .PHONY: deps-db
 deps-db:

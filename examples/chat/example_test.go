@@ -30,6 +30,13 @@ var starting sync.Mutex
 // detector.
 func start(t *testing.T) *hosttest.Server {
 	t.Helper()
+	return startWith(t, "", nil)
+}
+
+// startWith starts it with more configuration, and on a database that there is
+// already, if that is not nil.
+func startWith(t *testing.T, more string, database *hosttest.Database) *hosttest.Server {
+	t.Helper()
 	read := func(name string) string {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -47,7 +54,7 @@ query_timeout   = "30s"
 	starting.Lock()
 	defer starting.Unlock()
 	return hosttest.Start(t, hosttest.Config{
-		TOML: read("weir.toml") + limits, Schema: read("schema.sql"), Seed: read("seed.sql"), Plugins: []string{"plugin"},
+		TOML: read("weir.toml") + more + limits, Database: database, Schema: read("schema.sql"), Seed: read("seed.sql"), Plugins: []string{"plugin"},
 	})
 }
 
