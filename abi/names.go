@@ -57,8 +57,9 @@ const (
 	MaxStatements = 1000
 	// MaxFunctions is how many functions a manifest may have.
 	MaxFunctions = 1000
-	// MaxNest is how deep statements may nest (Statement.Nest).
-	MaxNest = 8
+	// MaxNest is how deep statements may nest (Statement.Nest). Each level is one
+	// more statement, after the one above it, in every execution.
+	MaxNest = 4
 	// MaxManifest is the largest manifest in bytes.
 	MaxManifest = 1 << 20
 )

@@ -121,7 +121,7 @@ func (h *Host) limitsOf(name string) reactor.Config {
 	l := s.tenant.Limits.WithDefaults()
 	return reactor.Config{
 		Weight: s.tenant.Share(), TenantExecutions: l.MaxExecutions, Deadline: l.QueryTimeout,
-		MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
+		FirstDebounce: l.FirstDebounce, MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
 		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups, PrincipalGroups: l.MaxPrincipalGroups,
 		FirstRuns: l.MaxFirstRuns,
 	}

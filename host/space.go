@@ -54,6 +54,7 @@ type rooms struct {
 	secret []byte
 	look   look
 	logged logRate
+	lacks  lacks
 
 	newest atomic.Pointer[space] // that stands on them
 }

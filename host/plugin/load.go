@@ -61,12 +61,12 @@ func (s *Set) read(path string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, refuse("it is no ordinary file: put the module itself there")
 	case info.Size() > limit:
-		return nil, refuse("it has %d bytes, more than the %d allowed: build it with -ldflags=-s -w or raise the limit", info.Size(), limit)
+		return nil, tooLarge("it has %d bytes, more than the %d allowed: build it with -ldflags=-s -w or raise the limit", info.Size(), limit)
 	}
 	// The size may have changed since: the limit is what counts.
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = refuse("it has more than the %d bytes allowed", limit)
+		err = tooLarge("it has more than the %d bytes allowed", limit)
 	}
 	return data, err
 }
@@ -231,4 +231,8 @@ func functions(p *Plugin) (map[string]*Function, error) {
 
 func refuse(format string, args ...any) error {
 	return &wasm.RefusedError{What: fmt.Sprintf(format, args...)}
+}
+
+func tooLarge(format string, args ...any) error {
+	return &wasm.RefusedError{What: fmt.Sprintf(format, args...), Limit: "module_bytes"}
 }

@@ -34,6 +34,7 @@ type Server struct {
 	edge       atomic.Pointer[Edge]
 	stats      counters
 	draining   atomic.Bool
+	linger     time.Duration // of a denied subscription in its group; tests change it
 	proxyWarn  sync.Once
 	closeOnce  sync.Once
 
@@ -50,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
-		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version),
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger,
 	}
 	s.hub = newHub(s)
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)

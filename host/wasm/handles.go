@@ -17,7 +17,7 @@ const maxColumns = 1664
 // so a closed handle never names another result.
 func (f *frame) hold(v *View) int64 {
 	if limit := f.inst.pool.config.Limits.MaxHandles; f.open >= limit {
-		return f.fail(abi.ErrnoLimit, fmt.Sprintf("more than %d results are open: close some", limit))
+		return f.limited("handles", fmt.Sprintf("more than %d results are open: close some", limit))
 	}
 	f.open++
 	f.handles = append(f.handles, v)

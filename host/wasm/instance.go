@@ -81,6 +81,7 @@ func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, 
 	// A watch that fired may close the instance at any later moment.
 	quiet := f.watch.stop()
 	f.logs.flush()
+	f.tell()
 	i.sick = i.sick || err != nil || !quiet
 	i.busy.Store(false)
 	return err

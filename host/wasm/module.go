@@ -21,13 +21,21 @@ type Module struct {
 }
 
 // RefusedError says why a module or plugin cannot be loaded and what to do.
-type RefusedError struct{ What string }
+type RefusedError struct {
+	What  string
+	Limit string // the key in the configuration of the bound that it is over, or ""
+}
 
 // Error returns the sentence.
 func (e *RefusedError) Error() string { return e.What }
 
 func refuse(format string, args ...any) error {
 	return &RefusedError{What: fmt.Sprintf(format, args...)}
+}
+
+// over refuses what is over a bound.
+func over(limit, format string, args ...any) error {
+	return &RefusedError{What: fmt.Sprintf(format, args...), Limit: limit}
 }
 
 // Digest returns the SHA-256 of the module's bytes.

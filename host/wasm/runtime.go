@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -31,6 +32,7 @@ type Runtime struct {
 
 	mu     sync.Mutex // protects the fields below
 	closed bool
+	totals totals
 }
 
 // NewRuntime makes a Runtime. Close frees it.
@@ -59,6 +61,16 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return r, nil
+}
+
+// totals are the counters of all pools there were. Those of the pools end with
+// them, and a figure that is summed up by others must never fall.
+type totals struct{ calls, started, dropped atomic.Int64 }
+
+// Totals returns the counters of all pools there were, without what is alive.
+func (r *Runtime) Totals() PoolStats {
+	t := &r.totals
+	return PoolStats{Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load()}
 }
 
 // openCache returns the compile cache. What lies in its directory is native
@@ -107,7 +119,7 @@ func (r *Runtime) Compiler() *Compiler {
 func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 	r := c.runtime
 	if int64(len(code)) > r.config.MaxModuleBytes {
-		return nil, refuse("the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
+		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
 	if err := checkPreamble(code); err != nil {
 		return nil, err
@@ -120,7 +132,7 @@ func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 		select {
 		case c.turn <- struct{}{}:
 		case <-timeout.C:
-			return nil, refuse("another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
+			return nil, over("compile_timeout", "another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
@@ -184,7 +196,7 @@ func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}
 		return o.compiled, nil
 	case <-timeout.C:
 		close(abandoned)
-		return nil, refuse("the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
+		return nil, over("compile_timeout", "the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
 	case <-ctx.Done():
 		close(abandoned)
 		return nil, fmt.Errorf("compile: %w", ctx.Err())
