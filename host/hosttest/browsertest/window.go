@@ -49,7 +49,7 @@ func (w Window) Run(script string) {
 func (w Window) Until(condition string) {
 	w.t.Helper()
 	// Not by frame: a page behind another one paints none.
-	err := chromedp.Do(w.Context, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(Patience/2)))
+	err := chromedp.Do(w.Context, chromedp.Poll[chromedp.Void](`!!(`+condition+`)`, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(Patience/2)))
 	if err != nil {
 		page, _ := chromedp.Run(w.Context, chromedp.Evaluate[string]("document.body.innerText"))
 		w.t.Fatalf("waited in vain for %s: %v\nthe page says:\n%s", condition, err, page)
@@ -70,7 +70,7 @@ func (w Window) Click(selector string) {
 	w.Run(`document.querySelector(` + strconv.Quote(selector) + `).click()`)
 }
 
-// Type types a text into a field.
+// Type types a text into a field; "\r" is the Enter key.
 func (w Window) Type(selector, text string) {
 	w.t.Helper()
 	w.Until(`document.querySelector(` + strconv.Quote(selector) + `) && !document.querySelector(` + strconv.Quote(selector) + `).disabled`)
