@@ -18,6 +18,7 @@ import (
 	"weir/host/auth"
 	"weir/host/config"
 	"weir/host/hosttest"
+	"weir/host/hosttest/browsertest"
 )
 
 // What weir.js makes of a network and a server that come and go, in a browser.
@@ -47,7 +48,7 @@ func within(t *testing.T, what string, holds func() bool) {
 
 func (w window) close() {
 	w.t.Helper()
-	w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, cdp.Command[cdp.Empty, cdp.Empty]{Method: "Page.close"}, cdp.Empty{})
 		return err
 	}))
@@ -60,12 +61,12 @@ func TestEightTabsShareOneStream(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	g := newGate(t, h.URL)
-	chrome := browser(t)
+	chrome := browsertest.New(t)
 	tabs := make([]window, 8)
 	for i := range tabs {
 		tabs[i] = open(t, chrome, g.URL+"/?as=ann#1")
-		tabs[i].says("article .text", "Good morning!")
-		tabs[i].until(isLive)
+		tabs[i].Says("article .text", "Good morning!")
+		tabs[i].Until(isLive)
 	}
 	if now, opened, _ := g.counts(); now != 1 || opened != 1 {
 		t.Fatalf("%d streams are open, %d were opened, want 1", now, opened)
@@ -73,51 +74,51 @@ func TestEightTabsShareOneStream(t *testing.T) {
 	// Each tab can do everything.
 	tabs[7].write("From the last tab.")
 	for _, w := range tabs {
-		w.says("article.mine .text", "From the last tab.")
+		w.Says("article.mine .text", "From the last tab.")
 	}
 	// Another user shares nothing with them.
 	bob := open(t, chrome, g.URL+"/?as=bob#1")
-	bob.says("article:not(.mine) .text", "From the last tab.")
+	bob.Says("article:not(.mine) .text", "From the last tab.")
 	if now, _, _ := g.counts(); now != 2 {
 		t.Fatalf("%d streams are open, want ann's and bob's", now)
 	}
 
 	// Access goes and comes back in all of them.
-	tabs[5].run(`window.kept = document.querySelector("article .text")`)
+	tabs[5].Run(`window.kept = document.querySelector("article .text")`)
 	h.SQL(t, `delete from members where room_id = 1 and user_id = 'ann'`)
 	for _, w := range tabs {
-		w.says("#messages .empty", "You are no longer in this room")
-		w.until(`!document.querySelector("article")`)
+		w.Says("#messages .empty", "You are no longer in this room")
+		w.Until(`!document.querySelector("article")`)
 	}
 	h.SQL(t, `insert into members (room_id, user_id) values (1, 'ann')`)
 	for _, w := range tabs {
-		w.says("article.mine .text", "From the last tab.")
+		w.Says("article.mine .text", "From the last tab.")
 	}
 
 	// The tab with the stream is the first. It goes, and nothing is dark meanwhile.
 	for _, w := range tabs[1:] {
-		w.run(`window.kept = document.querySelector("article .text"); window.gaps = 0
+		w.Run(`window.kept = document.querySelector("article .text"); window.gaps = 0
 			new MutationObserver(() => document.querySelector("article") || gaps++).observe(document.querySelector("#messages"), { childList: true })`)
 	}
 	tabs[0].close()
 	within(t, "another tab's stream", func() bool { now, opened, _ := g.counts(); return now == 2 && opened == 3 })
 	post(t, h, "After the first tab.")
 	for _, w := range tabs[1:] {
-		w.says("article .text", "After the first tab.")
-		w.until(`gaps === 0 && window.kept === document.querySelector("article .text")`)
-		w.until(isLive)
+		w.Says("article .text", "After the first tab.")
+		w.Until(`gaps === 0 && window.kept === document.querySelector("article .text")`)
+		w.Until(isLive)
 	}
 	if now, opened, _ := g.counts(); now != 2 || opened != 3 {
 		t.Errorf("%d streams are open, %d were opened, want 2 and 3", now, opened)
 	}
 	tabs[3].write("Still here.")
-	tabs[6].says("article.mine .text", "Still here.")
-	tabs[6].keep("chat-eight-tabs.png")
+	tabs[6].Says("article.mine .text", "Still here.")
+	tabs[6].Keep("chat-eight-tabs.png")
 
 	// What only a closed tab wanted is dropped, though it could not say so.
 	subscriptions(t, h, 4) // the rooms and a room, of ann and of bob
-	tabs[2].run(`location.hash = "#2"`)
-	tabs[2].says("article .text", "Tea or coffee?")
+	tabs[2].Run(`location.hash = "#2"`)
+	tabs[2].Says("article .text", "Tea or coffee?")
 	subscriptions(t, h, 5)
 	tabs[2].close()
 	subscriptions(t, h, 4)
@@ -138,25 +139,25 @@ func TestTabThatDoesNotAnswerLosesTheLead(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	g := newGate(t, h.URL)
-	chrome := browser(t)
+	chrome := browsertest.New(t)
 	first := open(t, chrome, g.URL+"/?as=ann#1")
-	first.until(isLive)
+	first.Until(isLive)
 	second := open(t, chrome, g.URL+"/?as=ann#1")
-	second.until(isLive)
+	second.Until(isLive)
 	// Its channel hears nothing any more.
 	hang := `BroadcastChannel.prototype.postMessage = () => {}`
-	first.run(hang)
-	second.run(`document.dispatchEvent(new Event("visibilitychange"))`) // somebody looks at it
+	first.Run(hang)
+	second.Run(`document.dispatchEvent(new Event("visibilitychange"))`) // somebody looks at it
 	within(t, "the second tab's stream", func() bool { _, opened, _ := g.counts(); return opened == 2 })
 	post(t, h, "Not by the first tab.")
-	second.says("article .text", "Not by the first tab.")
-	second.until(isLive)
+	second.Says("article .text", "Not by the first tab.")
+	second.Until(isLive)
 	within(t, "the end of the first tab's stream", func() bool { now, _, _ := g.counts(); return now == 1 })
 }
 
 func (w window) offline(off bool) {
 	w.t.Helper()
-	w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		c := network.Conditions{DownloadThroughput: -1, UploadThroughput: -1, Offline: off}
 		_, err := cdp.Call(ctx, t, network.Enable, network.EnableParams{})
 		if err == nil {
@@ -173,54 +174,54 @@ func TestPageComesBackWhenTheNetworkDoes(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	g := newGate(t, h.URL)
-	w := open(t, browser(t), g.URL+"/?as=ann#1")
-	w.until(isLive)
+	w := open(t, browsertest.New(t), g.URL+"/?as=ann#1")
+	w.Until(isLive)
 	w.offline(true)
 	g.cut()
-	w.until(`!navigator.onLine`)
-	w.until(isStale)
-	w.says("article .text", "Good morning!") // what was shown is kept
+	w.Until(`!navigator.onLine`)
+	w.Until(isStale)
+	w.Says("article .text", "Good morning!") // what was shown is kept
 	post(t, h, "While you were away.")
 	w.offline(false)
-	w.says("article .text", "While you were away.")
-	w.until(isLive)
+	w.Says("article .text", "While you were away.")
+	w.Until(isLive)
 }
 
 func TestPageComesBackAfterARestart(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	g := newGate(t, h.URL)
-	w := open(t, browser(t), g.URL+"/?as=ann#1")
-	w.until(isLive)
-	w.run(`window.kept = document.querySelector("article .text")`)
+	w := open(t, browsertest.New(t), g.URL+"/?as=ann#1")
+	w.Until(isLive)
+	w.Run(`window.kept = document.querySelector("article .text")`)
 	h.Stop()
-	w.until(isStale)
+	w.Until(isStale)
 	post(t, h, "Written while nobody served.")
 	again := startWith(t, "", &hosttest.Database{URL: config.Secret(h.DB.As("weir", "")), Guest: config.Secret(h.DB.As("weir_guest", ""))})
 	g.lead(t, again.URL)
-	w.says("article .text", "Written while nobody served.")
-	w.until(isLive)
+	w.Says("article .text", "Written while nobody served.")
+	w.Until(isLive)
 	// It came back with what it held: rows that did not change kept their elements.
-	w.until(`window.kept === document.querySelector("article .text")`)
+	w.Until(`window.kept === document.querySelector("article .text")`)
 	w.write("And on it goes.")
-	w.says("article.mine .text", "And on it goes.")
+	w.Says("article.mine .text", "And on it goes.")
 }
 
 func TestPageWaitsThrough503(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	g := newGate(t, h.URL)
-	w := open(t, browser(t), g.URL+"/?as=ann#1")
-	w.until(isLive)
+	w := open(t, browsertest.New(t), g.URL+"/?as=ann#1")
+	w.Until(isLive)
 	g.shut(true)
 	g.cut()
-	w.until(isStale)
+	w.Until(isStale)
 	within(t, "a second try", func() bool { _, _, refused := g.counts(); return refused >= 2 })
-	w.says("article .text", "Good morning!")
+	w.Says("article .text", "Good morning!")
 	post(t, h, "In the middle.")
 	g.shut(false)
-	w.says("article .text", "In the middle.")
-	w.until(isLive)
+	w.Says("article .text", "In the middle.")
+	w.Until(isLive)
 	if _, _, refused := g.counts(); refused > 20 {
 		t.Errorf("%d tries: the page does not wait", refused)
 	}
@@ -242,21 +243,21 @@ func TestStreamOutlivesItsTokens(t *testing.T) {
 		}
 		return token
 	}
-	w := open(t, browser(t), g.URL+"/weir.d.ts")
-	w.run(`window.states = []
+	w := open(t, browsertest.New(t), g.URL+"/weir.d.ts")
+	w.Run(`window.states = []
 		import("/weir.js").then(({ createClient }) => {
 			window.weir = createClient({ token: () => fetch("/token").then((r) => r.text()) })
 			weir.subscribe("messages.list", { room: 1 }, (s) => states.push(s))
 		})`)
-	w.until(`window.states?.at(-1)?.status === "live"`)
+	w.Until(`window.states?.at(-1)?.status === "live"`)
 	within(t, "the end of the first token", func() bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return len(given) >= 3 && time.Now().After(given[0].Add(time.Second))
 	})
 	post(t, h, "With the third token.")
-	w.until(`states.at(-1).data[0].body === "With the third token."`)
-	w.until(`(document.body.textContent = JSON.stringify(states.map((s) => [s.status, s.error?.code, s.error?.message])), states.slice(1).every((s) => s.status === "live"))`)
+	w.Until(`states.at(-1).data[0].body === "With the third token."`)
+	w.Until(`(document.body.textContent = JSON.stringify(states.map((s) => [s.status, s.error?.code, s.error?.message])), states.slice(1).every((s) => s.status === "live"))`)
 	if _, opened, _ := g.counts(); opened != 1 {
 		t.Errorf("%d streams were opened, want 1", opened)
 	}
@@ -267,9 +268,9 @@ func TestPageFollowsAReplacedPlugin(t *testing.T) {
 	t.Parallel()
 	h := start(t)
 	g := newGate(t, h.URL)
-	w := open(t, browser(t), g.URL+"/?as=ann#1")
-	w.until(isLive)
-	w.until(`document.querySelector("article .text").textContent.includes("Good morning!")`)
+	w := open(t, browsertest.New(t), g.URL+"/?as=ann#1")
+	w.Until(isLive)
+	w.Until(`document.querySelector("article .text").textContent.includes("Good morning!")`)
 	files, err := filepath.Glob(filepath.Join(h.Plugins, "*.wasm"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("plugins: %v %v", files, err)
@@ -284,10 +285,10 @@ func TestPageFollowsAReplacedPlugin(t *testing.T) {
 		t.Fatal("the statement was not found in the module")
 	}
 	h.Write(t, filepath.Base(files[0]), other)
-	w.until(`[...document.querySelectorAll("article .text")].at(-1).textContent.includes("Good morning!")`)
-	w.until(isLive)
+	w.Until(`[...document.querySelectorAll("article .text")].at(-1).textContent.includes("Good morning!")`)
+	w.Until(isLive)
 	post(t, h, "After the reload.")
-	w.says("article .text", "After the reload.")
+	w.Says("article .text", "After the reload.")
 	if _, opened, _ := g.counts(); opened != 1 {
 		t.Errorf("%d streams were opened, want 1", opened)
 	}
