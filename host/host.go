@@ -17,6 +17,7 @@ import (
 	"weir/host/serve"
 	"weir/host/tenant"
 	"weir/host/wasm"
+	"weir/plugins/js"
 	"weir/reactor"
 	"weir/reactor/changelog"
 )
@@ -25,6 +26,7 @@ import (
 type Host struct {
 	cfg       Config
 	runtime   *wasm.Runtime
+	engine    *js.Finder // of plugins in JavaScript
 	capture   *changelog.Capture
 	inspector *inspect.Inspector
 	log       *changelog.Listener
@@ -42,6 +44,7 @@ type Host struct {
 	health    health
 	runs      runLog
 	costs     functionCosts
+	timings   timings
 	began     time.Time
 
 	reached limitCounts
@@ -74,6 +77,7 @@ func (h *Host) wire(ctx context.Context) error {
 	if file.Database.URL.Reveal() == "" || file.Database.Guest.Reveal() == "" && file.Plugins != "" {
 		return errors.New("database.url and database.guest are not set: name weir's role and the role of the plugins' SQL, or use weir dev")
 	}
+	h.engine = &js.Finder{File: file.Engine, Dirs: js.Dirs(h.cfg.StateDir)}
 	var err error
 	h.runtime, err = wasm.NewRuntime(ctx, wasm.Config{
 		CacheDir: filepath.Join(h.cfg.StateDir, "wasm"), MaxRunning: limits.MaxRunningGuests,
@@ -95,7 +99,7 @@ func (h *Host) wire(ctx context.Context) error {
 		return err
 	}
 	h.reactor = reactor.New(reactor.Config{
-		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.observe,
+		Executor: &executor{h}, Poke: h.log.Poke, Published: h.published, Observe: h.observe, Applied: h.timings.apply.Add,
 		MaxExecutions: limits.MaxTotalExecutions, Tenant: h.limitsOf, Logger: h.cfg.Logger,
 	})
 	spaces := map[string]*space{}
@@ -123,7 +127,7 @@ func (h *Host) limitsOf(name string) reactor.Config {
 	l := s.tenant.Limits.WithDefaults()
 	return reactor.Config{
 		Weight: s.tenant.Share(), TenantExecutions: l.MaxExecutions, Deadline: l.QueryTimeout,
-		MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
+		FirstDebounce: l.FirstDebounce, MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
 		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups, PrincipalGroups: l.MaxPrincipalGroups,
 		FirstRuns: l.MaxFirstRuns,
 	}
@@ -143,7 +147,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 		Operator: &operator{h}, Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
 		DrainWindow: window,
 		Rooms: map[string]func() any{
-			"reactor":   func() any { return h.reactor.Stats() },
+			"reactor":   func() any { return h.reactorStats() },
 			"changelog": func() any { return h.logStats() },
 			"db":        func() any { return h.databaseStats() },
 			"plugin":    func() any { return h.pluginStats() },

@@ -23,6 +23,7 @@ func (h *Host) observe(run reactor.Run) {
 		h.cfg.Observe(run)
 	}
 	h.costs.add(&run)
+	h.timings.add(&run)
 	if run.Err != nil {
 		deadline := "query_timeout"
 		if run.Policy {

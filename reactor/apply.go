@@ -35,6 +35,9 @@ func (c *core) step(now time.Time, n int) bool {
 		return true
 	}
 	c.cursor, c.began, c.read, c.batch = b.Snapshot, b.Began, now, nil
+	if c.cfg.Applied != nil && len(b.Changes) > 0 && !b.Began.IsZero() {
+		c.out.applied = append(c.out.applied, now.Sub(b.Began))
+	}
 	c.know(NewStamp(c.epoch, c.cursor))
 	c.checkBehind(now)
 	c.passed()

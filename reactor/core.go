@@ -98,6 +98,7 @@ type outputs struct {
 	decided   []*Subscription
 	synced    []*Sync
 	runs      []Run
+	applied   []time.Duration
 	poke      bool
 }
 

@@ -312,6 +312,9 @@ func (r *Reactor) hand(out *outputs) {
 	for _, run := range out.runs {
 		r.cfg.Observe(run)
 	}
+	for _, took := range out.applied {
+		r.cfg.Applied(took)
+	}
 	if len(out.published) > 0 && r.cfg.Published != nil {
 		r.cfg.Published(out.published)
 	}

@@ -105,12 +105,14 @@ func (s *Server) metrics() http.Handler {
 //   - uint64 is a counter and gets the suffix _total;
 //   - int, int64, float64 and bool are gauges;
 //   - time.Duration is a gauge in seconds and gets the suffix _seconds;
+//   - *Histogram is a histogram of seconds and gets the suffix _seconds;
+//   - an embedded struct's fields count as the room's own;
 //   - a map with strings as keys and a tag `label:"name"` is one of these for
 //     each entry, and a map of maps with `label:"one,two"`; the room keeps the
 //     keys few.
 //
 // The tag `help:"text"` is what the figure means. Other fields are not for
-// metrics. No room keeps the counts of a histogram.
+// metrics.
 type figures struct{ server *Server }
 
 var _ prometheus.Collector = figures{}
@@ -141,7 +143,15 @@ func collect(out chan<- prometheus.Metric, room string, stats any) {
 		if !field.IsExported() {
 			continue
 		}
+		if field.Anonymous {
+			collect(out, room, v.Field(i).Interface())
+			continue
+		}
 		name, help := "weir_"+snake(room)+"_"+snake(field.Name), field.Tag.Get("help")
+		if h, ok := v.Field(i).Interface().(*Histogram); ok {
+			sendHistogram(out, prometheus.NewDesc(name+"_seconds", help, nil, nil), h)
+			continue
+		}
 		label := field.Tag.Get("label")
 		if one, two, ok := strings.Cut(label, ","); ok {
 			collectPairs(out, v.Field(i), name, help, []string{one, two})
@@ -171,6 +181,15 @@ func collectPairs(out chan<- prometheus.Metric, outer reflect.Value, name, help 
 			}
 		}
 	}
+}
+
+func sendHistogram(out chan<- prometheus.Metric, desc *prometheus.Desc, h *Histogram) {
+	count, sum, buckets := h.read()
+	m, err := prometheus.NewConstHistogram(desc, count, sum, buckets)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(desc, err)
+	}
+	out <- m
 }
 
 // send sends one figure, or why it cannot be one.

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,12 +15,14 @@ import (
 type hub struct {
 	server *Server
 
-	mu       sync.Mutex // protects the field below
+	mu       sync.Mutex // protects the fields below, and session.fanned
 	watchers map[*reactor.Publication]map[*session]int
+	batches  uint64 // of publications, for which sessions were woken
 
 	// The loop takes this one, so that nothing is done under it but a note.
 	noteMu  sync.Mutex // protects the fields below
 	noted   map[*reactor.Publication]struct{}
+	since   time.Time // of the oldest that is noted
 	running bool
 	closed  bool
 	done    sync.WaitGroup
@@ -71,6 +74,9 @@ func (h *hub) published(pubs []*reactor.Publication) {
 	if h.closed {
 		return
 	}
+	if len(h.noted) == 0 {
+		h.since = time.Now()
+	}
 	for _, p := range pubs {
 		h.noted[p] = struct{}{}
 	}
@@ -80,6 +86,11 @@ func (h *hub) published(pubs []*reactor.Publication) {
 		go h.fanOut()
 	}
 }
+
+// wakeRun is how many sessions are woken at a stretch. Ten thousand that may run
+// at once stand before all that the network brings: the answer of a policy, or the
+// change that shuts somebody out, would wait until each of them has written.
+const wakeRun = 128
 
 // fanOut wakes sessions until nothing is noted.
 func (h *hub) fanOut() {
@@ -94,31 +105,58 @@ func (h *hub) fanOut() {
 			return
 		}
 		h.noted, batch = batch, h.noted
+		since := h.since
 		h.noteMu.Unlock()
 
+		sessions = h.watching(sessions[:0], batch)
+		for _, s := range sessions {
+			s.cut()
+		}
+		for i, s := range sessions {
+			s.wake()
+			if i%wakeRun == wakeRun-1 {
+				runtime.Gosched()
+			}
+		}
+		clear(sessions) // those that end are not kept
 		fresh := 0
 		for pub := range batch {
-			sessions = h.watching(sessions[:0], pub)
-			for _, s := range sessions {
-				s.wake()
-				s.cut()
-			}
 			if st := pub.State(); st != nil && st.Frame != nil {
 				fresh += st.Frame.Size()
 			}
 		}
 		clear(batch)
+		h.server.stats.wake.Add(time.Since(since))
 		h.server.checkPins(fresh)
 	}
 }
 
-func (h *hub) watching(dst []*session, pub *reactor.Publication) []*session {
+// watching appends the sessions that watch any of the publications, each once:
+// who is denied watches the result too, and would be woken for both. Only the
+// fan-out calls it.
+func (h *hub) watching(dst []*session, batch map[*reactor.Publication]struct{}) []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.batches++
+	for pub := range batch {
+		for s := range h.watchers[pub] {
+			if s.fanned != h.batches {
+				s.fanned = h.batches
+				dst = append(dst, s)
+			}
+		}
+	}
+	return dst
+}
+
+// watchersOf returns the sessions that watch one publication.
+func (h *hub) watchersOf(pub *reactor.Publication) (list []*session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.watchers[pub] {
-		dst = append(dst, s)
+		list = append(list, s)
 	}
-	return dst
+	return list
 }
 
 // close ends the fan-out and waits for it.

@@ -271,7 +271,7 @@ type Readers struct {
 
 // Readers looks at every stream that watches a publication.
 func (s *Server) Readers(pub *reactor.Publication) (r Readers) {
-	for _, session := range s.hub.watching(nil, pub) {
+	for _, session := range s.hub.watchersOf(pub) {
 		r.Streams++
 		if session.behind(pub) {
 			r.Behind++

@@ -16,6 +16,9 @@ type Stats struct {
 	PinnedBytes   int64 `help:"Superseded bytes that stalled clients still hold, when last looked at."`
 	Draining      bool  `help:"Whether the server refuses new streams because it stops."`
 
+	Wake  *Histogram `help:"From a new state of a result until the streams that watch it are woken."`
+	Write *Histogram `help:"From the beginning of a frame until the client's socket has taken it."`
+
 	// Since the start.
 	Streams    uint64                       `help:"Streams opened."`
 	Frames     uint64                       `help:"Results written to streams."`
@@ -29,6 +32,7 @@ type Stats struct {
 type counters struct {
 	streams, frames, frameBytes atomic.Uint64
 	pinned                      atomic.Int64
+	wake, write                 Histogram
 
 	mu       sync.Mutex // protects the fields below
 	closes   map[string]uint64
