@@ -201,11 +201,11 @@ func (h *Host) caughtUp(ctx context.Context, ask func() (*reactor.Report, error)
 // whose is the caller of a question. Operators may ask about anybody: nothing is
 // shown to the caller, and nothing of what the caller would see is shown.
 func (h *Host) whose(ctx context.Context, s *space, q serve.WhyQuery) (*auth.Caller, error) {
-	switch {
+	switch name, dev := strings.CutPrefix(q.Token, auth.DevToken("")); {
 	case q.As != "":
-		return auth.DevCaller(s.tenant.Name, q.As)
-	case strings.HasPrefix(q.Token, "dev:"):
-		return auth.DevCaller(s.tenant.Name, strings.TrimPrefix(q.Token, "dev:"))
+		return s.verifier.DevUser(q.As)
+	case dev:
+		return s.verifier.DevUser(name)
 	case q.Token != "":
 		return s.verifier.Verify(ctx, q.Token)
 	}
