@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -46,6 +47,18 @@ func TestMetricsOfAHost(t *testing.T) {
 		}
 	}
 
+	// The dashboard asks for nothing that is not there.
+	asked := regexp.MustCompile(`\b(weir|go|process)_[a-z_]+`).FindAllString(strings.Join(dashboardQueries(t), "\n"), -1)
+	if len(asked) < 40 {
+		t.Errorf("docs/grafana.json asks for %d metrics", len(asked))
+	}
+	for _, name := range asked {
+		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+		if families[name] == nil && families[base].GetType().String() != "HISTOGRAM" && name != "weir_serve_closes_total" && name != "weir_tenant_limits_total" {
+			t.Errorf("docs/grafana.json asks for %s, which is not there", name)
+		}
+	}
+
 	listed := listedMetrics(text(t, "../docs/operating.md"))
 	for name := range listed {
 		// No stream has ended and no limit was reached, so nothing is told of why.
@@ -76,4 +89,31 @@ func listedMetrics(doc string) map[string]bool {
 		}
 	}
 	return listed
+}
+
+// dashboardQueries are all queries of docs/grafana.json, those of its variables
+// included.
+func dashboardQueries(t *testing.T) []string {
+	t.Helper()
+	var doc struct {
+		Templating struct {
+			List []struct{ Query string }
+		}
+		Panels []struct {
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(text(t, "../docs/grafana.json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, v := range doc.Templating.List {
+		list = append(list, v.Query)
+	}
+	for _, p := range doc.Panels {
+		for _, target := range p.Targets {
+			list = append(list, target.Expr)
+		}
+	}
+	return list
 }

@@ -63,6 +63,9 @@ func TestDevFromNothingToALiveResult(t *testing.T) {
 		!strings.Contains(told, "reads    tasks where list_id = 1") || !strings.Contains(told, "watchers 1") {
 		t.Errorf("weir why:\n%s", told)
 	}
+	if told := weir(t, dir, "top", "--by", "cost").must(t); !strings.Contains(told, `"list":1}`) || !strings.Contains(told, "changes/s") {
+		t.Errorf("weir top:\n%s", told)
+	}
 	if told := weir(t, dir, "watch", "tasks.list", "list=1", "--as", "ann", "--why", "-n", "1"); told.code != 0 || !strings.Contains(told.errors, "ran ") {
 		t.Errorf("weir watch --why: %d\n%s", told.code, told.errors)
 	}
