@@ -41,6 +41,8 @@ func (w *Why) tell(r *reactor.Report, database string) {
 	case g == nil && w.State == "nobody":
 		say("nobody with this access watches: policies and function run when somebody subscribes")
 	case g == nil:
+	case w.State == "nobody":
+		say("nobody with this access watches; the result is live because others watch it, who may")
 	case r.Held && len(r.By) > 0:
 		say("fenced by %s: a newer result is there, and is shown when the decision is known to hold for it", strings.Join(r.By, ", "))
 	case r.Held:
@@ -81,7 +83,7 @@ func (w *Why) state(r *reactor.Report) string {
 	switch {
 	case r.Answer == reactor.Deny:
 		return "denied"
-	case g == nil && !asked, g == nil && r.Answer == reactor.Allow && r.Undecided == nil:
+	case !asked, g == nil && r.Answer == reactor.Allow && r.Undecided == nil:
 		return "nobody"
 	case r.Answer == reactor.Unknown || r.Undecided != nil:
 		return "undecided"
