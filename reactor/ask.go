@@ -85,7 +85,7 @@ func (r *Reactor) Ask(ctx context.Context, req Request) (*Report, error) {
 func (r *Reactor) AskGroup(ctx context.Context, tenant, query string) (*Report, error) {
 	report, at := &Report{}, 0
 	q := &question{tenant: tenant, step: func(now time.Time, c *core) bool {
-		for end := min(at+8*groupsAtOnce, len(c.all)); at < end; at++ {
+		for end := min(at+groupsAtOnce, len(c.all)); at < end; at++ {
 			if c.all[at].pub.Query == query {
 				c.tellGroup(now, c.all[at], report)
 				return false
@@ -109,47 +109,79 @@ const (
 	ByFailures              // most failures in a row first
 )
 
-// groupsAtOnce is how many groups one step of a list looks at: less than a slice.
-const groupsAtOnce = 128
+// What one step of a list looks at: less than a slice.
+const (
+	groupsAtOnce = 512 // to be put in order
+	briefsAtOnce = 64  // to be told of
+)
+
+// ranked is a group and what it is ordered by. Outside of the loop it is a name and
+// nothing more.
+type ranked struct {
+	core     *core
+	group    *group
+	rank     int64
+	watchers int
+	serial   uint64
+}
 
 // Groups returns the first n groups of a tenant in an order, of all tenants if
 // tenant is empty. It looks at them one after the other while they come and go:
 // it is no consistent picture.
 func (r *Reactor) Groups(ctx context.Context, tenant string, by Order, n int) ([]GroupReport, error) {
-	var list []GroupReport
-	places := map[string]int{} // where each core's list has been looked at
-	q := &question{tenant: tenant, step: func(now time.Time, c *core) bool {
-		at := places[c.tenant]
-		end := min(at+groupsAtOnce, len(c.all))
-		for ; at < end; at++ {
-			list = append(list, c.brief(c.all[at]))
-		}
-		places[c.tenant] = end
-		if len(list) > 2*n+groupsAtOnce || end == len(c.all) {
-			list = first(list, by, n)
-		}
-		return end < len(c.all)
-	}}
-	if err := r.ask(ctx, q); err != nil {
+	list, err := r.ranked(ctx, tenant, by)
+	if err != nil {
 		return nil, err
 	}
-	return list, nil
+	slices.SortFunc(list, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.watchers, a.watchers), cmp.Compare(a.serial, b.serial))
+	})
+	var chosen []ranked
+	places := map[*group]int{}
+	for _, g := range list {
+		// A group may have moved into a place that was still to be looked at.
+		if _, twice := places[g.group]; !twice && len(chosen) < n {
+			places[g.group] = len(chosen)
+			chosen = append(chosen, g)
+		}
+	}
+	told, at := make([]GroupReport, len(chosen)), map[*core]int{}
+	err = r.ask(ctx, &question{tenant: tenant, step: func(_ time.Time, c *core) bool {
+		left := briefsAtOnce
+		for ; at[c] < len(chosen) && left > 0; at[c]++ {
+			if g := chosen[at[c]].group; chosen[at[c]].core == c && !g.gone() {
+				told[places[g]] = c.brief(g)
+				left--
+			}
+		}
+		return at[c] < len(chosen)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(told, func(g GroupReport) bool { return g.Query == "" }), nil // those that are gone
 }
 
-func first(list []GroupReport, by Order, n int) []GroupReport {
-	slices.SortStableFunc(list, func(a, b GroupReport) int {
-		order := 0
-		switch by {
-		case ByCost:
-			order = cmp.Compare(b.Spent, a.Spent)
-		case ByFailures:
-			order = cmp.Compare(b.Failures, a.Failures)
+// ranked lists all groups.
+func (r *Reactor) ranked(ctx context.Context, tenant string, by Order) (list []ranked, err error) {
+	at := map[*core]int{}
+	err = r.ask(ctx, &question{tenant: tenant, step: func(_ time.Time, c *core) bool {
+		for end := min(at[c]+groupsAtOnce, len(c.all)); at[c] < end; at[c]++ {
+			g := c.all[at[c]]
+			entry := ranked{core: c, group: g, watchers: g.subs, serial: g.serial}
+			switch by {
+			case ByWatchers:
+				entry.rank = int64(g.subs)
+			case ByCost:
+				entry.rank = int64(g.spent)
+			case ByFailures:
+				entry.rank = int64(g.failures)
+			}
+			list = append(list, entry)
 		}
-		return cmp.Or(order, cmp.Compare(b.Subscriptions, a.Subscriptions), cmp.Compare(b.Spent, a.Spent), cmp.Compare(a.Query, b.Query))
-	})
-	// A group may have moved into a place that was still to be looked at.
-	list = slices.CompactFunc(list, func(a, b GroupReport) bool { return a.Query == b.Query })
-	return list[:min(n, len(list))]
+		return at[c] < len(c.all)
+	}})
+	return list, err
 }
 
 // Runs returns the newest n executions of a tenant, of all tenants if tenant is
@@ -162,12 +194,11 @@ func (r *Reactor) Runs(ctx context.Context, tenant string, n int) ([]Past, error
 			list, left = append(list, *p), left-1
 			return left > 0
 		})
-		slices.SortStableFunc(list, func(a, b Past) int { return b.At.Compare(a.At) })
-		list = list[:min(n, len(list))]
 		return false
 	}}
 	if err := r.ask(ctx, q); err != nil {
 		return nil, err
 	}
-	return list, nil
+	slices.SortStableFunc(list, func(a, b Past) int { return b.At.Compare(a.At) })
+	return list[:min(n, len(list))], nil
 }
