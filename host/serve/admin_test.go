@@ -62,7 +62,7 @@ func (f *fixture) scrape(t *testing.T) (kinds map[string]string, values map[stri
 			for _, l := range m.GetLabel() {
 				key += "{" + l.GetName() + "=" + l.GetValue() + "}"
 			}
-			values[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			values[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return kinds, values
@@ -78,7 +78,12 @@ func rooms(name string, stats func() any) func(*Config) {
 
 func TestMetricsAreNamedByRoom(t *testing.T) {
 	t.Parallel()
+	type Shared struct {
+		Changes uint64 `help:"Changes."`
+	}
 	type roomStats struct {
+		Shared
+		Wait        *Histogram    `help:"Wait."`
 		Groups      int           `help:"Groups."`
 		LogBytes    int64         `help:"Bytes."`
 		OldestDirty time.Duration `help:"Wait."`
@@ -91,8 +96,12 @@ func TestMetricsAreNamedByRoom(t *testing.T) {
 		Name        string
 		hidden      int
 	}
+	var wait Histogram
+	for _, d := range []time.Duration{0, time.Millisecond, time.Hour} {
+		wait.Add(d)
+	}
 	f := newFixture(t, rooms("reactor", func() any {
-		return &roomStats{3, 1 << 40, 1500 * time.Millisecond, true, 1 << 53, 2, 0.5, map[string]uint64{"a\"\n": 1, "b": 2}, map[string]uint64{"x": 1}, "n", 1}
+		return &roomStats{Shared{7}, &wait, 3, 1 << 40, 1500 * time.Millisecond, true, 1 << 53, 2, 0.5, map[string]uint64{"a\"\n": 1, "b": 2}, map[string]uint64{"x": 1}, "n", 1}
 	}))
 	f.do(http.MethodGet, "/v1/q/nothing", "")
 	kinds, values := f.scrape(t)
@@ -107,6 +116,7 @@ func TestMetricsAreNamedByRoom(t *testing.T) {
 		"weir_reactor_behind": 1, "weir_reactor_executions_total": 1 << 53, "weir_reactor_http_errors_total": 2,
 		"weir_reactor_ratio": 0.5, "weir_reactor_by_reason_total{reason=a\"\n}": 1, "weir_reactor_by_reason_total{reason=b}": 2,
 		"weir_ready{condition=accepting}": 1, "weir_ready{condition=capture}": 1, "weir_ready{condition=tables}": 0,
+		"weir_reactor_changes_total": 7, "weir_reactor_wait_seconds": 3,
 		"weir_serve_sessions": 0, "weir_serve_problems_total{code=unknown_function}": 1,
 	}
 	if !maps.Equal(got, want) {
@@ -114,8 +124,11 @@ func TestMetricsAreNamedByRoom(t *testing.T) {
 	}
 	for name, kind := range kinds {
 		want := "gauge"
-		if strings.HasSuffix(name, "_total") {
+		switch {
+		case strings.HasSuffix(name, "_total"):
 			want = "counter"
+		case strings.HasSuffix(name, "_wait_seconds"), strings.HasPrefix(name, "weir_serve_") && strings.HasSuffix(name, "_seconds"):
+			want = "histogram"
 		}
 		if strings.HasPrefix(name, "weir_") && kind != want {
 			t.Errorf("%s is a %s, not a %s", name, kind, want)
