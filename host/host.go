@@ -196,6 +196,14 @@ func (h *Host) URL() string {
 	return "http://" + addr.String()
 }
 
+// AdminURL is where operators reach the host.
+func (h *Host) AdminURL() string {
+	if addr, ok := h.admin.Addr().(*net.TCPAddr); ok {
+		return "http://" + addr.String()
+	}
+	return "unix:" + h.admin.Addr().String()
+}
+
 // Run serves until ctx ends. Then streams are closed, spread over a few seconds,
 // and everything that was started is waited for. It returns nil when it was ctx
 // that ended it.

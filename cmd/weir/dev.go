@@ -310,7 +310,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 		end()
 		return nil, err
 	}
-	s.noteURL(r.url, "http://"+admin.Addr().String())
+	s.noteURL(r.url, h.AdminURL())
 	r.also.Go(func() {
 		if s.ready != nil {
 			s.ready(hostCtx, r.url)

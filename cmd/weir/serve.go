@@ -72,7 +72,7 @@ func (m *Main) serve(ctx context.Context, arg string, asJSON bool) error {
 	})
 	defer reading.Wait()
 	defer end()
-	logger.Info("weir serves", "url", h.URL(), "version", version())
+	logger.Info("weir serves", "url", h.URL(), "admin", h.AdminURL(), "version", version())
 	if err := h.Run(ctx); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
