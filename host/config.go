@@ -36,6 +36,9 @@ type Config struct {
 	// Event is told of plugins and of the database coming and going. It must not
 	// block.
 	Event func(Event)
+	// Traces is where an OpenTelemetry collector takes OTLP over HTTP: its base
+	// address. Empty: no traces.
+	Traces string
 	// Version is weir's, told to clients.
 	Version string
 	// Logger gets one line per life event; nil discards.

@@ -45,6 +45,7 @@ type Host struct {
 	runs      runLog
 	costs     functionCosts
 	timings   timings
+	trace     *tracer // nil: off
 	began     time.Time
 
 	reached limitCounts
@@ -63,6 +64,7 @@ func New(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{cfg: cfg, began: time.Now(), ready: make(chan struct{}), reread: make(chan struct{}, 1), made: map[string]int{}}
+	h.trace = newTracer(cfg.Traces, cfg.Logger)
 	h.tenants.Store(newTenants(cfg.File, nil))
 	if err := h.wire(context.Background()); err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -140,12 +142,16 @@ func (h *Host) serve(limits tenant.Limits) error {
 	if h.cfg.Dev {
 		window = time.Second // who develops waits for every restart
 	}
+	var wrote func(string, reactor.Version, time.Time)
+	if h.trace != nil {
+		wrote = h.trace.wrote
+	}
 	var err error
 	h.server, err = serve.New(serve.Config{
 		Backend: &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
 		Hosts: h.tenants.Load().names(), Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
 		Operator: &operator{h}, Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
-		DrainWindow: window,
+		DrainWindow: window, Wrote: wrote,
 		Rooms: map[string]func() any{
 			"reactor":   func() any { return h.reactorStats() },
 			"changelog": func() any { return h.logStats() },
@@ -225,6 +231,7 @@ func (h *Host) Run(ctx context.Context) error {
 	run(h.follow)
 	run(h.liveliness)
 	run(h.tidy)
+	run(h.trace.send)
 	run(func(ctx context.Context) error { return h.server.Run(ctx, h.listener) })
 	run(func(ctx context.Context) error { return h.server.RunAdmin(ctx, h.admin) })
 	select {

@@ -24,6 +24,7 @@ func (h *Host) observe(run reactor.Run) {
 	}
 	h.costs.add(&run)
 	h.timings.add(&run)
+	h.trace.ran(&run)
 	if run.Err != nil {
 		deadline := "query_timeout"
 		if run.Policy {

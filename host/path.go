@@ -36,6 +36,7 @@ func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
 			}
 		}
 	}
+	h.trace.read(&b)
 	return h.reactor.Apply(ctx, b)
 }
 

@@ -110,7 +110,9 @@ type Run struct {
 	Waited time.Duration
 	Same   bool // the content was equal: no new frame
 	Size   int  // of the frame in bytes
-	Policy bool // it decided access
+	// Version is the content version of a query's result, zero if it failed.
+	Version Version
+	Policy  bool // it decided access
 	// Answer and Reason are a policy's; Unknown for a query.
 	Answer Answer
 	Reason string

@@ -198,7 +198,7 @@ func (c *core) report(now time.Time, e *Execution, r *Result) {
 		run.Same = g.answered && g.decision.Answer == r.Decision.Answer && g.decision.Scope.text() == r.Decision.Scope.text()
 	default:
 		run.Same = g.answered && g.frame.Version == r.Frame.Version
-		run.Size = r.Frame.Size()
+		run.Size, run.Version = r.Frame.Size(), r.Frame.Version
 		if run.Same {
 			c.stats.same++
 		}

@@ -102,14 +102,11 @@ func (p *past) newest(visit func(*Past) bool) {
 func (c *core) note(now time.Time, e *Execution, r *Result, run *Run) {
 	p := Past{
 		At: now, Reason: e.Cause.Reason, More: e.Cause.More, Snapshot: r.Snapshot, Waited: e.waited, Cost: r.Cost,
-		Same: run.Same, Size: run.Size, Answer: run.Answer, Err: r.Err,
+		Same: run.Same, Size: run.Size, Version: run.Version, Answer: run.Answer, Err: r.Err,
 		Tenant: c.tenant, Name: run.Name, Query: run.Query, Subscribers: run.Subscribers, serial: e.group.serial,
 	}
 	if ch := e.Cause.Change; ch != nil {
 		p.Op, p.Table, p.XID = ch.Op, ch.Table, ch.XID
-	}
-	if r.Err == nil && r.Frame != nil {
-		p.Version = r.Frame.Version
 	}
 	c.past.add(p)
 }

@@ -47,6 +47,8 @@ type Config struct {
 	Path string
 	// Observe is host.Config.Observe.
 	Observe func(reactor.Run)
+	// Traces is host.Config.Traces.
+	Traces string
 	// Event is host.Config.Event.
 	Event func(host.Event)
 	// Database is used instead of a fresh one: the test has set it up.
@@ -163,7 +165,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
-		Path: cfg.Path, Inspect: cfg.inspect(t), Observe: cfg.Observe, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Path: cfg.Path, Inspect: cfg.inspect(t), Observe: cfg.Observe, Traces: cfg.Traces, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

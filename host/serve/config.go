@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/host/tenant"
+	"weir/reactor"
 )
 
 // Config wires and bounds a Server. The zero value but for Backend runs with
@@ -48,6 +49,9 @@ type Config struct {
 	// DrainWindow is the time over which Drain spreads the ends of streams. Zero
 	// means 20 s, negative at once.
 	DrainWindow time.Duration
+	// Wrote is told of each result that a stream's socket has taken, and when its
+	// writing began. Nil: nobody is.
+	Wrote func(query string, v reactor.Version, began time.Time)
 	// Version is the server's, for hello.
 	Version string
 	// Rooms are the statistics of the other rooms for /metrics, by the room's

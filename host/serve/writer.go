@@ -255,6 +255,9 @@ func (s *session) send(out *writer, t *turn) error {
 	began := time.Now()
 	err := out.send(t.small, t.frame.Event())
 	s.server.stats.write.Add(time.Since(began))
+	if wrote := s.server.cfg.Wrote; wrote != nil && err == nil {
+		wrote(t.live.Query(), t.frame.Version, began)
+	}
 	s.writing.Store(nil)
 	s.server.stats.frames.Add(1)
 	s.server.stats.frameBytes.Add(uint64(t.frame.Size()))
