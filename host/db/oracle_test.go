@@ -618,7 +618,7 @@ func TestOracleCatchesMutants(t *testing.T) {
 				d.settings = settings
 				w.fixed = "select x.t as o1 from a x where x.k = 1 and x.id > 0"
 			}
-			until := time.Now().Add(time.Minute) // it stops when it has found something
+			until := time.Now().Add(3 * time.Minute) // it stops when it has found something
 			for time.Now().Before(until) {
 				if sum := oracle(w, d, 1, 40, 30, distort, until); sum.missed > 0 {
 					return
