@@ -204,6 +204,14 @@ func TestConsoleShowsWhatIsLive(t *testing.T) {
 		p.until(`document.querySelectorAll("main td").length > 3`)
 		p.keep(part)
 	}
+	// On a phone nothing is wider than the page.
+	p.do(chromedp.EmulateViewport(390, 760, chromedp.EmulateMobile))
+	for _, part := range []string{"overview", "groups", "tenants"} {
+		p.run(`location.hash = "` + part + `"`)
+		p.until(`document.title.startsWith("` + part + `") && document.querySelectorAll("main td").length > 3`)
+		p.until(`document.documentElement.scrollWidth <= innerWidth`)
+	}
+	p.keep("phone")
 	for _, fault := range p.complaints() {
 		if !strings.Contains(fault, "403") { // the stranger
 			t.Errorf("the browser complains: %s", fault)

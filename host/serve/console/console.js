@@ -37,7 +37,10 @@ async function draw(force) {
     const tab = name === "why" ? "groups" : name
     for (const a of document.querySelectorAll("#nav a")) a.getAttribute("href") === "#" + tab ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current")
     document.title = `${name} · weir console`
-    if (moved) scrollTo(0, 0)
+    if (moved) {
+      scrollTo(0, 0)
+      document.querySelector("#nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" })
+    }
   } else missed = true
   if (missed) {
     missed = false
