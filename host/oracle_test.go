@@ -67,12 +67,12 @@ type liveQuery struct {
 // oracleTally counts what a run of the oracle saw.
 type oracleTally struct {
 	worlds, queries, transactions, failed, ddl, checks, compared, changed, missed int
-	runs, useless                                                                 int
+	runs, useless, narrowed                                                       int
 }
 
 func (s oracleTally) String() string {
-	return fmt.Sprintf("%d worlds, %d queries, %d transactions (%d more failed, %d were DDL), %d checks, %d results compared, %d changed, %d runs, %d of them useless, %d missed",
-		s.worlds, s.queries, s.transactions, s.failed, s.ddl, s.checks, s.compared, s.changed, s.runs, s.useless, s.missed)
+	return fmt.Sprintf("%d worlds, %d queries (%d narrowed by their results), %d transactions (%d more failed, %d were DDL), %d checks, %d results compared, %d changed, %d runs, %d of them useless, %d missed",
+		s.worlds, s.queries, s.narrowed, s.transactions, s.failed, s.ddl, s.checks, s.compared, s.changed, s.runs, s.useless, s.missed)
 }
 
 // newOracle makes a world and starts its rooms.
@@ -230,6 +230,9 @@ func (o *oracle) subscribe(n int) {
 		c := newCall(o.space, fn, abi.Input{Values: q.args, Bytes: []byte(name)})
 		added, statements = append(added, &liveQuery{oracleQuery: q, call: c}), append(statements, s)
 		o.sum.queries++
+		if text := s.Explain(); strings.Contains(text, "in the result") || strings.Contains(text, "of the last row") {
+			o.sum.narrowed++
+		}
 	}
 	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
 	defer cancel()

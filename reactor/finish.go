@@ -1,6 +1,9 @@
 package reactor
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // finish takes the result of an execution.
 func (c *core) finish(now time.Time, e *Execution, r Result) {
@@ -60,12 +63,18 @@ func (c *core) check(g *group, r *Result) {
 // accept makes a result the group's newest. It is shown even if the group is
 // dirty again, or a hot group would never be shown (F2).
 func (c *core) accept(now time.Time, g *group, r Result) {
-	c.index.remove(g)
-	g.reads, g.snapshot, g.plan = r.Reads, r.Snapshot, r.Plan
+	// Most results depend on the same atoms as the last one: the index stays.
+	if same := slices.EqualFunc(g.reads.Atoms, r.Reads.Atoms, Atom.equal); same {
+		g.reads.Derived = r.Reads.Derived
+	} else {
+		c.index.remove(g)
+		g.reads = r.Reads
+		c.index.add(g)
+	}
+	g.snapshot, g.plan = r.Snapshot, r.Plan
 	if g.reads.Derived.IsZero() {
 		g.reads.Derived = r.Snapshot
 	}
-	c.index.add(g)
 	g.dark = c.reaches(g)
 	g.finished = NewStamp(r.Epoch, r.Snapshot)
 	if g.decides {

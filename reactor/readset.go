@@ -70,6 +70,14 @@ func (a *Atom) Concerns(c *Change) bool {
 	return c.Keys == nil || slices.ContainsFunc(c.Keys, a.meets)
 }
 
+// equal reports whether two atoms are the same, written in the same order.
+func (a Atom) equal(b Atom) bool {
+	return a.Table == b.Table && (a.Columns == nil) == (b.Columns == nil) && slices.Equal(a.Columns, b.Columns) &&
+		slices.Equal(a.Where, b.Where) && slices.EqualFunc(a.Eq, b.Eq, func(a, b Equality) bool {
+		return a.Column == b.Column && slices.Equal(a.Values, b.Values)
+	})
+}
+
 // meets reports whether a row may meet all conditions of the atom.
 func (a *Atom) meets(row Tuple) bool {
 	for i := range a.Eq {

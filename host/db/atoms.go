@@ -2,6 +2,7 @@ package db
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,13 +33,16 @@ type atomPlan struct {
 	columns reactor.Columns
 	equal   []condition // most selective first
 	where   []condition
+	keys    *resultKeys  // instead of an equality, or nil
+	bound   *resultBound // beside the conditions, or nil
 	// unread are the conjuncts that were dropped, each with the reason.
 	unread []string
 }
 
-// bind returns the atom for a call's arguments. False means that no row can meet
-// the conditions: a comparison with NULL never holds, whatever is in the table.
-func (p *atomPlan) bind(args []argument) (reactor.Atom, bool) {
+// bind returns the atom for a call's arguments and its outcome. False means that
+// no row can meet the conditions: a comparison with NULL never holds, whatever is
+// in the table, and who looks up nothing is not concerned by what is there.
+func (p *atomPlan) bind(args []argument, o *outcome) (reactor.Atom, bool) {
 	atom := reactor.Atom{Table: p.table.oid, Columns: p.columns}
 	for i := range p.equal {
 		values, known := p.equal[i].from.bind(args)
@@ -49,6 +53,20 @@ func (p *atomPlan) bind(args []argument) (reactor.Atom, bool) {
 			return reactor.Atom{}, false
 		}
 		atom.Eq = append(atom.Eq, reactor.Equality{Column: p.equal[i].column.attr, Values: values})
+	}
+	if p.keys != nil {
+		eq, known := p.keys.bind(o)
+		switch {
+		case known && len(eq.Values) == 0:
+			return reactor.Atom{}, false
+		case known:
+			atom.Eq = append(atom.Eq, eq)
+		}
+	}
+	if p.bound != nil {
+		if w, known := p.bound.bind(o); known {
+			atom.Where = append(atom.Where, w)
+		}
 	}
 	for i := range p.where {
 		c := &p.where[i]
@@ -66,6 +84,26 @@ func (p *atomPlan) bind(args []argument) (reactor.Atom, bool) {
 		atom.Where = append(atom.Where, w)
 	}
 	return atom, true
+}
+
+// compared are the columns whose values decide whether the atom is concerned.
+// Changes must carry them.
+func (p *atomPlan) compared() iter.Seq[*tableColumn] {
+	return func(yield func(*tableColumn) bool) {
+		for _, conditions := range [2][]condition{p.equal, p.where} {
+			for i := range conditions {
+				if !yield(conditions[i].column) {
+					return
+				}
+			}
+		}
+		if p.keys != nil && !yield(p.keys.column) {
+			return
+		}
+		if p.bound != nil {
+			yield(p.bound.column)
+		}
+	}
 }
 
 // bind returns the values, without NULLs, and false when one has no canonical

@@ -32,6 +32,7 @@ type analysis struct {
 	leaves  []uint32 // relations with storage, for R9
 	tables  []*relation
 	limits  []ordered
+	limit   topLimit
 	void    atomic.Bool // a DDL change was seen that derived does not see (R4)
 	// seen is the DB's generation up to which void is known.
 	seen atomic.Uint64
@@ -356,11 +357,15 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 			byRoot[root] = append(byRoot[root], alias)
 		}
 	}
+	z.a.limit = findLimit(z.plan, z.a.text)
+	narrower := z.narrower(odd)
 	for _, n := range scans {
 		for _, root := range z.find(n).roots {
 			covered[root] = true
 			rd := reader{alias: n.str("Alias"), table: z.roots[root], params: z.a.params, hidden: hidden, user: z.db.Role(), odd: odd}
-			z.atom(rd.atom(n))
+			p := rd.atom(n)
+			narrower.narrow(n, &p)
+			z.atom(p)
 		}
 	}
 	if err := z.gate(covered, pruned); err != nil {
@@ -374,10 +379,8 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 		if every || z.namesPart(p.table.oid) || slices.ContainsFunc(own, func(alias string) bool { return opaque[alias] }) {
 			p.columns = nil // with a part named, any update may move a row out of it
 		}
-		for _, conds := range [][]condition{p.equal, p.where} {
-			for _, c := range conds {
-				p.columns = p.columns.With(c.column.attr)
-			}
+		for col := range p.compared() {
+			p.columns = p.columns.With(col.attr)
 		}
 	}
 	for oid, stored := range leaves {
@@ -438,7 +441,7 @@ func (z *analyser) atom(p atomPlan) {
 	}
 	for i := range z.a.atoms {
 		q := &z.a.atoms[i]
-		if q.table == p.table && slices.EqualFunc(q.equal, p.equal, same) && slices.EqualFunc(q.where, p.where, same) {
+		if q.table == p.table && q.keys == nil && p.keys == nil && q.bound == nil && p.bound == nil && slices.EqualFunc(q.equal, p.equal, same) && slices.EqualFunc(q.where, p.where, same) {
 			return
 		}
 	}

@@ -87,8 +87,9 @@ func (j *job) answer() Answer {
 	}
 	out.Rows, out.Affected = j.rows, j.rows.affected()
 	out.WakeAt = earlier(out.WakeAt, j.wakeAt())
+	o := j.analysis.limit.outcome(j.rows, j.args)
 	for i := range j.analysis.atoms {
-		if atom, ok := j.analysis.atoms[i].bind(j.args); ok {
+		if atom, ok := j.analysis.atoms[i].bind(j.args, &o); ok {
 			out.Reads = append(out.Reads, atom)
 		}
 	}

@@ -1,0 +1,468 @@
+package db
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weir/reactor"
+)
+
+// resultKeys finds the rows of a looked-up table by the keys that the result
+// itself shows (see doc.go, "What a result says of its tables").
+type resultKeys struct {
+	column *tableColumn // of the table: its key
+	output int          // the column of the result that holds its values
+	name   string       // of that column
+	// whole says that it holds only when LIMIT cut nothing off.
+	whole bool
+}
+
+// resultBound leaves out the rows that are sorted strictly behind the last row of
+// a full result.
+type resultBound struct {
+	column *tableColumn
+	op     reactor.Comparison // with the last row's value
+	output int
+}
+
+// narrower finds out which scans of a plan can be narrowed by what the result
+// shows. Whatever it does not understand stays as it is, which is wider.
+type narrower struct {
+	plan    *planNode
+	columns []Column
+	outputs [][]token
+	tables  map[string]*relation // of every scan; nil where rows have another table
+	odd     map[string]bool
+	limit   topLimit
+	// alien is why no table may be found by the result's keys, or empty.
+	alien string
+	// keyed are the aliases that are found by keys, sources those that hold them: a
+	// table may not be both, or each would be the other's excuse.
+	keyed, sources map[string]bool
+}
+
+// lookups are the nodes of a plan that only joins, sorts and cuts.
+var lookups = map[string]bool{
+	"Limit": true, "Sort": true, "Incremental Sort": true, "Nested Loop": true, "Hash Join": true, "Merge Join": true,
+	"Hash": true, "Materialize": true, "Seq Scan": true,
+}
+
+func (z *analyser) narrower(odd map[string]bool) *narrower {
+	w := &narrower{
+		plan: z.plan, columns: z.a.columns, tables: map[string]*relation{}, odd: odd, limit: z.a.limit,
+		keyed: map[string]bool{}, sources: map[string]bool{},
+	}
+	for _, e := range z.plan.list("Output") {
+		w.outputs = append(w.outputs, tokenize(e))
+	}
+	z.plan.walk(func(n *planNode) {
+		kind, rel := n.str("Node Type"), n.str("Parent Relationship")
+		switch {
+		case !lookups[kind]:
+			w.alien = cmp.Or(w.alien, "the plan has a node "+kind+", which may do more than join")
+		case n.parent != nil && rel != "Outer" && rel != "Inner":
+			w.alien = cmp.Or(w.alien, "the plan has a subquery")
+		case kind == "Limit" && n.parent != nil:
+			w.alien = cmp.Or(w.alien, "a subquery has LIMIT")
+		}
+		if n.isScan() {
+			r := z.find(n)
+			if r.kind != 'r' || r.parent || len(r.roots) != 1 || r.roots[0] != r.oid {
+				r = nil
+			}
+			if r != nil {
+				r = z.roots[r.oid]
+			}
+			w.tables[n.str("Alias")] = r
+		}
+	})
+	for _, r := range z.planned {
+		if r.kind == 'v' {
+			w.alien = cmp.Or(w.alien, "the view "+r.label()+" is between")
+		}
+	}
+	return w
+}
+
+// narrow adds to the atom of a scan what the result will say, or why it cannot.
+func (w *narrower) narrow(n *planNode, p *atomPlan) {
+	p.bound = w.bound(n)
+	if len(p.equal) > 0 || n.parent == nil {
+		return
+	}
+	join := n.join()
+	if join == nil {
+		return
+	}
+	keys, source, why := w.keys(n, join)
+	if why == "" && (w.keyed[source] || w.sources[n.str("Alias")]) {
+		why = "it looks up " + source + ", which is looked up itself"
+	}
+	if why != "" {
+		p.unread = append(p.unread, "the keys in the result: "+why)
+		return
+	}
+	p.keys = keys
+	w.keyed[n.str("Alias")], w.sources[source] = true, true
+}
+
+// join returns the join that a scan is a side of, or nil.
+func (n *planNode) join() *planNode {
+	for up := n.parent; up != nil; up = up.parent {
+		switch up.str("Node Type") {
+		case "Nested Loop", "Hash Join", "Merge Join":
+			return up
+		case "Hash", "Materialize", "Sort":
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// side returns the side of a join, "Outer" or "Inner", that holds a node.
+func (n *planNode) side(join *planNode) string {
+	for n.parent != join {
+		n = n.parent
+	}
+	return n.str("Parent Relationship")
+}
+
+// keys returns what the result says of a table that is only looked up: joined by
+// its key, used in no other condition, and never deciding how many rows there
+// are. source is the alias of the column that is looked up.
+func (w *narrower) keys(n, join *planNode) (keys *resultKeys, source, why string) {
+	alias := n.str("Alias")
+	table := w.tables[alias]
+	switch {
+	case w.alien != "":
+		return nil, "", w.alien
+	case table == nil:
+		return nil, "", "it has partitions or children, or is one"
+	case n.str("Filter") != "":
+		return nil, "", "it has conditions of its own"
+	}
+	kind, side := join.str("Join Type"), n.side(join)
+	outer := kind == "Left" && side == "Inner" || kind == "Right" && side == "Outer"
+	if kind != "Inner" && !outer {
+		return nil, "", "it is not just looked up: the join is " + kind
+	}
+	for up := join.parent; up != nil; up = up.parent {
+		if t := up.str("Join Type"); t != "" && t != "Inner" && t != "Left" && t != "Right" {
+			return nil, "", "it is below a join that is " + t
+		}
+	}
+	key, from, source, why := w.lookup(alias, join)
+	if why != "" {
+		return nil, "", why
+	}
+	sorts, why := w.others(n, join, alias, key)
+	if why != "" {
+		return nil, "", why
+	}
+	if !slices.ContainsFunc(table.unique, func(u []string) bool { return len(u) == 1 && u[0] == key.name }) {
+		return nil, "", key.name + " is no key of it"
+	}
+	refers := w.tables[source].refers(from.name, table.oid, key.name)
+	if !outer && !refers {
+		// A row that is not there yet could make one of the result.
+		return nil, "", fmt.Sprintf("no foreign key, checked at once and enforced, says that each %s.%s is there", source, from.name)
+	}
+	output := w.output(source, w.tables[source], from)
+	if output < 0 && !outer {
+		output = w.output(alias, table, key)
+	}
+	if output < 0 {
+		return nil, "", fmt.Sprintf("the result does not show %s.%s: select it", source, from.name)
+	}
+	keys = &resultKeys{column: key, output: output, name: w.columns[output].Name, whole: sorts && w.limit.stands}
+	if keys.whole && !w.limit.known {
+		return nil, "", "it decides the order under a LIMIT that is no number or parameter"
+	}
+	return keys, source, ""
+}
+
+// joinConditions are the conditions by which a join pairs rows.
+var joinConditions = []string{"Hash Cond", "Merge Cond", "Join Filter"}
+
+// lookup returns the key of the table in the one condition of the join that uses
+// it, the column that it equals, and that column's alias.
+func (w *narrower) lookup(alias string, join *planNode) (key, from *tableColumn, source, why string) {
+	found := 0
+	for _, name := range joinConditions {
+		for _, ts := range conjuncts(tokenize(join.str(name))) {
+			if !names(ts, alias) {
+				continue
+			}
+			found++
+			ts = unwrap(ts)
+			at := slices.IndexFunc(ts, func(t token) bool { return t.op("=") })
+			if at < 0 {
+				continue
+			}
+			for _, s := range [2][2][]token{{ts[:at], ts[at+1:]}, {ts[at+1:], ts[:at]}} {
+				if a, b, other := w.equals(alias, s[0], s[1]); a != nil && inside(join, other) {
+					key, from, source = a, b, other
+				}
+			}
+		}
+	}
+	switch {
+	case found == 0:
+		return nil, nil, "", "the join has no condition on it"
+	case found > 1:
+		return nil, nil, "", "the join has several conditions on it"
+	case key == nil:
+		return nil, nil, "", "the join is not by a column that equals one of another table"
+	}
+	return key, from, source, ""
+}
+
+// equals reads two sides of an equality: a column of the table with that alias,
+// and a column of another table whose values have the same form.
+func (w *narrower) equals(alias string, mine, theirs []token) (key, from *tableColumn, source string) {
+	at := slices.IndexFunc(theirs, func(t token) bool { return t.kind == tokenWord })
+	if at < 0 || theirs[at].text == alias || w.tables[theirs[at].text] == nil {
+		return nil, nil, ""
+	}
+	source = theirs[at].text
+	one := reader{alias: alias, table: w.tables[alias], odd: w.odd}
+	two := reader{alias: source, table: w.tables[source], odd: w.odd}
+	a, ok := one.column(mine)
+	b, ok2 := two.column(theirs)
+	if !ok || !ok2 || a.kind != b.kind || a.kind == reactor.KindEnum && a.base != b.base ||
+		one.comparable(a, "=", 0) != "" || two.comparable(b, "=", 0) != "" {
+		return nil, nil, ""
+	}
+	return a, b, source
+}
+
+// inside reports whether a scan of that alias is below a node.
+func inside(n *planNode, alias string) (found bool) {
+	n.walk(func(n *planNode) { found = found || n.isScan() && n.str("Alias") == alias })
+	return found
+}
+
+// names reports whether an expression uses something of that alias. A column of
+// that name counts too, which only widens.
+func names(ts []token, alias string) bool {
+	return slices.ContainsFunc(ts, func(t token) bool { return t.kind == tokenWord && t.text == alias })
+}
+
+// others looks for further uses of the table. sorts says that it decides the order
+// of rows; any other use but in the select list is the reason that it returns.
+func (w *narrower) others(n, join *planNode, alias string, key *tableColumn) (sorts bool, why string) {
+	var below []*planNode // what only prepares the table for the join
+	for up := n.parent; up != join; up = up.parent {
+		below = append(below, up)
+	}
+	w.plan.walk(func(m *planNode) {
+		if m == join || m == n {
+			return
+		}
+		for _, e := range m.expressions(false) {
+			ts := tokenize(e)
+			kind := m.str("Node Type")
+			switch {
+			case !names(ts, alias):
+			case slices.Contains(below, m) && kind == "Sort" && join.str("Node Type") == "Merge Join" && len(m.list("Sort Key")) == 1 &&
+				isColumn(ts, alias, key.name):
+			case kind == "Sort" || kind == "Incremental Sort":
+				sorts = true
+			default:
+				why = "another condition uses it: " + e
+			}
+		}
+	})
+	rest := planNode{props: map[string]any{}}
+	for name, v := range join.props {
+		if !slices.Contains(joinConditions, name) {
+			rest.props[name] = v
+		}
+	}
+	for _, e := range rest.expressions(false) {
+		if names(tokenize(e), alias) {
+			why = "another condition uses it: " + e
+		}
+	}
+	return sorts, why
+}
+
+func isColumn(ts []token, alias, column string) bool {
+	return len(ts) == 3 && ts[0].kind == tokenWord && ts[0].text == alias && ts[1].is(".") && ts[2].kind == tokenWord && ts[2].text == column
+}
+
+// output returns the column of the result that is just a column of a table, -1 if
+// none is.
+func (w *narrower) output(alias string, table *relation, col *tableColumn) int {
+	for i := range w.columns {
+		if i < len(w.outputs) && isColumn(w.outputs[i], alias, col.name) && w.columns[i].Table == table.oid && w.columns[i].Attr == col.attr {
+			return i
+		}
+	}
+	return -1
+}
+
+// bound returns what a full result says of the table that it is sorted by, or nil.
+func (w *narrower) bound(n *planNode) *resultBound {
+	if !w.limit.known || w.plan.str("Node Type") != "Limit" {
+		return nil
+	}
+	sort := w.plan.outer()
+	if sort == nil || sort.str("Node Type") != "Sort" && sort.str("Node Type") != "Incremental Sort" || len(sort.list("Sort Key")) == 0 {
+		return nil
+	}
+	alias := n.str("Alias")
+	table, ts := w.tables[alias], tokenize(sort.list("Sort Key")[0])
+	if table == nil || len(ts) < 3 || !isColumn(ts[:3], alias, ts[2].text) || !n.contributes() {
+		return nil
+	}
+	b := &resultBound{column: table.columns[ts[2].text], op: reactor.LessEqual}
+	for _, t := range ts[3:] {
+		switch {
+		case t.keyword("DESC"):
+			b.op = reactor.GreaterEqual
+		case t.keyword("NULLS"), t.keyword("FIRST"), t.keyword("LAST"): // there are none
+		default:
+			return nil
+		}
+	}
+	// A NULL is sorted somewhere, but no comparison with the last row says where.
+	if b.column == nil || !b.column.required || !b.column.kind.Ordered() {
+		return nil
+	}
+	b.output = w.output(alias, table, b.column)
+	if b.output < 0 {
+		return nil
+	}
+	return b
+}
+
+// contributes reports whether each row of the statement is made of one row of the
+// scan, and depends on no other row of it: all that is above is joins that keep
+// the scan's side, sorts, and the LIMIT on top.
+func (n *planNode) contributes() bool {
+	for ; n.parent != nil; n = n.parent {
+		side := n.str("Parent Relationship")
+		switch n.parent.str("Node Type") {
+		case "Limit":
+			if n.parent.parent != nil || side != "Outer" {
+				return false
+			}
+		case "Sort", "Incremental Sort", "Hash", "Materialize":
+			if side != "Outer" {
+				return false
+			}
+		case "Nested Loop", "Hash Join", "Merge Join":
+			switch n.parent.str("Join Type") {
+			case "Inner":
+				if side != "Outer" && side != "Inner" {
+					return false
+				}
+			case "Left", "Semi", "Anti":
+				if side != "Outer" {
+					return false
+				}
+			case "Right":
+				if side != "Inner" {
+					return false
+				}
+			default:
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// topLimit is the LIMIT of the statement itself, as its text says it: a plan shows
+// that there is one, and not how many rows it lets through.
+type topLimit struct {
+	stands bool // the plan has one
+	known  bool // as count, or as the parameter param
+	count  int64
+	param  int // -1: it is count
+	offset bool
+}
+
+// findLimit reads the LIMIT of a plan out of the statement's text.
+func findLimit(plan *planNode, text string) topLimit {
+	l := topLimit{stands: plan.str("Node Type") == "Limit", param: -1}
+	if !l.stands {
+		return l
+	}
+	ts := tokenize(text)
+	word := func(i int, w string) bool {
+		return i >= 0 && i < len(ts) && ts[i].kind == tokenWord && !ts[i].quoted && strings.EqualFold(ts[i].text, w)
+	}
+	at, found := 0, 0
+	outside(ts, func(i int) {
+		if word(i, "limit") {
+			at, found = i+1, found+1
+		}
+		l.offset = l.offset || word(i, "offset")
+	})
+	if found != 1 || at >= len(ts) || at+1 < len(ts) && !word(at+1, "offset") || word(at-2, "as") || at >= 2 && ts[at-2].is(".") {
+		return l
+	}
+	n, err := strconv.ParseInt(ts[at].text, 10, 32)
+	switch {
+	case err != nil || n < 1:
+	case ts[at].kind == tokenParam:
+		l.known, l.param = true, int(n-1)
+	case ts[at].kind == tokenNumber && strings.Trim(ts[at].text, "0123456789") == "":
+		l.known, l.count = true, n
+	}
+	return l
+}
+
+// outcome is what the rows of one execution say about its read set.
+type outcome struct {
+	rows  *Rows
+	whole bool // LIMIT cut nothing off
+	full  bool // there are as many rows as LIMIT lets through
+}
+
+func (l *topLimit) outcome(rows *Rows, args []argument) outcome {
+	o := outcome{rows: rows, whole: !l.stands}
+	if !l.stands || !l.known || rows == nil {
+		return o
+	}
+	most := l.count
+	if l.param >= 0 {
+		if l.param >= len(args) || !args[l.param].canonical {
+			return o
+		}
+		n, ok := args[l.param].value.Int()
+		if !ok {
+			return o
+		}
+		most = n
+	}
+	o.whole = int64(rows.count) < most && !l.offset
+	o.full = int64(rows.count) == most && rows.count > 0
+	return o
+}
+
+// bind returns the equality of a call's result. False means that it says nothing.
+func (k *resultKeys) bind(o *outcome) (reactor.Equality, bool) {
+	if o.rows == nil || k.whole && !o.whole {
+		return reactor.Equality{}, false
+	}
+	values, ok := o.rows.distinct(k.output, k.column.kind)
+	return reactor.Equality{Column: k.column.attr, Values: values}, ok
+}
+
+// bind returns the condition of a call's result. False means that it says nothing.
+func (b *resultBound) bind(o *outcome) (reactor.Condition, bool) {
+	if o.rows == nil || !o.full {
+		return reactor.Condition{}, false
+	}
+	value, ok := o.rows.canonical(o.rows.count-1, b.output, b.column.kind)
+	return reactor.Condition{Column: b.column.attr, Op: b.op, Value: value}, ok
+}
