@@ -89,7 +89,10 @@ func (z *analyser) narrower(odd map[string]bool) *narrower {
 
 // narrow adds to the atom of a scan what the result will say, or why it cannot.
 func (w *narrower) narrow(n *planNode, p *atomPlan) {
-	p.bound = w.bound(n)
+	var why string
+	if p.bound, why = w.bound(n); why != "" {
+		p.unread = append(p.unread, "the last row of the result: "+why)
+	}
 	if len(p.equal) > 0 || n.parent == nil {
 		return
 	}
@@ -299,46 +302,62 @@ func isColumn(ts []token, alias, column string) bool {
 // none is.
 func (w *narrower) output(alias string, table *relation, col *tableColumn) int {
 	for i := range w.columns {
-		if i < len(w.outputs) && isColumn(w.outputs[i], alias, col.name) && w.columns[i].Table == table.oid && w.columns[i].Attr == col.attr {
+		// With one table in all, only the select list prints columns without alias.
+		bare := len(w.outputs) > i && len(w.tables) == 1 && len(w.outputs[i]) == 1 && w.outputs[i][0].kind == tokenWord && w.outputs[i][0].text == col.name
+		if i < len(w.outputs) && (bare || isColumn(w.outputs[i], alias, col.name)) && w.columns[i].Table == table.oid && w.columns[i].Attr == col.attr {
 			return i
 		}
 	}
 	return -1
 }
 
-// bound returns what a full result says of the table that it is sorted by, or nil.
-func (w *narrower) bound(n *planNode) *resultBound {
-	if !w.limit.known || w.plan.str("Node Type") != "Limit" {
-		return nil
-	}
+// bound returns what a full result says of the table that it is sorted by, or why
+// it says nothing. Both are empty when another table decides the order.
+func (w *narrower) bound(n *planNode) (b *resultBound, why string) {
 	sort := w.plan.outer()
-	if sort == nil || sort.str("Node Type") != "Sort" && sort.str("Node Type") != "Incremental Sort" || len(sort.list("Sort Key")) == 0 {
-		return nil
+	if !w.limit.stands || sort == nil || !strings.HasSuffix(sort.str("Node Type"), "Sort") {
+		return nil, ""
 	}
-	alias := n.str("Alias")
-	table, ts := w.tables[alias], tokenize(sort.list("Sort Key")[0])
-	if table == nil || len(ts) < 3 || !isColumn(ts[:3], alias, ts[2].text) || !n.contributes() {
-		return nil
+	keys := sort.list("Sort Key")
+	if len(keys) == 0 {
+		return nil, ""
 	}
-	b := &resultBound{column: table.columns[ts[2].text], op: reactor.LessEqual}
+	alias, ts := n.str("Alias"), tokenize(keys[0])
+	if !names(ts, alias) {
+		return nil, ""
+	}
+	table := w.tables[alias]
+	switch {
+	case table == nil:
+		return nil, "it has partitions or children, or is one"
+	case !w.limit.known:
+		return nil, "LIMIT is no number or parameter"
+	case len(ts) < 3 || !isColumn(ts[:3], alias, ts[2].text) || table.columns[ts[2].text] == nil:
+		return nil, keys[0] + " is not a column"
+	case !n.contributes():
+		return nil, "a row that is not there may matter too: it is on the optional side of a join, or in more than a join"
+	}
+	b = &resultBound{column: table.columns[ts[2].text], op: reactor.LessEqual}
 	for _, t := range ts[3:] {
 		switch {
 		case t.keyword("DESC"):
 			b.op = reactor.GreaterEqual
 		case t.keyword("NULLS"), t.keyword("FIRST"), t.keyword("LAST"): // there are none
 		default:
-			return nil
+			return nil, "it is sorted in an order of its own: " + keys[0]
 		}
 	}
-	// A NULL is sorted somewhere, but no comparison with the last row says where.
-	if b.column == nil || !b.column.required || !b.column.kind.Ordered() {
-		return nil
+	name := b.column.name
+	switch {
+	case !b.column.required: // a NULL is sorted somewhere, but no comparison says where
+		return nil, name + " may be NULL: declare it NOT NULL"
+	case !b.column.kind.Ordered():
+		return nil, "values of type " + b.column.typeName + " are ordered by PostgreSQL only"
 	}
-	b.output = w.output(alias, table, b.column)
-	if b.output < 0 {
-		return nil
+	if b.output = w.output(alias, table, b.column); b.output < 0 {
+		return nil, "the result does not show " + name + ": select it"
 	}
-	return b
+	return b, ""
 }
 
 // contributes reports whether each row of the statement is made of one row of the

@@ -58,7 +58,7 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 	case p.keys != nil:
 		fmt.Fprintf(b, " where %s any of the values of %s in the result", p.keys.column.name, p.keys.name)
 		if p.keys.whole {
-			b.WriteString(", table level when LIMIT cuts off")
+			b.WriteString(" (table level when LIMIT cuts off)")
 		}
 	case len(p.equal) == 0:
 		b.WriteString(", table level")
@@ -71,7 +71,11 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 		fmt.Fprintf(b, "%s %s", word, p.where[i].explain(names))
 	}
 	if p.bound != nil {
-		fmt.Fprintf(b, ", checked: %s %s that of the last row, when LIMIT cuts off", p.bound.column.name, comparisonText[p.bound.op])
+		word := ", checked:"
+		if len(p.where) > 0 {
+			word = " and"
+		}
+		fmt.Fprintf(b, "%s %s %s that of the last row (when LIMIT cuts off)", word, p.bound.column.name, comparisonText[p.bound.op])
 	}
 	fmt.Fprintf(b, "; columns %s\n", p.columnNames())
 	for _, why := range p.unread {
