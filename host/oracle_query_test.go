@@ -238,6 +238,17 @@ func (d *drawing) lookup() (sql string, ordered bool) {
 	if t.name == "child" && d.chance(80) {
 		o, fk = *d.find("plain"), "parent"
 	}
+	if d.chance(25) { // the keys are not shown
+		where := x + "." + d.pick("k = "+d.operand("int"), "t = "+d.operand("text"), "k = "+d.set("int"))
+		on := y + "." + d.pick("id", "k") + " = " + x + "." + fk
+		if d.chance(30) {
+			on += " and " + d.predicate(o, y, 0)
+		}
+		if d.chance(40) {
+			return fmt.Sprintf("select %s.id as o1 from %s %s where %s and %s (select from %s %s where %s)", x, t.name, x, where, d.pick("exists", "not exists"), o.name, y, on), false
+		}
+		return fmt.Sprintf("select count(*) as o1, max(%s.t) as o2 from %s %s %s %s %s on %s where %s", y, t.name, x, d.pick("join", "left join", "right join"), o.name, y, on, where), false
+	}
 	list := fmt.Sprintf("%s.id as o1, %s.%s as o2, %s.%s as o3", x, x, d.some(t).name, y, d.some(o).name)
 	if d.chance(85) {
 		list += ", " + d.pick(x+"."+fk, x+"."+fk, y+".id") + " as o4"

@@ -230,7 +230,7 @@ func (o *oracle) subscribe(n int) {
 		c := newCall(o.space, fn, abi.Input{Values: q.args, Bytes: []byte(name)})
 		added, statements = append(added, &liveQuery{oracleQuery: q, call: c}), append(statements, s)
 		o.sum.queries++
-		if text := s.Explain(); strings.Contains(text, "in the result") || strings.Contains(text, "of the last row") {
+		if text := s.Explain(); strings.Contains(text, "any of the values") || strings.Contains(text, "of the last row") {
 			o.sum.narrowed++
 		}
 	}

@@ -56,7 +56,7 @@ func (d *dice) atom() Atom {
 		a.Eq = append(a.Eq, e)
 	}
 	for range d.n(3) {
-		a.Where = append(a.Where, Condition{Column: uint16(1 + d.n(3)), Op: Comparison(d.n(8)), Value: d.value()})
+		a.Where = append(a.Where, Condition{Column: uint16(1 + d.n(3)), Op: Comparison(d.n(9)), Value: d.value()})
 	}
 	return a
 }
@@ -138,6 +138,8 @@ func holdsSlowly(w Condition, d Datum) bool {
 		return d.Null
 	case NotNull:
 		return !d.Null
+	case NotEqual:
+		return !d.Null && d.Value != w.Value
 	}
 	return !d.Null // unknown operators are strict, and else widen
 }

@@ -45,10 +45,11 @@ const (
 	GreaterEqual
 	IsNull
 	NotNull
+	NotEqual // of any kind
 )
 
-// Condition is a comparison with a value of an ordered kind (Kind.Ordered), or
-// a test for NULL.
+// Condition is a comparison with a value of an ordered kind (Kind.Ordered), that
+// it is not equal to a value, or a test for NULL.
 type Condition struct {
 	Column uint16
 	Op     Comparison
@@ -124,6 +125,8 @@ func (c *Condition) holds(row Tuple) bool {
 		return d.Value > c.Value
 	case GreaterEqual:
 		return d.Value >= c.Value
+	case NotEqual:
+		return d.Value != c.Value
 	}
 	return true // an unknown condition only widens
 }

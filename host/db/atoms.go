@@ -34,6 +34,7 @@ type atomPlan struct {
 	equal   []condition // most selective first
 	where   []condition
 	keys    *resultKeys  // instead of an equality, or nil
+	list    *keyList     // that keys are read from, or nil
 	bound   *resultBound // beside the conditions, or nil
 	// unread are the conjuncts that were dropped, each with the reason.
 	unread []string
@@ -145,7 +146,7 @@ type reader struct {
 // comparisons maps an operator to its meaning and to the one with its sides
 // exchanged. Equality is 0.
 var comparisons = map[string]struct{ is, flipped reactor.Comparison }{
-	"=": {0, 0}, "<": {reactor.Less, reactor.Greater}, "<=": {reactor.LessEqual, reactor.GreaterEqual},
+	"=": {0, 0}, "<>": {reactor.NotEqual, reactor.NotEqual}, "<": {reactor.Less, reactor.Greater}, "<=": {reactor.LessEqual, reactor.GreaterEqual},
 	">": {reactor.Greater, reactor.Less}, ">=": {reactor.GreaterEqual, reactor.LessEqual},
 }
 
@@ -206,7 +207,7 @@ func (r *reader) comparable(col *tableColumn, operator string, op reactor.Compar
 		return "values of type " + col.typeName + " have several forms"
 	case r.odd[operator+" "+col.typeName]:
 		return "the operator is user-defined"
-	case op != 0 && !col.kind.Ordered():
+	case op != 0 && op != reactor.NotEqual && !col.kind.Ordered():
 		return "values of type " + col.typeName + " are ordered by PostgreSQL only"
 	}
 	return ""

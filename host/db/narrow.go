@@ -18,6 +18,9 @@ type resultKeys struct {
 	name   string       // of that column
 	// whole says that it holds only when LIMIT cut nothing off.
 	whole bool
+	// list says that they are not in the result: which of the statement's lists has
+	// them, from 1.
+	list int
 }
 
 // resultBound leaves out the rows that are sorted strictly behind the last row of
@@ -35,8 +38,9 @@ type narrower struct {
 	columns []Column
 	outputs [][]token
 	tables  map[string]*relation // of every scan; nil where rows have another table
-	odd     map[string]bool
+	reader  reader               // without a table
 	limit   topLimit
+	view    string // one that is between, or empty
 	// alien is why no table may be found by the result's keys, or empty.
 	alien string
 	// keyed are the aliases that are found by keys, sources those that hold them: a
@@ -50,9 +54,9 @@ var lookups = map[string]bool{
 	"Hash": true, "Materialize": true, "Seq Scan": true,
 }
 
-func (z *analyser) narrower(odd map[string]bool) *narrower {
+func (z *analyser) narrower(rd reader) *narrower {
 	w := &narrower{
-		plan: z.plan, columns: z.a.columns, tables: map[string]*relation{}, odd: odd, limit: z.a.limit,
+		plan: z.plan, columns: z.a.columns, tables: map[string]*relation{}, reader: rd, limit: z.a.limit,
 		keyed: map[string]bool{}, sources: map[string]bool{},
 	}
 	for _, e := range z.plan.list("Output") {
@@ -81,6 +85,7 @@ func (z *analyser) narrower(odd map[string]bool) *narrower {
 	})
 	for _, r := range z.planned {
 		if r.kind == 'v' {
+			w.view = r.label()
 			w.alien = cmp.Or(w.alien, "the view "+r.label()+" is between")
 		}
 	}
@@ -106,6 +111,9 @@ func (w *narrower) narrow(n *planNode, p *atomPlan) {
 	}
 	if why != "" {
 		p.unread = append(p.unread, "the keys in the result: "+why)
+		if p.list, why = w.list(n, join); why != "" {
+			p.unread = append(p.unread, "a list of keys: "+why)
+		}
 		return
 	}
 	p.keys = keys
@@ -194,34 +202,49 @@ var joinConditions = []string{"Hash Cond", "Merge Cond", "Join Filter"}
 // lookup returns the key of the table in the one condition of the join that uses
 // it, the column that it equals, and that column's alias.
 func (w *narrower) lookup(alias string, join *planNode) (key, from *tableColumn, source, why string) {
-	found := 0
-	for _, name := range joinConditions {
-		for _, ts := range conjuncts(tokenize(join.str(name))) {
-			if !names(ts, alias) {
-				continue
-			}
-			found++
-			ts = unwrap(ts)
-			at := slices.IndexFunc(ts, func(t token) bool { return t.op("=") })
-			if at < 0 {
-				continue
-			}
-			for _, s := range [2][2][]token{{ts[:at], ts[at+1:]}, {ts[at+1:], ts[:at]}} {
-				if a, b, other := w.equals(alias, s[0], s[1]); a != nil && inside(join, other) {
-					key, from, source = a, b, other
-				}
+	conditions := w.conditions(join, alias)
+	for _, ts := range conditions {
+		left, right, ok := equality(ts)
+		if !ok {
+			continue
+		}
+		for _, s := range [2][2][]token{{left, right}, {right, left}} {
+			if a, b, other := w.equals(alias, s[0], s[1]); a != nil && inside(join, other) {
+				key, from, source = a, b, other
 			}
 		}
 	}
 	switch {
-	case found == 0:
+	case len(conditions) == 0:
 		return nil, nil, "", "the join has no condition on it"
-	case found > 1:
+	case len(conditions) > 1:
 		return nil, nil, "", "the join has several conditions on it"
 	case key == nil:
 		return nil, nil, "", "the join is not by a column that equals one of another table"
 	}
 	return key, from, source, ""
+}
+
+// conditions returns the conditions of a join that use a table.
+func (w *narrower) conditions(join *planNode, alias string) (out [][]token) {
+	for _, name := range joinConditions {
+		for _, ts := range conjuncts(tokenize(join.str(name))) {
+			if names(ts, alias) {
+				out = append(out, ts)
+			}
+		}
+	}
+	return out
+}
+
+// equality splits a condition that is one.
+func equality(ts []token) (left, right []token, ok bool) {
+	ts = unwrap(ts)
+	at := slices.IndexFunc(ts, func(t token) bool { return t.op("=") })
+	if at < 0 {
+		return nil, nil, false
+	}
+	return ts[:at], ts[at+1:], true
 }
 
 // equals reads two sides of an equality: a column of the table with that alias,
@@ -232,8 +255,9 @@ func (w *narrower) equals(alias string, mine, theirs []token) (key, from *tableC
 		return nil, nil, ""
 	}
 	source = theirs[at].text
-	one := reader{alias: alias, table: w.tables[alias], odd: w.odd}
-	two := reader{alias: source, table: w.tables[source], odd: w.odd}
+	one, two := w.reader, w.reader
+	one.alias, one.table = alias, w.tables[alias]
+	two.alias, two.table = source, w.tables[source]
 	a, ok := one.column(mine)
 	b, ok2 := two.column(theirs)
 	if !ok || !ok2 || a.kind != b.kind || a.kind == reactor.KindEnum && a.base != b.base ||
@@ -443,12 +467,13 @@ func findLimit(plan *planNode, text string) topLimit {
 // outcome is what the rows of one execution say about its read set.
 type outcome struct {
 	rows  *Rows
+	lists []*Rows
 	whole bool // LIMIT cut nothing off
 	full  bool // there are as many rows as LIMIT lets through
 }
 
-func (l *topLimit) outcome(rows *Rows, args []argument) outcome {
-	o := outcome{rows: rows, whole: !l.stands}
+func (l *topLimit) outcome(rows *Rows, lists []*Rows, args []argument) outcome {
+	o := outcome{rows: rows, lists: lists, whole: !l.stands}
 	if !l.stands || !l.known || rows == nil {
 		return o
 	}
@@ -470,10 +495,14 @@ func (l *topLimit) outcome(rows *Rows, args []argument) outcome {
 
 // bind returns the equality of a call's result. False means that it says nothing.
 func (k *resultKeys) bind(o *outcome) (reactor.Equality, bool) {
-	if o.rows == nil || k.whole && !o.whole {
+	rows := o.rows
+	if k.list > 0 {
+		rows = o.lists[k.list-1]
+	}
+	if rows == nil || k.whole && !o.whole {
 		return reactor.Equality{}, false
 	}
-	values, ok := o.rows.distinct(k.output, k.column.kind)
+	values, ok := rows.distinct(k.output, k.column.kind)
 	return reactor.Equality{Column: k.column.attr, Values: values}, ok
 }
 

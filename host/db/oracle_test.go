@@ -311,6 +311,9 @@ func (g *gen) query() string {
 func (g *gen) lookup() string {
 	f, a := oracleTables[slices.IndexFunc(oracleTables, func(t oracleTable) bool { return t.name == "f" })], oracleTables[0]
 	x, y, z, fk := g.alias(), g.alias(), g.alias(), g.pick("a_id", "a_id", "a_id", "loose", "k", "id")
+	if g.chance(25) {
+		return g.listed(f, a, x, y, fk)
+	}
 	list := []string{x + ".id as o1", y + "." + g.column(a).name + " as o2", y + "." + g.column(a).name + " as o3"}
 	from := fmt.Sprintf("f %s %s a %s on %s.id = %s.%s", x, g.pick("join", "join", "left join", "right join", "full join"), y, y, x, fk)
 	if g.chance(15) {
@@ -368,6 +371,34 @@ func (g *gen) lookup() string {
 		return sql + fmt.Sprintf(" offset %d limit %d", g.rng.IntN(3), n)
 	}
 	return sql + fmt.Sprintf(" limit %d", n)
+}
+
+// listed returns a SELECT that does not show the keys that it looks up: a second
+// statement lists them.
+func (g *gen) listed(f, a oracleTable, x, y, fk string) string {
+	where := x + "." + g.pick("k", "t", "n")
+	switch column := where[len(x)+1:]; column {
+	case "t":
+		where += " = " + g.operand("text")
+	default:
+		where += " = " + g.operand("int")
+	}
+	if g.chance(50) {
+		where += " and " + g.predicate(f, x, 0)
+	}
+	on := fmt.Sprintf("%s.%s = %s.%s", y, g.pick("id", "id", "id", "k"), x, fk)
+	if g.chance(30) {
+		on += " and " + g.predicate(a, y, 0)
+	}
+	switch g.rng.IntN(4) {
+	case 0:
+		return fmt.Sprintf("select %s.id as o1 from f %s where %s and %s (select from a %s where %s)", x, x, where, g.pick("exists", "not exists"), y, on)
+	case 1:
+		return fmt.Sprintf("select %s.k as o1, count(*) as o2, max(%s.t) as o3 from f %s %s a %s on %s where %s group by %s.k",
+			y, y, x, g.pick("join", "left join", "right join", "full join"), y, on, where, y)
+	}
+	return fmt.Sprintf("select count(*) as o1, sum(%s.n) as o2, min(%s.t) as o3 from f %s %s a %s on %s where %s",
+		y, y, x, g.pick("join", "join", "left join", "right join"), y, on, where)
 }
 
 // probe is a prepared query with its last answer.

@@ -55,6 +55,8 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 		fmt.Fprintf(b, " %s %s", word, p.equal[i].explain(names))
 	}
 	switch {
+	case p.list != nil:
+		fmt.Fprintf(b, " where %s any of the values of %s that a second statement lists", p.keys.column.name, p.keys.name)
 	case p.keys != nil:
 		fmt.Fprintf(b, " where %s any of the values of %s in the result", p.keys.column.name, p.keys.name)
 		if p.keys.whole {
@@ -86,6 +88,7 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 var comparisonText = map[reactor.Comparison]string{
 	0: "=", reactor.Less: "<", reactor.LessEqual: "<=", reactor.Greater: ">", reactor.GreaterEqual: ">=",
 	reactor.IsNull: "is null", reactor.NotNull: "is not null",
+	reactor.NotEqual: "<>",
 }
 
 func (c *condition) explain(names []string) string {
