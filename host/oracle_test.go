@@ -356,6 +356,8 @@ func (o *oracle) compare(w *liveQuery, right oracleAnswer) (again bool) {
 		return false // both say that it does not work
 	case errors.Is(state.Err, db.ErrRefused):
 		return false // W10: after a change of the schema it cannot be kept live, and says so
+	case errors.Is(state.Err, tenant.ErrResultTooLarge) && len(right.rows) > 10000:
+		return false // a limit, and told
 	case state.Status != reactor.Live || right.err != "":
 		return true // W9: told
 	}

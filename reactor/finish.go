@@ -1,9 +1,6 @@
 package reactor
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // finish takes the result of an execution.
 func (c *core) finish(now time.Time, e *Execution, r Result) {
@@ -63,14 +60,8 @@ func (c *core) check(g *group, r *Result) {
 // accept makes a result the group's newest. It is shown even if the group is
 // dirty again, or a hot group would never be shown (F2).
 func (c *core) accept(now time.Time, g *group, r Result) {
-	// Most results depend on the same atoms as the last one: the index stays.
-	if same := slices.EqualFunc(g.reads.Atoms, r.Reads.Atoms, Atom.equal); same {
-		g.reads.Derived = r.Reads.Derived
-	} else {
-		c.index.remove(g)
-		g.reads = r.Reads
-		c.index.add(g)
-	}
+	c.index.move(g, r.Reads.Atoms)
+	g.reads.Derived = r.Reads.Derived
 	g.snapshot, g.plan = r.Snapshot, r.Plan
 	if g.reads.Derived.IsZero() {
 		g.reads.Derived = r.Snapshot

@@ -134,8 +134,10 @@ func TestResultNarrowsItsReadSet(t *testing.T) {
 	f("order by what is looked up behind an OFFSET", best+" limit 5 offset 3", "team", `update team set rank = 5 where id = 3`, true)
 	const chain = `select i.id, i.team, n.name from item i join team t on t.id = i.team join team n on n.id = t.next where i.room = 1 order by i.id`
 	f("looked up by what is looked up", chain, "team", `update team set next = 9 where id = 3`, true)
-	const filter = `select i.id, i.team, t.name from item i join team t on t.id = i.team and not t.hidden where i.room = 1 order by i.id`
-	f("a condition on what is looked up", filter, "team", `update team set hidden = false where id = 3`, true)
+	const filter = `select i.id, i.team, t.name from item i join team t on t.id = i.team and t.rank <> 30 where i.room = 1 order by i.id`
+	f("a condition on what is looked up", filter, "team", `update team set rank = 31 where id = 3`, true)
+	f("a condition on what an outer join looked up", `select i.id, i.team, t.name from item i left join team t on t.id = i.team where i.room = 1 and t.hidden is not true order by i.id`,
+		"team", `update team set hidden = false where id = 3`, true)
 	f("the side that the join keeps", `select t.id, i.team, i.score from team t left join item i on i.team = t.id order by t.id, i.id`, "team", insert, true)
 
 	const top = `select id, score, room from item order by score desc, id limit 3`
