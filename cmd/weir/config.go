@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -54,18 +55,20 @@ func (m *Main) checkCommand() *cobra.Command {
 }
 
 // missing lists the files that the configuration names and that are not there.
-// Plugin directories are made by builds, so they are not asked for when there
-// are sources.
+// Directories that sources are built to are made by builds, so they are not asked
+// for.
 func (p *project) missing() []string {
 	c := p.config
 	named := []struct{ key, path string }{
 		{"server.web", c.Server.Web}, {"dev.schema", c.Dev.Schema}, {"dev.seed", c.Dev.Seed},
 	}
+	var built []string
 	for _, source := range c.Dev.Sources {
 		named = append(named, struct{ key, path string }{"dev.sources", source})
+		built = append(built, p.pluginDirs(source)...)
 	}
 	for _, t := range c.Tenants() {
-		if t.Name != "default" || len(c.Dev.Sources) == 0 {
+		if !slices.Contains(built, t.Plugins) {
 			named = append(named, struct{ key, path string }{"plugins of tenant " + t.Name, t.Plugins})
 		}
 	}
