@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/abi"
 	"weir/host/devdb/devdbtest"
 	"weir/reactor"
 )
@@ -216,6 +217,40 @@ func TestNarrowingColumnsAreWatched(t *testing.T) {
 		for name := range strings.FieldsSeq(want[w.Name]) {
 			if !strings.Contains(" "+strings.Join(w.ColumnNames, " ")+" ", " "+name+" ") {
 				t.Errorf("%s.%s is not watched: %v", w.Name, name, w.ColumnNames)
+			}
+		}
+	}
+}
+
+// R11: more keys than a set may have are the whole table, and none are nothing.
+func TestTooManyKeysAreTheTable(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t, narrowSchema, `insert into team select i, 'more', i from generate_series(1000, 2999) i;
+		insert into item select i, 7, i, i, i, i, '2024-01-01Z' from generate_series(1000, 2999) i`)
+	for _, sql := range []string{
+		`select i.id, i.team, t.name from item i join team t on t.id = i.team where i.room = $room and i.id < $end order by i.id`,
+		`select count(*) as n from item i join team t on t.id = i.team where i.room = $room and i.id < $end`,
+	} {
+		s := prepare(t, d, sql)
+		var team uint32
+		for _, w := range s.Tables() {
+			if w.Name == "team" {
+				team = w.Table
+			}
+		}
+		for end, want := range map[int64]string{1000: "", 1001: "1", 2000: "1000", 2001: "all"} {
+			got := ""
+			for _, atom := range one(t, d, s, abi.Int(7), abi.Int(end)).Reads {
+				switch {
+				case atom.Table != team:
+				case len(atom.Eq) == 0:
+					got += "all"
+				default:
+					got += fmt.Sprint(len(atom.Eq[0].Values))
+				}
+			}
+			if got != want {
+				t.Errorf("%s\nbelow %d: %q keys, want %q", sql, end, got, want)
 			}
 		}
 	}
