@@ -143,6 +143,17 @@ func TestPluginIsNamedAfterItsProject(t *testing.T) {
 func TestNewProjectInJavaScriptIsAPluginAtOnce(t *testing.T) {
 	t.Parallel()
 	engine, dir := jstest.File(t), t.TempDir()
+	// A cache of its own: other tests keep the engine in theirs.
+	cache := t.TempDir()
+	weir := func(t *testing.T, dir string, args ...string) outcome {
+		t.Helper()
+		return weirWith(t, &Main{Dir: dir, Args: args, Getenv: func(name string) string {
+			if name == "XDG_CACHE_HOME" {
+				return cache
+			}
+			return environment(name)
+		}})
+	}
 	out := weir(t, dir, "new", "notes", "--js").must(t)
 	if !strings.Contains(out, "npm pack quickjs-wasi@") {
 		t.Errorf("without an engine it says %q", out)
