@@ -166,6 +166,9 @@ func (d *drawing) where(t oracleTable, x string) string {
 
 // draw returns a SELECT, and whether it says the order of its rows.
 func (d *drawing) draw() (sql string, ordered bool) {
+	if d.chance(30) {
+		return d.lookup()
+	}
 	t, o, x, y := d.relation(), d.relation(), d.alias(), d.alias()
 	c1, c2, from := d.some(t).name, d.some(t).name, d.from(t)
 	where := d.where(t, x)
@@ -224,4 +227,88 @@ func (d *drawing) draw() (sql string, ordered bool) {
 	}
 	return fmt.Sprintf("with recursive w(id, k) as (select %s.id, %s.k from %s %s where %s union select %s.id, %s.k from %s %s join w on %s.id = w.k) select count(*) as n, sum(k) as s from w",
 		x, x, from, x, where, y, y, o.name, y, y), false
+}
+
+// lookup returns a SELECT that looks up rows of one table by what it shows of
+// another, or that shows the first rows only, or both: their read sets are narrowed
+// by what the result shows.
+func (d *drawing) lookup() (sql string, ordered bool) {
+	t, x, y := *d.find(d.pick("child", "child", "plain", "swap", "pair", "secret")), d.alias(), d.alias()
+	o, fk := *d.find(d.pick("plain", "plain", "plain", "child", "swap", "secret", "base", "parts")), d.pick("k", "w", "id")
+	if t.name == "child" && d.chance(80) {
+		o, fk = *d.find("plain"), "parent"
+	}
+	if d.chance(25) { // the keys are not shown
+		where := x + "." + d.pick("k = "+d.operand("int"), "t = "+d.operand("text"), "k = "+d.set("int"))
+		on := y + "." + d.pick("id", "k") + " = " + x + "." + fk
+		if d.chance(30) {
+			on += " and " + d.predicate(o, y, 0)
+		}
+		if d.chance(40) {
+			return fmt.Sprintf("select %s.id as o1 from %s %s where %s and %s (select from %s %s where %s)", x, t.name, x, where, d.pick("exists", "not exists"), o.name, y, on), false
+		}
+		return fmt.Sprintf("select count(*) as o1, max(%s.t) as o2 from %s %s %s %s %s on %s where %s", y, t.name, x, d.pick("join", "left join", "right join"), o.name, y, on, where), false
+	}
+	list := fmt.Sprintf("%s.id as o1, %s.%s as o2, %s.%s as o3", x, x, d.some(t).name, y, d.some(o).name)
+	if d.chance(85) {
+		list += ", " + d.pick(x+"."+fk, x+"."+fk, y+".id") + " as o4"
+	}
+	first := x + "." + d.some(t).name
+	for _, c := range t.columns {
+		if c.required && d.chance(40) {
+			first = x + "." + c.name
+		}
+	}
+	if d.chance(25) {
+		first = y + "." + d.some(o).name
+	}
+	if d.chance(15) {
+		first = x + ".id"
+	}
+	list += ", " + first + " as o5"
+	from := fmt.Sprintf("%s %s %s %s %s on %s.id = %s.%s", t.name, x, d.pick("join", "join", "left join", "right join"), o.name, y, y, x, fk)
+	if d.chance(20) {
+		from += " and " + d.predicate(t, x, 0)
+	}
+	if d.chance(25) {
+		z := d.alias()
+		from += fmt.Sprintf(" %s %s %s on %s.id = %s.%s", d.pick("join", "left join"), d.pick("plain", "child", "swap"), z, z, d.pick(x, x, y), d.pick("k", "id", "w"))
+		list += ", " + z + ".t as o6"
+	}
+	if d.chance(20) {
+		from = t.name + " " + x
+		list = fmt.Sprintf("%s.id as o1, %s.%s as o2, %s.rank as o3, %s.at as o4", x, x, d.some(t).name, x, x)
+		if first = x + d.pick(".rank", ".at", ".rank", ".id"); t.columns[len(t.columns)-1].name != "at" {
+			list, first = fmt.Sprintf("%s.id as o1, %s.%s as o2", x, x, d.some(t).name), x+".id"
+		}
+		y = x
+	}
+	sql = "select " + list + " from " + from
+	if d.chance(85) {
+		sql += " where " + d.predicate(t, x, d.rng.IntN(2))
+	} else if y != x {
+		sql += " where " + d.predicate(o, y, d.rng.IntN(2))
+	}
+	if d.chance(35) {
+		return sql, false
+	}
+	sql += " order by " + first + d.pick("", " desc", " desc", " nulls first")
+	for _, alias := range []string{x, y} {
+		sql += ", " + alias + ".id"
+		if alias == x && t.name == "pair" || alias == y && o.name == "parts" && len(o.key) > 1 {
+			sql += ", " + alias + ".k"
+		}
+	}
+	n := 1 + d.rng.IntN(6)
+	switch d.rng.IntN(5) {
+	case 0:
+		sql += fmt.Sprintf(" limit %s", d.param(abi.Int(int64(n)), fmt.Sprint(n)))
+	case 1:
+		sql += fmt.Sprintf(" limit %d offset %d", n, d.rng.IntN(3))
+	case 2:
+		sql += fmt.Sprintf(" offset %d limit %d", d.rng.IntN(3), n)
+	default:
+		sql += fmt.Sprintf(" limit %d", n)
+	}
+	return sql, true
 }

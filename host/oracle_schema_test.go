@@ -10,6 +10,7 @@ import (
 type oracleColumn struct {
 	name, kind string
 	generated  bool
+	required   bool // not null
 }
 
 // oracleTable is a table or view of a random schema.
@@ -52,6 +53,7 @@ func newOracleSchema(rng *rand.Rand) *oracleSchema {
 	s.table("child", []string{"id"}, "")
 	s.sql.WriteString("alter table child add parent int references plain (id) on update cascade on delete " + s.pick("cascade", "set null") + ";\n")
 	s.column("child", oracleColumn{name: "parent", kind: "int"})
+	s.required("plain", "child")
 	s.table("pair", []string{"id", "k"}, "")
 	s.table("bare", nil, "")
 	s.partitioned()
@@ -129,6 +131,18 @@ func (t *oracleTable) create(name, suffix string) string {
 func (s *oracleSchema) generated(name string) {
 	s.sql.WriteString("alter table " + name + " add g int generated always as (k * 2) stored;\n")
 	s.column(name, oracleColumn{name: "g", kind: "int", generated: true})
+}
+
+// required adds columns that are never null to a table, for LIMIT to be bound by.
+func (s *oracleSchema) required(tables ...string) {
+	for _, name := range tables {
+		if s.find(name) == nil {
+			continue
+		}
+		fmt.Fprintf(&s.sql, "alter table %s add rank int not null default 2, add at timestamptz not null default '2024-01-03Z';\n", name)
+		s.column(name, oracleColumn{name: "rank", kind: "int", required: true})
+		s.column(name, oracleColumn{name: "at", kind: "timestamptz", required: true})
+	}
 }
 
 // partitioned draws a partitioned table whose leaves have other column numbers.

@@ -22,11 +22,13 @@ func (s *oracleSchema) row(t *oracleTable) (names, values []string) {
 			continue
 		case c.name == "id":
 			values = append(values, fmt.Sprint(s.rng.IntN(40)))
+		case c.name == "parent" && s.chance(20): // an error, while the foreign key stands
+			values = append(values, fmt.Sprint(s.rng.IntN(40)))
 		case c.name == "parent":
 			values = append(values, "(select id from plain order by md5(id::text) limit 1)")
 		default:
 			null := 12
-			if c.name == "k" {
+			if c.name == "k" || c.required && s.chance(95) {
 				null = 0 // it may be a key
 			}
 			values = append(values, s.quoted(c.kind, null))
@@ -119,7 +121,7 @@ func (s *oracleSchema) update(t *oracleTable, target string) string {
 			continue
 		}
 		null := 15
-		if c.name == "k" && len(t.key) > 1 {
+		if c.name == "k" && len(t.key) > 1 || c.required && s.chance(95) {
 			null = 0
 		}
 		seen[c.name] = true
@@ -140,10 +142,18 @@ func (s *oracleSchema) bulk(t *oracleTable) string {
 	return "delete from " + t.name + " where id >= 1000"
 }
 
+const (
+	// always makes weir's triggers of child fire as they did before all were touched.
+	always = "; alter table child enable always trigger weir_insert, enable always trigger weir_update," +
+		" enable always trigger weir_delete, enable always trigger weir_truncate"
+	// dangling deletes the rows that a foreign key would not allow.
+	dangling = "delete from child c where not exists (select from plain p where p.id = c.parent); "
+)
+
 // ddl draws a change of definitions, in one transaction.
 func (s *oracleSchema) ddl() string {
 	s.made++
-	switch s.rng.IntN(14) {
+	switch s.rng.IntN(18) {
 	case 0, 1:
 		return s.view(s.pick("va", "vb"))
 	case 2: // a view turns to a table that nobody has read before
@@ -174,6 +184,15 @@ func (s *oracleSchema) ddl() string {
 		return "drop table swap; " + t.create("swap", "") + "grant select on swap to weir_guest; grant trigger on swap to weir; insert into swap (id, k, t) values (1, 1, 'x'), (2, 2, 'y')"
 	case 11:
 		return "create index on " + s.pick("plain", "pair", "parts", "secret") + " (id) where " + s.pick("k = 1", "t = 'x'")
+	case 13, 14: // what held of each row of child holds no longer, or again
+		return s.pick("alter table child drop constraint if exists child_parent_fkey",
+			"alter table child drop constraint if exists child_parent_fkey; alter table child add foreign key (parent) references plain (id) on delete cascade not valid",
+			"alter table child drop constraint if exists child_parent_fkey; "+dangling+"alter table child add foreign key (parent) references plain (id) deferrable initially deferred",
+			dangling+"alter table child drop constraint if exists child_parent_fkey; alter table child add foreign key (parent) references plain (id) on delete set null",
+			"alter table child disable trigger all"+always,
+			dangling+"alter table child enable trigger all"+always)
+	case 15:
+		return "alter table " + s.pick("plain", "child") + " alter column " + s.pick("rank", "at") + " drop not null"
 	case 12:
 		return "alter table base1 " + s.pick("no inherit base", "inherit base")
 	}

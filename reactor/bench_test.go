@@ -148,3 +148,34 @@ func BenchmarkFanIn(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMove is what an arriving result costs the index when one of the keys
+// that it shows is another one, beside one whose atoms are those of the last.
+func BenchmarkMove(b *testing.B) {
+	for _, keys := range []int{1, 50, MaxSet} {
+		for _, moved := range []int{0, 1} {
+			b.Run(fmt.Sprintf("keys=%d/moved=%d", keys, moved), func(b *testing.B) {
+				c := benchCore(10_000)
+				for _, g := range c.all {
+					c.index.add(g)
+				}
+				g := c.all[0]
+				c.index.move(c.all[1], []Atom{{Table: 2, Eq: []Equality{{Column: 1, Values: []Value{IntValue(0)}}}}})
+				var reads [2]ReadSet
+				for i := range reads {
+					atom := Atom{Table: 2, Columns: NewColumns(1), Eq: []Equality{{Column: 1}}}
+					for k := range keys {
+						atom.Eq[0].Values = append(atom.Eq[0].Values, IntValue(int64(k+1+i*moved)))
+					}
+					reads[i].Atoms = []Atom{benchAtom(0), atom}
+				}
+				b.ReportAllocs()
+				n := 0
+				for b.Loop() {
+					n++
+					c.index.move(g, reads[n%2].Atoms)
+				}
+			})
+		}
+	}
+}

@@ -45,6 +45,10 @@
 //	                                                          │
 //	publication ◄── core.finish ◄── Executor.Execute ◄── wave ┘
 //
+// Who wants to know why a result did or did not change asks (ask.go): the loop
+// copies what is known of it (report.go, noted.go), and what became of a change is
+// found out by who asked (fate.go). Nothing is decided by what is kept for that.
+//
 // # Ownership
 //
 // One loop goroutine owns every core. All other goroutines talk to it through

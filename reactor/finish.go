@@ -60,12 +60,12 @@ func (c *core) check(g *group, r *Result) {
 // accept makes a result the group's newest. It is shown even if the group is
 // dirty again, or a hot group would never be shown (F2).
 func (c *core) accept(now time.Time, g *group, r Result) {
-	c.index.remove(g)
-	g.reads, g.snapshot, g.plan = r.Reads, r.Snapshot, r.Plan
+	c.index.move(g, r.Reads.Atoms)
+	g.reads.Derived = r.Reads.Derived
+	g.snapshot, g.plan = r.Snapshot, r.Plan
 	if g.reads.Derived.IsZero() {
 		g.reads.Derived = r.Snapshot
 	}
-	c.index.add(g)
 	g.dark = c.reaches(g)
 	g.finished = NewStamp(r.Epoch, r.Snapshot)
 	if g.decides {

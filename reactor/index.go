@@ -163,33 +163,38 @@ func (x *index) setHead(p *posting, at uint32) {
 // remove takes all atoms of g out.
 func (x *index) remove(g *group) {
 	for _, at := range g.postings {
-		p := x.postings[at]
-		if p.prev != 0 {
-			x.postings[p.prev].next = p.next
-		} else {
-			x.setHead(&p, p.next)
-		}
-		if p.next != 0 {
-			x.postings[p.next].prev = p.prev
-		}
-		if p.back != 0 {
-			x.postings[p.back].forw = p.forw
-		} else {
-			p.table.first = p.forw
-		}
-		if p.forw != 0 {
-			x.postings[p.forw].back = p.back
-		}
-		p.table.size--
-		if p.table.size == 0 {
-			// The table's watched columns may differ when it is used again.
-			p.table.columns = nil
-		}
-		x.postings[at] = posting{next: x.free}
-		x.free = at
-		x.count--
+		x.drop(at)
 	}
 	g.postings = g.postings[:0]
+}
+
+// drop takes one posting out of its lists.
+func (x *index) drop(at uint32) {
+	p := x.postings[at]
+	if p.prev != 0 {
+		x.postings[p.prev].next = p.next
+	} else {
+		x.setHead(&p, p.next)
+	}
+	if p.next != 0 {
+		x.postings[p.next].prev = p.prev
+	}
+	if p.back != 0 {
+		x.postings[p.back].forw = p.forw
+	} else {
+		p.table.first = p.forw
+	}
+	if p.forw != 0 {
+		x.postings[p.forw].back = p.back
+	}
+	p.table.size--
+	if p.table.size == 0 {
+		// The table's watched columns may differ when it is used again.
+		p.table.columns = nil
+	}
+	x.postings[at] = posting{next: x.free}
+	x.free = at
+	x.count--
 }
 
 // hits calls visit once for every group that the change concerns, as far as the

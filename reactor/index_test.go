@@ -56,9 +56,39 @@ func (d *dice) atom() Atom {
 		a.Eq = append(a.Eq, e)
 	}
 	for range d.n(3) {
-		a.Where = append(a.Where, Condition{Column: uint16(1 + d.n(3)), Op: Comparison(d.n(8)), Value: d.value()})
+		a.Where = append(a.Where, Condition{Column: uint16(1 + d.n(3)), Op: Comparison(d.n(9)), Value: d.value()})
 	}
 	return a
+}
+
+// moved returns atoms that a later result of the same query may have.
+func (d *dice) moved(atoms []Atom) []Atom {
+	atoms = slices.Clone(atoms)
+	if d.n(4) == 0 {
+		return append(atoms, d.atom())
+	}
+	for i := range atoms {
+		a := &atoms[i]
+		if len(a.Eq) == 0 || d.n(3) == 0 {
+			continue
+		}
+		a.Eq = slices.Clone(a.Eq)
+		values := slices.Clone(a.Eq[0].Values)
+		if len(values) > 0 && d.n(2) == 0 {
+			values = slices.Delete(values, 0, 1)
+		}
+		for range d.n(3) {
+			values = append(values, d.value())
+		}
+		if d.n(4) > 0 {
+			slices.Sort(values)
+		}
+		a.Eq[0].Values = values
+		if len(a.Where) > 0 {
+			a.Where = a.Where[1:]
+		}
+	}
+	return atoms
 }
 
 func (d *dice) change(xid uint64) Change {
@@ -138,6 +168,8 @@ func holdsSlowly(w Condition, d Datum) bool {
 		return d.Null
 	case NotNull:
 		return !d.Null
+	case NotEqual:
+		return !d.Null && d.Value != w.Value
 	}
 	return !d.Null // unknown operators are strict, and else widen
 }
@@ -183,7 +215,7 @@ func TestReadSetConcerns(t *testing.T) {
 func TestIndexAgreesWithScan(t *testing.T) {
 	t.Parallel()
 	d := &dice{rand: rand.New(rand.NewPCG(2, 2))}
-	for range 40 {
+	for range 80 {
 		checkIndex(t, d, 60)
 	}
 }
@@ -202,6 +234,9 @@ func checkIndex(t *testing.T, d *dice, steps int) {
 			i := d.n(n)
 			x.remove(groups[i])
 			groups = slices.Delete(groups, i, i+1)
+		} else if n > 0 && d.n(2) == 0 {
+			g := groups[d.n(n)]
+			x.move(g, d.moved(g.reads.Atoms))
 		} else {
 			g := &group{}
 			for range d.n(4) {

@@ -45,10 +45,11 @@ const (
 	GreaterEqual
 	IsNull
 	NotNull
+	NotEqual // of any kind
 )
 
-// Condition is a comparison with a value of an ordered kind (Kind.Ordered), or
-// a test for NULL.
+// Condition is a comparison with a value of an ordered kind (Kind.Ordered), that
+// it is not equal to a value, or a test for NULL.
 type Condition struct {
 	Column uint16
 	Op     Comparison
@@ -68,6 +69,14 @@ func (a *Atom) Concerns(c *Change) bool {
 		return false
 	}
 	return c.Keys == nil || slices.ContainsFunc(c.Keys, a.meets)
+}
+
+// equal reports whether two atoms are the same, written in the same order.
+func (a Atom) equal(b Atom) bool {
+	return a.Table == b.Table && (a.Columns == nil) == (b.Columns == nil) && slices.Equal(a.Columns, b.Columns) &&
+		slices.Equal(a.Where, b.Where) && slices.EqualFunc(a.Eq, b.Eq, func(a, b Equality) bool {
+		return a.Column == b.Column && slices.Equal(a.Values, b.Values)
+	})
 }
 
 // meets reports whether a row may meet all conditions of the atom.
@@ -116,6 +125,8 @@ func (c *Condition) holds(row Tuple) bool {
 		return d.Value > c.Value
 	case GreaterEqual:
 		return d.Value >= c.Value
+	case NotEqual:
+		return d.Value != c.Value
 	}
 	return true // an unknown condition only widens
 }

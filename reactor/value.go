@@ -75,6 +75,15 @@ func IntValue(i int64) Value {
 	return Value(b[:])
 }
 
+// Int returns the integer that IntValue made the value of, and false when it was
+// not made so.
+func (v Value) Int() (int64, bool) {
+	if len(v) != 8 {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64([]byte(v)) ^ (1 << 63)), true
+}
+
 // BoolValue is the form of a boolean.
 func BoolValue(v bool) Value {
 	if v {

@@ -2,6 +2,7 @@ package db
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,13 +33,17 @@ type atomPlan struct {
 	columns reactor.Columns
 	equal   []condition // most selective first
 	where   []condition
+	keys    *resultKeys  // instead of an equality, or nil
+	list    *keyList     // that keys are read from, or nil
+	bound   *resultBound // beside the conditions, or nil
 	// unread are the conjuncts that were dropped, each with the reason.
 	unread []string
 }
 
-// bind returns the atom for a call's arguments. False means that no row can meet
-// the conditions: a comparison with NULL never holds, whatever is in the table.
-func (p *atomPlan) bind(args []argument) (reactor.Atom, bool) {
+// bind returns the atom for a call's arguments and its outcome. False means that
+// no row can meet the conditions: a comparison with NULL never holds, whatever is
+// in the table, and who looks up nothing is not concerned by what is there.
+func (p *atomPlan) bind(args []argument, o *outcome) (reactor.Atom, bool) {
 	atom := reactor.Atom{Table: p.table.oid, Columns: p.columns}
 	for i := range p.equal {
 		values, known := p.equal[i].from.bind(args)
@@ -49,6 +54,20 @@ func (p *atomPlan) bind(args []argument) (reactor.Atom, bool) {
 			return reactor.Atom{}, false
 		}
 		atom.Eq = append(atom.Eq, reactor.Equality{Column: p.equal[i].column.attr, Values: values})
+	}
+	if p.keys != nil {
+		eq, known := p.keys.bind(o)
+		switch {
+		case known && len(eq.Values) == 0:
+			return reactor.Atom{}, false
+		case known:
+			atom.Eq = append(atom.Eq, eq)
+		}
+	}
+	if p.bound != nil {
+		if w, known := p.bound.bind(o); known {
+			atom.Where = append(atom.Where, w)
+		}
 	}
 	for i := range p.where {
 		c := &p.where[i]
@@ -66,6 +85,26 @@ func (p *atomPlan) bind(args []argument) (reactor.Atom, bool) {
 		atom.Where = append(atom.Where, w)
 	}
 	return atom, true
+}
+
+// compared are the columns whose values decide whether the atom is concerned.
+// Changes must carry them.
+func (p *atomPlan) compared() iter.Seq[*tableColumn] {
+	return func(yield func(*tableColumn) bool) {
+		for _, conditions := range [2][]condition{p.equal, p.where} {
+			for i := range conditions {
+				if !yield(conditions[i].column) {
+					return
+				}
+			}
+		}
+		if p.keys != nil && !yield(p.keys.column) {
+			return
+		}
+		if p.bound != nil {
+			yield(p.bound.column)
+		}
+	}
 }
 
 // bind returns the values, without NULLs, and false when one has no canonical
@@ -107,7 +146,7 @@ type reader struct {
 // comparisons maps an operator to its meaning and to the one with its sides
 // exchanged. Equality is 0.
 var comparisons = map[string]struct{ is, flipped reactor.Comparison }{
-	"=": {0, 0}, "<": {reactor.Less, reactor.Greater}, "<=": {reactor.LessEqual, reactor.GreaterEqual},
+	"=": {0, 0}, "<>": {reactor.NotEqual, reactor.NotEqual}, "<": {reactor.Less, reactor.Greater}, "<=": {reactor.LessEqual, reactor.GreaterEqual},
 	">": {reactor.Greater, reactor.Less}, ">=": {reactor.GreaterEqual, reactor.LessEqual},
 }
 
@@ -168,7 +207,7 @@ func (r *reader) comparable(col *tableColumn, operator string, op reactor.Compar
 		return "values of type " + col.typeName + " have several forms"
 	case r.odd[operator+" "+col.typeName]:
 		return "the operator is user-defined"
-	case op != 0 && !col.kind.Ordered():
+	case op != 0 && op != reactor.NotEqual && !col.kind.Ordered():
 		return "values of type " + col.typeName + " are ordered by PostgreSQL only"
 	}
 	return ""

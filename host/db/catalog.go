@@ -22,6 +22,20 @@ type relation struct {
 	roots   []uint32
 	columns map[string]*tableColumn
 	unique  [][]string // sets of columns that name a row
+	foreign []reference
+}
+
+// reference is a foreign key of one column that PostgreSQL checks at once: each
+// of its values that is not null is there, in every snapshot.
+type reference struct {
+	column string
+	table  uint32
+	key    string
+}
+
+// refers reports whether such a foreign key ties a column to a key of a table.
+func (r *relation) refers(column string, table uint32, key string) bool {
+	return slices.Contains(r.foreign, reference{column, table, key})
 }
 
 // label returns the name for messages.
@@ -45,6 +59,7 @@ type tableColumn struct {
 	typeName  string
 	kind      reactor.Kind // KindNone when it may not stand in an equality (R6)
 	composite bool
+	required  bool    // never null
 	distinct  float64 // estimated number of distinct values
 }
 
@@ -70,7 +85,9 @@ const columnText = `select a.attrelid::text, a.attnum::text, a.attname::text, b.
 	coalesce((select case when s.n_distinct < 0 then -s.n_distinct * greatest(r.reltuples, 1) else s.n_distinct end
 		from pg_stats s where s.schemaname = n.nspname and s.tablename = r.relname and s.attname = a.attname
 		order by s.inherited desc limit 1), 0)::text,
-	n.nspname::text, r.relname::text
+	n.nspname::text, r.relname::text,
+	(a.attnotnull and not exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'n'
+		and k.conkey[1] = a.attnum and not k.convalidated))::text
 from pg_attribute a join pg_class r on r.oid = a.attrelid join pg_namespace n on n.oid = r.relnamespace
 cross join lateral (with recursive d(oid, typbasetype, typtype) as (
 		select t.oid, t.typbasetype, t.typtype from pg_type t where t.oid = a.atttypid
@@ -83,6 +100,15 @@ const uniqueText = `select i.indrelid::text, string_agg(a.attname::text, chr(1))
 from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])
 where i.indrelid = any($1::oid[]) and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
 group by i.indexrelid, i.indrelid having bool_and(a.attnotnull)`
+
+// foreignText lists the foreign keys of one column that hold in every snapshot:
+// validated, not deferrable, and with all four triggers that enforce them.
+const foreignText = `select k.conrelid::text, a.attname::text, k.confrelid::text, b.attname::text
+from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+join pg_attribute b on b.attrelid = k.confrelid and b.attnum = k.confkey[1]
+where k.contype = 'f' and k.conrelid = any($1::oid[]) and k.confrelid = any($1::oid[]) and cardinality(k.conkey) = 1
+	and k.convalidated and not k.condeferrable
+	and (select count(*) = 4 and bool_and(t.tgenabled in ('O', 'A')) from pg_trigger t where t.tgconstraint = k.oid)`
 
 // looseText says whether a text may be compared under a collation that calls
 // different texts equal, without the plan showing it: EXPLAIN leaves COLLATE out.
@@ -199,7 +225,7 @@ func (c *conn) fill(ctx context.Context, tables map[uint32]*relation) error {
 		distinct, _ := strconv.ParseFloat(row[7], 64)
 		col := &tableColumn{
 			attr: uint16(attr), name: row[2], base: parseOID(row[3]), typeName: row[5],
-			composite: row[4] == "c", distinct: distinct,
+			composite: row[4] == "c", distinct: distinct, required: row[10] == "true",
 		}
 		col.kind = reactor.KindOf(col.base)
 		if row[4] == "e" {
@@ -225,6 +251,14 @@ func (c *conn) fill(ctx context.Context, tables map[uint32]*relation) error {
 		if len(key) == 1 && t.columns[key[0]] != nil {
 			t.columns[key[0]].distinct = math.Inf(1)
 		}
+	}
+	rows, err = c.query(ctx, foreignText, oidArgument(oids))
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		t := tables[parseOID(row[0])]
+		t.foreign = append(t.foreign, reference{column: row[1], table: parseOID(row[2]), key: row[3]})
 	}
 	return nil
 }

@@ -329,7 +329,10 @@ func (d *DB) analysis(ctx context.Context, key analysisKey) (*analysis, error) {
 	if c != nil && d.fresh(c.analysis) {
 		return c.analysis, nil
 	}
-	a, err := d.analyse(ctx, key.text, key.kind, key.now)
+	a, err := d.analyse(ctx, origin{text: key.text, kind: key.kind, now: key.now})
+	if err == nil {
+		err = d.list(ctx, a)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -106,13 +106,13 @@ func TestWaveReturnsRowsSnapshotAndReads(t *testing.T) {
 	if got := rowsJSON(t, a); !strings.HasPrefix(got, `[{"id":87,`) {
 		t.Errorf("with the fragment: %s", got)
 	}
-	if len(a.Reads) != 1 || len(a.Reads[0].Eq) != 1 || a.Reads[0].Eq[0].Values[0] != reactor.IntValue(7) || len(a.Reads[0].Where) != 1 {
+	if len(a.Reads) != 1 || len(a.Reads[0].Eq) != 1 || a.Reads[0].Eq[0].Values[0] != reactor.IntValue(7) || len(a.Reads[0].Where) != 2 {
 		t.Errorf("reads = %+v", a.Reads)
 	}
 	if set := ReadSet([]Answer{a}); set.Derived.IsZero() || len(set.Atoms) != 1 {
 		t.Errorf("read set = %+v", set)
 	}
-	want = "messages where room_id = $room, checked: id < $before; columns author, body, id, room_id, sent_at\n"
+	want = "messages where room_id = $room, checked: id < $before and id >= that of the last row (when LIMIT cuts off); columns author, body, id, room_id, sent_at\n"
 	if got := s.Explain(); !strings.HasSuffix(got, want) {
 		t.Errorf("explain:\n%s\nwant the end\n%s", got, want)
 	}

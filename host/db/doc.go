@@ -26,6 +26,34 @@
 //   - Exact: values keep all their digits. Text never breaks a line or a string
 //     of JSON, whatever is in it.
 //
+// # What a result says of its tables
+//
+// A table is read at table level when no equality of its scan is with a parameter,
+// and a top list is concerned by rows far behind its last one. What the result
+// shows narrows both, in three ways. Each needs a proof from the plan; without one
+// the atom stays as wide as it was, and Explain says what is missing.
+//
+//   - Keys in the result. A table is joined by its key with a column of another
+//     one and stands in no other condition: it is looked up. Of an inner join a
+//     foreign key must say that each row is there. Then it adds no row and drops
+//     none, so the rows of the statement are those without it, each extended by
+//     one lookup, and the keys that are looked up are those that the result shows.
+//     With LIMIT it must not decide the order, or LIMIT must have cut nothing off.
+//   - A list of keys. Of two tables in a join, the rows of one that count meet
+//     conditions that make its atom. A row of the other whose key none of these
+//     holds finds no partner, whatever is above the join. A second statement lists
+//     the keys at the same snapshot.
+//   - The last row. LIMIT is reached, the order begins with a column that is never
+//     NULL, and each row is made of one row of that table and depends on no other
+//     of it. What is sorted strictly behind the last row, before and after, neither
+//     comes among the first nor makes another come.
+//
+// What they say holds as long as nothing changed that they rest on, which concerns
+// another atom of the read set; the next result brings its own. A foreign key is
+// trusted to hold while it is validated, not deferrable, and all its triggers fire.
+// Who switches them off, writes rows that it does not allow, and switches them on
+// again has made PostgreSQL say what is not so.
+//
 // # Ownership
 //
 // DB, Statement and Rows are safe for concurrent use. A ReadTx and a WriteTx

@@ -32,6 +32,8 @@ type analysis struct {
 	leaves  []uint32 // relations with storage, for R9
 	tables  []*relation
 	limits  []ordered
+	limit   topLimit
+	lists   []*analysis // run behind the command, for the keys of atoms
 	void    atomic.Bool // a DDL change was seen that derived does not see (R4)
 	// seen is the DB's generation up to which void is known.
 	seen atomic.Uint64
@@ -66,23 +68,30 @@ type analyser struct {
 // those that PostgreSQL itself chose, on every version.
 const explainName = "weir_explain"
 
-// analyse checks a text and derives its read set. now is the index of $now
-// among its parameters, or -1.
-func (d *DB) analyse(ctx context.Context, text string, kind Kind, now int) (*analysis, error) {
-	if err := textRefusal(text, kind); err != nil {
+// origin is a text to analyse.
+type origin struct {
+	text string
+	kind Kind
+	now  int      // the index of $now among the parameters, or -1
+	oids []uint32 // types of the parameters; nil: PostgreSQL chooses
+}
+
+// analyse checks a text and derives its read set.
+func (d *DB) analyse(ctx context.Context, from origin) (*analysis, error) {
+	if err := textRefusal(from.text, from.kind); err != nil {
 		return nil, err
 	}
 	c, err := d.pool.extra(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	a, err := d.analyseOn(ctx, c, text, kind, now)
+	a, err := d.analyseOn(ctx, c, from)
 	if c.broken && c.reused && ctx.Err() == nil {
 		d.pool.give(c) // it was dead before it was used
 		if c, err = d.pool.extra(ctx, true); err != nil {
 			return nil, err
 		}
-		a, err = d.analyseOn(ctx, c, text, kind, now)
+		a, err = d.analyseOn(ctx, c, from)
 	}
 	if ctx.Err() != nil && err != nil {
 		d.pool.kill(c)
@@ -92,11 +101,11 @@ func (d *DB) analyse(ctx context.Context, text string, kind Kind, now int) (*ana
 	return a, err
 }
 
-func (d *DB) analyseOn(ctx context.Context, c *conn, text string, kind Kind, now int) (*analysis, error) {
-	z := analyser{db: d, c: c, a: &analysis{kind: kind}}
+func (d *DB) analyseOn(ctx context.Context, c *conn, from origin) (*analysis, error) {
+	z := analyser{db: d, c: c, a: &analysis{kind: from.kind}}
 	z.a.seen.Store(d.generation.Load()) // before the snapshot is taken
-	z.a.id, z.a.text = d.nextID.Add(1), text
-	err := z.run(ctx, now)
+	z.a.id, z.a.text, z.a.oids = d.nextID.Add(1), from.text, from.oids
+	err := z.run(ctx, from.now)
 	if end := z.end(ctx); err == nil {
 		err = end
 	}
@@ -158,7 +167,7 @@ func (z *analyser) parse(ctx context.Context, now int) error {
 	for setting := range strings.FieldsSeq(z.db.settings) {
 		z.c.once("set local "+strings.Replace(setting, "=", " to ", 1), nil)
 	}
-	var oids []uint32
+	oids := z.a.oids
 	if now >= 0 {
 		oids = make([]uint32, now+1)
 		oids[now] = oidInstant // whatever it is compared with, $now is an instant
@@ -356,11 +365,16 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 			byRoot[root] = append(byRoot[root], alias)
 		}
 	}
+	z.a.limit = findLimit(z.plan, z.a.text)
+	rd := reader{params: z.a.params, hidden: hidden, user: z.db.Role(), odd: odd}
+	narrower := z.narrower(rd)
 	for _, n := range scans {
 		for _, root := range z.find(n).roots {
 			covered[root] = true
-			rd := reader{alias: n.str("Alias"), table: z.roots[root], params: z.a.params, hidden: hidden, user: z.db.Role(), odd: odd}
-			z.atom(rd.atom(n))
+			rd.alias, rd.table = n.str("Alias"), z.roots[root]
+			p := rd.atom(n)
+			narrower.narrow(n, &p)
+			z.atom(p)
 		}
 	}
 	if err := z.gate(covered, pruned); err != nil {
@@ -374,10 +388,8 @@ func (z *analyser) derive(m *mentions, odd map[string]bool) error {
 		if every || z.namesPart(p.table.oid) || slices.ContainsFunc(own, func(alias string) bool { return opaque[alias] }) {
 			p.columns = nil // with a part named, any update may move a row out of it
 		}
-		for _, conds := range [][]condition{p.equal, p.where} {
-			for _, c := range conds {
-				p.columns = p.columns.With(c.column.attr)
-			}
+		for col := range p.compared() {
+			p.columns = p.columns.With(col.attr)
 		}
 	}
 	for oid, stored := range leaves {
@@ -432,18 +444,18 @@ func (z *analyser) gate(covered map[uint32]bool, pruned bool) error {
 
 // atom adds an atom unless an equal one is there.
 func (z *analyser) atom(p atomPlan) {
-	same := func(a, b condition) bool {
-		return a.column == b.column && a.op == b.op && a.from.set == b.from.set &&
-			slices.Equal(a.from.params, b.from.params) && slices.Equal(a.from.values, b.from.values)
-	}
 	for i := range z.a.atoms {
 		q := &z.a.atoms[i]
-		if q.table == p.table && slices.EqualFunc(q.equal, p.equal, same) && slices.EqualFunc(q.where, p.where, same) {
+		if q.table == p.table && !q.narrowed() && !p.narrowed() &&
+			slices.EqualFunc(q.equal, p.equal, sameCondition) && slices.EqualFunc(q.where, p.where, sameCondition) {
 			return
 		}
 	}
 	z.a.atoms = append(z.a.atoms, p)
 }
+
+// narrowed reports whether the atom stands for one scan only.
+func (p *atomPlan) narrowed() bool { return p.keys != nil || p.list != nil || p.bound != nil }
 
 // atom reads the conditions of a scan.
 func (r *reader) atom(n *planNode) atomPlan {

@@ -54,7 +54,15 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 		}
 		fmt.Fprintf(b, " %s %s", word, p.equal[i].explain(names))
 	}
-	if len(p.equal) == 0 {
+	switch {
+	case p.list != nil:
+		fmt.Fprintf(b, " where %s any of the values of %s that a second statement lists", p.keys.column.name, p.keys.name)
+	case p.keys != nil:
+		fmt.Fprintf(b, " where %s any of the values of %s in the result", p.keys.column.name, p.keys.name)
+		if p.keys.whole {
+			b.WriteString(" (table level when LIMIT cuts off)")
+		}
+	case len(p.equal) == 0:
 		b.WriteString(", table level")
 	}
 	for i := range p.where {
@@ -63,6 +71,13 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 			word = " and"
 		}
 		fmt.Fprintf(b, "%s %s", word, p.where[i].explain(names))
+	}
+	if p.bound != nil {
+		word := ", checked:"
+		if len(p.where) > 0 {
+			word = " and"
+		}
+		fmt.Fprintf(b, "%s %s %s that of the last row (when LIMIT cuts off)", word, p.bound.column.name, comparisonText[p.bound.op])
 	}
 	fmt.Fprintf(b, "; columns %s\n", p.columnNames())
 	for _, why := range p.unread {
@@ -73,6 +88,7 @@ func (p *atomPlan) explain(b *strings.Builder, names []string) {
 var comparisonText = map[reactor.Comparison]string{
 	0: "=", reactor.Less: "<", reactor.LessEqual: "<=", reactor.Greater: ">", reactor.GreaterEqual: ">=",
 	reactor.IsNull: "is null", reactor.NotNull: "is not null",
+	reactor.NotEqual: "<>",
 }
 
 func (c *condition) explain(names []string) string {

@@ -85,6 +85,8 @@ func TestConditionsAreRead(t *testing.T) {
 	f("(m.a >= '-5'::integer)", "a", reactor.GreaterEqual, reactor.IntValue(-5))
 	f("((m.v)::text = 'it''s'::text)", "v", 0, "it's")
 	f("((m.v)::text = ('x'::character varying)::text)", "v", 0, "x")
+	f("(m.a <> 5)", "a", reactor.NotEqual, reactor.IntValue(5))
+	f("('x'::text <> m.t)", "t", reactor.NotEqual, "x")
 	f("(m.t = CURRENT_USER)", "t", 0, "role")
 	f("(m.t = (CURRENT_USER)::text)", "t", 0, "role")
 	f("(m.t = $2)", "t", 0)
@@ -112,7 +114,7 @@ func TestConditionsThatAreNotUnderstoodWiden(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "()", "(m.a = m.s)", "(x.a = $1)", "(m.a <> $1)", "(m.a = $9)", "(m.a = $0)", "(m.f = $5)", "(m.a = $5)",
+		"", "()", "(m.a = m.s)", "(x.a = $1)", "(m.f <> $1)", "(m.a = $9)", "(m.a = $0)", "(m.f = $5)", "(m.a = $5)",
 		"(m.a = $2)", "(m.t > $2)", "((m.a)::integer = 5)", "((m.a)::text = $2)", "(lower(m.t) = $2)", "(m.a = ($1 + 1))",
 		"(m.t = ($2)::character varying(3))", "(m.t OPERATOR(public.=) $2)", `(m.t = ($2 COLLATE "C"))`, `((m.t)::text = 'x'::text COLLATE "C")`,
 		"(m.a = $1) OR (m.a = 2)", "(m.a IS DISTINCT FROM $1)", "(NOT (m.a = $1))", "(m.a = ANY ($1))", "(m.a = ALL ($3))", "(m.a <> ANY ($3))",

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"weir/abi"
@@ -165,6 +166,65 @@ func (r *Rows) key(row, col int) (string, bool) {
 		return string(reactor.IntValue(i)), true
 	}
 	return string(raw), true
+}
+
+// canonical returns the form in which changes carry a value of that kind. False
+// means that it is NULL, or has none.
+func (r *Rows) canonical(row, col int, kind reactor.Kind) (reactor.Value, bool) {
+	if r.at(row, col).size < 0 || r.columns[col].layout.array {
+		return "", false
+	}
+	raw, l := r.raw(row, col), r.columns[col].layout
+	switch kind {
+	case reactor.KindInt:
+		i, ok := integer(l, raw)
+		return reactor.IntValue(i), ok
+	case reactor.KindUUID:
+		return reactor.Value(raw), l.form == formUUID && len(raw) == 16
+	case reactor.KindInstant:
+		if l.form != formInstant || len(raw) != 8 {
+			return "", false
+		}
+		micros := int64(binary.BigEndian.Uint64(raw))
+		if micros != math.MaxInt64 && micros != math.MinInt64 { // infinities
+			micros += microsTo2000
+			if micros < microsTo2000-math.MaxInt64 { // past the last microsecond that fits
+				return "", false
+			}
+		}
+		return reactor.TimeValue(micros), true
+	case reactor.KindText, reactor.KindEnum, reactor.KindDate, reactor.KindTimestamp:
+		if l.form != formText {
+			return "", false
+		}
+		return reactor.ParseValue(kind, string(raw))
+	}
+	return "", false
+}
+
+// distinct returns the values of a column in order, each once, without NULLs.
+// False means that they are too many for a set, or that one has no form.
+func (r *Rows) distinct(col int, kind reactor.Kind) ([]reactor.Value, bool) {
+	values := make([]reactor.Value, 0, min(r.count, 2*reactor.MaxSet))
+	for row := range r.count {
+		if r.at(row, col).size < 0 {
+			continue
+		}
+		v, ok := r.canonical(row, col, kind)
+		if !ok {
+			return nil, false
+		}
+		values = append(values, v)
+		if len(values) == cap(values) && row < r.count-1 {
+			slices.Sort(values)
+			if values = slices.Compact(values); len(values) > reactor.MaxSet {
+				return nil, false
+			}
+		}
+	}
+	slices.Sort(values)
+	values = slices.Compact(values)
+	return values, len(values) <= reactor.MaxSet
 }
 
 // family makes the integer forms one.

@@ -55,9 +55,10 @@ type job struct {
 	nest     *nest
 	kids     []*job
 
-	rows *Rows
-	cost time.Duration
-	err  error
+	rows  *Rows
+	lists []*Rows // of the analysis's lists
+	cost  time.Duration
+	err   error
 }
 
 // answer returns the result, children attached.
@@ -87,8 +88,9 @@ func (j *job) answer() Answer {
 	}
 	out.Rows, out.Affected = j.rows, j.rows.affected()
 	out.WakeAt = earlier(out.WakeAt, j.wakeAt())
+	o := j.analysis.limit.outcome(j.rows, j.lists, j.args)
 	for i := range j.analysis.atoms {
-		if atom, ok := j.analysis.atoms[i].bind(j.args); ok {
+		if atom, ok := j.analysis.atoms[i].bind(j.args, &o); ok {
 			out.Reads = append(out.Reads, atom)
 		}
 	}
@@ -228,6 +230,9 @@ func (s *session) send(r round) {
 			s.c.run(savepoint, nil, 0)
 		}
 		s.c.run(&j.analysis.command, j.args, most)
+		for _, list := range j.analysis.lists {
+			s.c.run(&list.command, j.args, 0)
+		}
 		if r.careful {
 			s.c.sync()
 			s.c.run(rollbackTo, nil, 0)
@@ -320,6 +325,11 @@ func (s *session) receiveJob(j *job, careful bool) error {
 	done, err := s.c.read(sink.add)
 	j.rows.tag = done.tag
 	j.analysis.size.Store(uint64(len(j.rows.arena))<<32 | uint64(len(j.rows.cells)))
+	if err == nil || sqlState(err) == "" && !s.c.broken { // else the server skips what follows
+		if e := s.receiveLists(j); e != nil {
+			err = e
+		}
+	}
 	if err != nil {
 		err = s.blame(j, err)
 		if err != nil && !careful || s.c.broken {
@@ -336,6 +346,25 @@ func (s *session) receiveJob(j *job, careful bool) error {
 		return err
 	}
 	return s.c.ready()
+}
+
+// receiveLists reads the lists of a job.
+func (s *session) receiveLists(j *job) error {
+	j.lists = nil
+	for _, list := range j.analysis.lists {
+		rows := list.room()
+		sink := collector{rows: rows, limit: reactor.MaxSet + 1, maxSize: int(s.db.maxBytes.Load())}
+		switch _, err := s.c.read(sink.add); {
+		case errors.Is(err, tenant.ErrResultTooLarge) && !s.c.broken:
+			rows = nil // nothing is known of it
+		case err != nil:
+			return err
+		default:
+			list.size.Store(uint64(len(rows.arena))<<32 | uint64(len(rows.cells)))
+		}
+		j.lists = append(j.lists, rows)
+	}
+	return nil
 }
 
 // blame puts an error into the job that caused it, and returns it if it is the

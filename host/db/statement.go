@@ -331,8 +331,8 @@ func (a *analysis) watch(out []Watch) []Watch {
 		out = addWatch(out, t, nil)
 	}
 	for i := range a.atoms {
-		for _, c := range slices.Concat(a.atoms[i].equal, a.atoms[i].where) {
-			out = addWatch(out, a.atoms[i].table, c.column)
+		for col := range a.atoms[i].compared() {
+			out = addWatch(out, a.atoms[i].table, col)
 		}
 	}
 	return out

@@ -28,6 +28,9 @@
 //     told everything when the policies allow again. No frame of a scope follows
 //     the end of it, and what a denial overtakes in the middle of a write is cut
 //     off (W5, D2). Undecided is stale, never denied (F4).
+//   - S11: the operators' listener (operator.go) shows no rows, claims or tokens,
+//     answers no other site's page, and its playground is the public listener's
+//     own handler with its guards.
 //
 // # Ownership
 //
