@@ -134,10 +134,18 @@ func (l *faultList) add(e host.Event) {
 }
 
 func (l *faultList) explain(err error) error {
+	if all := l.all(); all != nil {
+		return fmt.Errorf("%w (%w)", err, all)
+	}
+	return err
+}
+
+// all returns what was collected, nil for nothing.
+func (l *faultList) all() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.list) == 0 {
-		return err
+		return nil
 	}
-	return fmt.Errorf("%w (%s)", err, strings.Join(l.list, "; "))
+	return errors.New(strings.Join(l.list, "; "))
 }
