@@ -20,12 +20,12 @@ func (m *Main) childCommand() *cobra.Command {
 		Use:    childName + " " + childSQL + "|" + childTest,
 		Short:  "Work for another program, on the standard streams",
 		Hidden: true,
-		Args:   cobra.MinimumNArgs(1),
+		Args:   cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case args[0] == childSQL && len(args) == 1:
+			case len(args) == 1 && args[0] == childSQL:
 				return inspect.Serve(m.Stdin, m.Stdout)
-			case args[0] == childTest && len(args) > 1:
+			case len(args) > 1 && args[0] == childTest:
 				return m.serveTest(cmd.Context(), args[1], args[2:])
 			}
 			return usagef("weir child is for programs: weir --help lists the commands")

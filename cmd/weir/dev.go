@@ -135,7 +135,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer func() {
 		s.watcher.Close()
 		err = errors.Join(err, s.host.stop())
-		s.forgetURL()
+		s.forgetURLs()
 		end()
 		s.owned.Wait()
 		if s.cluster != nil {
@@ -302,7 +302,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 		end()
 		return nil, err
 	}
-	s.noteURL(r.url)
+	s.noteURLs(r.url, admin)
 	r.also.Go(func() {
 		if s.ready != nil {
 			s.ready(hostCtx, r.url)
@@ -313,24 +313,27 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 	return r, nil
 }
 
-// noteURL leaves the address for the other commands, which run in the directory.
-func (s *session) noteURL(url string) {
-	path := s.urlPath()
-	s.noted = url
-	if os.MkdirAll(filepath.Dir(path), 0o755) == nil {
-		_ = os.WriteFile(path, []byte(url+"\n"), 0o644) // a convenience
+// noteURLs leaves the addresses for the other commands, which run in the directory.
+func (s *session) noteURLs(clients string, admin net.Listener) {
+	s.noted = clients
+	if os.MkdirAll(s.notes(), 0o755) == nil { // a convenience
+		_ = os.WriteFile(filepath.Join(s.notes(), "url"), []byte(clients+"\n"), 0o644)
+		if admin != nil { // else the host opened the one of weir.toml
+			_ = os.WriteFile(filepath.Join(s.notes(), "admin"), []byte("http://"+admin.Addr().String()+"\n"), 0o644)
+		}
 	}
 }
 
-// forgetURL takes the note away, unless another weir dev wrote it.
-func (s *session) forgetURL() {
-	text, err := os.ReadFile(s.urlPath())
+// forgetURLs takes the notes away, unless another weir dev wrote them.
+func (s *session) forgetURLs() {
+	text, err := os.ReadFile(filepath.Join(s.notes(), "url"))
 	if err == nil && s.noted != "" && strings.TrimSpace(string(text)) == s.noted {
-		_ = os.Remove(s.urlPath())
+		_ = os.Remove(filepath.Join(s.notes(), "url"))
+		_ = os.Remove(filepath.Join(s.notes(), "admin"))
 	}
 }
 
-func (s *session) urlPath() string { return filepath.Join(s.project.dir, ".weir", "url") }
+func (s *session) notes() string { return filepath.Join(s.project.dir, ".weir") }
 
 // listeners opens the addresses of clients and operators, on loopback (CLI6). An
 // address that is taken, by another weir dev, gives way to a free one, unless it

@@ -80,7 +80,7 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 	digest := module.Digest()
 	limits := s.config.Tenant.Limits.WithDefaults()
 	p := &Plugin{
-		Path: path, Digest: digest, module: module,
+		Path: path, Digest: digest, module: module, Loaded: time.Now(),
 		breaker: &breaker{now: time.Now, limit: limits.MaxFailures}, onBreak: s.config.OnBreak, now: &instances{},
 	}
 	defer func() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"weir/abi"
 	"weir/host/wasm"
@@ -25,6 +26,8 @@ type Plugin struct {
 	Manifest *abi.Manifest
 	// Prepared is what the Checker made of its statements.
 	Prepared any
+	// Loaded is when it was read from its file.
+	Loaded time.Time
 
 	functions map[string]*Function
 	module    *wasm.Module // nil without a file: every function is a statement
