@@ -100,7 +100,7 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 		return nil, err
 	}
 	if p.Manifest, err = abi.DecodeManifest(described); err != nil {
-		return nil, fmt.Errorf("its manifest: %w", err)
+		return nil, fmt.Errorf("its manifest cannot be read: %w: build it with the SDK of this weir", err)
 	}
 	if err := p.Manifest.Validate(); err != nil {
 		return nil, fmt.Errorf("its manifest: %w", err)
