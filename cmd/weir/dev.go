@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -237,7 +238,7 @@ func (s *session) build(ctx context.Context) error {
 		return err
 	}
 	for _, b := range builds {
-		err := b.run(ctx)
+		err := s.compile(ctx, b)
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
@@ -254,10 +255,35 @@ func (s *session) build(ctx context.Context) error {
 	return nil
 }
 
+// slowBuild is how long a build may be silent.
+const slowBuild = time.Second
+
+// compile builds one plugin and says how long that took: it is the longest part
+// of the way from an edit to a new result, and none of it is weir's.
+func (s *session) compile(ctx context.Context, b build) error {
+	name, began := filepath.Base(b.output), time.Now()
+	before, missing := os.Stat(b.output)
+	slow := time.AfterFunc(slowBuild, func() {
+		why := ""
+		if missing != nil {
+			why = ": the first build compiles Go's own packages for WebAssembly, too"
+		}
+		s.out.eventf("building %s%s", name, why)
+	})
+	defer slow.Stop()
+	if err := b.run(ctx); err != nil {
+		return err
+	}
+	if after, err := os.Stat(b.output); err == nil && (missing != nil || !os.SameFile(before, after)) {
+		s.out.eventf("built %s in %s", name, millis(time.Since(began)))
+	}
+	return nil
+}
+
 // start makes the database that the files ask for and starts a host on it. The
 // old host, if any, has been stopped.
 func (s *session) start(ctx context.Context) error {
-	file := s.project.config
+	file := forDev(s.project.config)
 	url := file.Database.URL.Reveal()
 	if s.project.private() {
 		name, _, err := s.project.ensureDatabase(ctx, s.cluster)
@@ -276,6 +302,14 @@ func (s *session) start(ctx context.Context) error {
 	}
 	s.host = r
 	return nil
+}
+
+// forDev returns the configuration with what one person on a busy machine needs:
+// a module may compile for longer than under a server with others to serve.
+func forDev(file *config.Config) *config.Config {
+	c := *file
+	c.Limits.CompileTimeout = max(c.Limits.CompileTimeout, compileTimeout)
+	return &c
 }
 
 // serve starts a host and returns when it is ready.
@@ -443,7 +477,7 @@ func (s *session) reload(next *project) (done bool, err error) {
 		next.config.Plugins != s.project.config.Plugins {
 		return false, nil
 	}
-	file := next.config
+	file := forDev(next.config)
 	if next.private() {
 		file = onPrivate(file, s.cluster, s.database)
 	}

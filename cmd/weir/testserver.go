@@ -60,7 +60,7 @@ func (m *Main) serveTestOn(ctx context.Context, dir string, files []string, say 
 const testConnections = 8
 
 func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDatabase, say *json.Encoder) error {
-	file := *p.config
+	file := *forDev(p.config)
 	file.Database.URL, file.Database.Guest = config.Secret(db.weir), config.Secret(db.guest)
 	file.Database.Connections = testConnections
 	file.Server.Web = ""

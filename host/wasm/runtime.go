@@ -184,7 +184,7 @@ func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}
 		return o.compiled, nil
 	case <-timeout.C:
 		close(abandoned)
-		return nil, refuse("the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
+		return nil, refuse("the module takes longer than %v to compile: make it smaller, or raise limits.compile_timeout", r.config.CompileTimeout)
 	case <-ctx.Done():
 		close(abandoned)
 		return nil, fmt.Errorf("compile: %w", ctx.Err())
