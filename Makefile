@@ -14,7 +14,7 @@ FUZZTIME ?= 10s
 # Where artefacts of tests go (screenshots).
 export WEIR_ARTIFACTS ?= $(CURDIR)/artifacts
 
-.PHONY: help demo test check build policies bench mutants fuzz golden fmt lint tidy deps clean
+.PHONY: help demo test check build policies engine bench mutants fuzz golden fmt lint tidy deps clean
 
 help: ## print this help
 	@echo "weir: live queries from WebAssembly plugins on PostgreSQL"
@@ -24,7 +24,8 @@ help: ## print this help
 demo: deps-db build ## the chat on a private database, until Ctrl-C (DEMO_SECONDS=10: ends by itself)
 	@./bin/weir demo --dir examples/chat --seconds "$${DEMO_SECONDS:-0}"
 
-test: deps ## everything, with the race detector
+test: export WEIR_NEEDS_ENGINE = 1
+test: deps engine ## everything, with the race detector
 	@mkdir -p "$(WEIR_ARTIFACTS)"
 	go test -race -timeout 25m ./...
 
@@ -35,6 +36,16 @@ build: ## the binary, in bin/
 
 policies: build ## the plugin of stock policies, bin/policy.wasm
 	@./bin/weir build plugins/policy -o bin/policy.wasm
+
+engine: bin/quickjs.wasm ## the engine of plugins in JavaScript, bin/quickjs.wasm
+
+# npm takes exactly the version and the digest of the lock file, and weir takes
+# only the module that it knows.
+bin/quickjs.wasm: plugins/js/package-lock.json
+	@.ci/deps nodejs
+	@mkdir -p bin/engine && cp plugins/js/package.json plugins/js/package-lock.json bin/engine/
+	@cd bin/engine && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@cp bin/engine/node_modules/quickjs-wasi/quickjs.wasm bin/quickjs.wasm && rm -rf bin/engine
 
 bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
 	@.ci/bench
@@ -65,8 +76,8 @@ lint: ## vet and linters
 tidy: ## fail if go.mod or go.sum would change
 	go mod tidy -diff
 
-deps: deps-db ## find or install what tests need: PostgreSQL, Chromium
-	@.ci/deps chromium
+deps: deps-db ## find or install what tests need: PostgreSQL, Chromium, npm packages
+	@.ci/deps chromium nodejs client
 
 .PHONY: deps-db
 deps-db:

@@ -2,6 +2,7 @@ package abi_test
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -101,6 +102,29 @@ func TestHostileManifestsAreJudgedInBoundedTime(t *testing.T) {
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
+}
+
+// TestStatementsNestUpToMaxNest, which is the only bound there is: what prepares
+// them takes the same constant.
+func TestStatementsNestUpToMaxNest(t *testing.T) {
+	t.Parallel()
+	f := func(levels int, want string) {
+		t.Helper()
+		m := &abi.Manifest{ABI: abi.Version, Name: "deep", Version: "1"}
+		for i := range levels + 1 {
+			s := abi.Statement{SQL: "select x, y from t where y = any($keys)"}
+			if i < levels {
+				s.Nest = []abi.Nest{{Name: "below", On: "x", Statement: i + 1, Column: "y"}}
+			}
+			m.Statements = append(m.Statements, s)
+		}
+		err := m.Validate()
+		if got := err != nil && strings.Contains(err.Error(), "deep: make it flatter"); got != (want != "") || got && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d levels: %v, want %q", levels, err, want)
+		}
+	}
+	f(abi.MaxNest, "")
+	f(abi.MaxNest+1, fmt.Sprintf("nested more than %d deep: make it flatter", abi.MaxNest))
 }
 
 func TestErrorComesBackAndIsBounded(t *testing.T) {

@@ -4,6 +4,7 @@ package abi
 const (
 	ExportMemory     = "memory"
 	ExportInitialize = "_initialize"   // () once, optional
+	ExportSource     = "weir_source"   // (len i32) -> i64 Packed, optional: name and text of a source file
 	ExportDescribe   = "weir_describe" // () -> i64 Packed: the manifest
 	ExportBuf        = "weir_buf"      // (min i32) -> i32: address of the input buffer
 	ExportCall       = "weir_call"     // (fn i32, len i32) -> i64 Packed
@@ -17,6 +18,7 @@ const (
 	ImportRowsAffected = "rows_affected" // (h i32) -> i64
 	ImportRowsLen      = "rows_len"      // (h i32) -> i32
 	ImportRowsRead     = "rows_read"     // (h, from, buf, cap i32) -> i32 length of a page
+	ImportRowsColumns  = "rows_columns"  // (h, buf, cap i32) -> i32 length of an array of names
 	ImportRowsPick     = "rows_pick"     // (h, idx_ptr, n i32) -> i32; idx: n little-endian u32
 	ImportRowsProject  = "rows_project"  // (h, cols_ptr, n i32) -> i32; cols: n little-endian u32
 	ImportRowsNest     = "rows_nest"     // (h, name_ptr, name_len, child_h, on_col, child_col i32) -> i32
@@ -57,8 +59,9 @@ const (
 	MaxStatements = 1000
 	// MaxFunctions is how many functions a manifest may have.
 	MaxFunctions = 1000
-	// MaxNest is how deep statements may nest (Statement.Nest).
-	MaxNest = 8
+	// MaxNest is how deep statements may nest (Statement.Nest). Each level is one
+	// more statement, after the one above it, in every execution.
+	MaxNest = 4
 	// MaxManifest is the largest manifest in bytes.
 	MaxManifest = 1 << 20
 )

@@ -41,6 +41,7 @@ const (
 	hidden     = "calls without a call"
 	sessions   = "the session"
 	servers    = "the server and its files"
+	foreign    = "other databases, by extensions"
 	resources  = "resources"
 	catalogs   = "what is in the catalog"
 	live       = "what cannot be kept live"
@@ -170,6 +171,12 @@ var attacks = []attack{
 	one(servers, "a transaction id burnt", `select pg_current_xact_id()`),
 	one(servers, "version()", `select version()`),
 	one(servers, "the server's address", `select inet_server_port(), pg_postmaster_start_time()`),
+
+	one(foreign, "dblink: rows by a connection of its own", `select body from public.dblink('$DSN', 'select body from other.secrets') as x(body text)`).asSuper().leaks("theirs"),
+	one(foreign, "dblink_exec: a write on a connection of its own", `select public.dblink_exec('$DSN', 'insert into acme.notes (body) values (''evil'')')`).asSuper().causes(noteWritten),
+	one(foreign, "a foreign table of postgres_fdw", `select body from acme.remote`).asSuper().leaks("theirs"),
+	one(foreign, "a foreign table of file_fdw", `select line from acme.passwd`).asSuper().leaks("root:"),
+	one(foreign, "CREATE SERVER", `create server evil foreign data wrapper postgres_fdw`).asSuper().causes(`select exists (select from pg_foreign_server where srvname = 'evil')`),
 
 	one(resources, "pg_sleep", `select pg_sleep(0.5)`),
 	one(resources, "an endless recursion", `with recursive t as (select 1 as n union all select n + 1 from t) select count(*) from t`),

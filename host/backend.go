@@ -7,6 +7,7 @@ import (
 
 	"weir/abi"
 	"weir/host/auth"
+	"weir/host/db"
 	"weir/host/plugin"
 	"weir/host/policy"
 	"weir/host/serve"
@@ -145,7 +146,11 @@ func (b *backend) Mutate(ctx context.Context, who *auth.Caller, name string, arg
 		return err
 	})
 	if err != nil {
-		b.host.limited(who.Principal.Tenant, err, "mutation_timeout")
+		deadline := "mutation_timeout"
+		if errors.Is(err, policy.ErrUndecided) {
+			deadline = "policy_timeout"
+		}
+		b.host.limited(who.Principal.Tenant, err, deadline)
 		return serve.Answer{}, refusal(missing(err, caller.Caller))
 	}
 	return serve.Answer{Result: a.result, Tx: a.tx}, nil
@@ -269,7 +274,9 @@ func refusal(err error) error {
 	switch {
 	case errors.Is(err, policy.ErrSignIn):
 		return &serve.Refusal{Kind: abi.Unauthenticated, Message: policy.ErrSignIn.Error()}
-	case errors.Is(err, policy.ErrUnable):
+	case errors.Is(err, db.ErrConflict) || errors.Is(err, db.ErrUnstable):
+		return err // other writes were in the way, of a policy's reads too
+	case errors.Is(err, policy.ErrUnable) || errors.Is(err, policy.ErrUndecided):
 		return serve.Undecided(err)
 	case errors.Is(err, plugin.ErrRetired):
 		return fmt.Errorf("%w: %w", &serve.Refusal{Kind: abi.Unavailable, Message: "the plugin is being replaced: try again"}, err)

@@ -80,20 +80,7 @@ groups = 9
 		},
 	})
 	acme := s.URL + "/t/acme"
-	f := func(limit, code string, ask func() (int, string)) {
-		t.Helper()
-		before := reached(t, s, "acme", limit)
-		status, text := ask()
-		if code != "" && !strings.Contains(text, `"`+code+`"`) {
-			t.Errorf("%s: %d %s, want the code %s", limit, status, text, code)
-		}
-		if now := reached(t, s, "acme", limit); now <= before {
-			t.Errorf("%s was reached %d times before and %d after", limit, before, now)
-		}
-		if n := reached(t, s, "bolt", limit); n != 0 {
-			t.Errorf("%s: counted for the other tenant", limit)
-		}
-	}
+	b := &bounds{server: s}
 	get := func(path string) func() (int, string) {
 		return func() (int, string) { return onHost(t, http.MethodGet, acme+path, "default.test", "", "") }
 	}
@@ -102,22 +89,22 @@ groups = 9
 			return onHost(t, http.MethodPost, acme+"/v1/stream", "default.test", token, body)
 		}
 	}
-	f("guest_log_rate", "", get("/v1/q/items.spam"))
-	f("result_bytes", "result_too_large", get("/v1/q/items.big"))
-	f("session_subscriptions", "limit", stream(`{"subs":[{"id":1,"q":"items.good"},{"id":2,"q":"items.good"}]}`, ""))
-	f("argument_bytes", "too_large", get("/v1/q/items.good?args="+strings.Repeat("1", 2000)))
-	f("token_bytes", "too_large", func() (int, string) {
+	b.reach(t, "guest_log_rate", "", get("/v1/q/items.spam"))
+	b.reach(t, "result_bytes", "result_too_large", get("/v1/q/items.big"))
+	b.reach(t, "session_subscriptions", "limit", stream(`{"subs":[{"id":1,"q":"items.good"},{"id":2,"q":"items.good"}]}`, ""))
+	b.reach(t, "argument_bytes", "too_large", get("/v1/q/items.good?args="+strings.Repeat("1", 2000)))
+	b.reach(t, "token_bytes", "too_large", func() (int, string) {
 		return onHost(t, http.MethodGet, acme+"/v1/schema", "default.test", strings.Repeat("x", 2000), "")
 	})
 	watch(t, acme+"/v1/q/items.good").result(t)
-	f("anonymous_sessions", "limit", stream(`{"subs":[]}`, ""))
-	f("guest_timeout", "deadline", get("/v1/q/items.loop"))
+	b.reach(t, "anonymous_sessions", "limit", stream(`{"subs":[]}`, ""))
+	b.reach(t, "guest_timeout", "deadline", get("/v1/q/items.loop"))
 	get("/v1/q/items.trap")()
 	get("/v1/q/items.trap")()
 	if e := <-stopped; e.Name != "items" || e.Text == "" {
 		t.Errorf("the stop was told as %+v", e)
 	}
-	f("breaker_failures", "plugin_broken", get("/v1/q/items.trap"))
+	b.reach(t, "breaker_failures", "plugin_broken", get("/v1/q/items.trap"))
 	if text := metrics(t, s); !strings.Contains(text, `weir_tenant_stopped{tenant="acme"} 1`) {
 		t.Error("metrics do not say that a plugin of acme is stopped")
 	}
@@ -137,6 +124,7 @@ groups = 9
 	if status, text := onHost(t, http.MethodGet, s.URL+"/t/bolt/v1/q/items.open", "default.test", "", ""); status != 200 {
 		t.Errorf("the other tenant: %d %s", status, text)
 	}
+	b.all(t)
 }
 
 // noisy is a plugin with a loop, slow SQL and a statement for each item.

@@ -80,10 +80,11 @@ type plan struct {
 }
 
 // guest returns the call for the plugin's pool.
-func (c *call) guest(now time.Time, backend wasm.Backend, log func(level int, line string)) *wasm.Call {
+func (c *call) guest(now time.Time, backend wasm.Backend, h *Host) *wasm.Call {
 	return &wasm.Call{
-		Input: c.input.Bytes, Now: now, Backend: backend, Log: log,
-		Config: c.told.get, Settings: c.told.version,
+		Input: c.input.Bytes, Now: now, Backend: backend, Log: h.logOf(c),
+		Reached: func(limit string) { h.reached.add(c.space.tenant.Name, limit) },
+		Config:  c.told.get, Settings: c.told.version,
 		Seed: func() [32]byte { return c.space.seed("weir call seed", []byte(c.key)) },
 	}
 }

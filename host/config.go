@@ -58,12 +58,15 @@ const (
 	PluginResumed  EventKind = "plugin serves again"
 	ConfigReloaded EventKind = "configuration reloaded"
 	ConfigRefused  EventKind = "configuration refused" // the one before stays
+
+	PolicyMissing EventKind = "required policy missing" // what it guards is closed
+	PolicyBack    EventKind = "required policy is back" // or is not required any more
 )
 
 // Event is something that people want to see happen.
 type Event struct {
 	Kind EventKind
-	Name string // the plugin's file name, or the function that logs
+	Name string // the plugin's file name, the function that logs, or the policy
 	Text string
 	Err  error
 }

@@ -57,3 +57,8 @@ func (h *Host) Settle(live []*LiveQuery) error {
 	}
 	return nil
 }
+
+// Subscribe subscribes in this process as a stream does, for a caller.
+func (h *Host) Subscribe(ctx context.Context, who *auth.Caller, q serve.Query, on serve.Signals) (*serve.Live, error) {
+	return (&backend{h}).Subscribe(ctx, who, q, on)
+}

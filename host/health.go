@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/host/db"
 	"weir/host/serve"
 	"weir/reactor/changelog"
 )
@@ -67,12 +68,23 @@ func (h *Host) conditions() []serve.Condition {
 		slices.Sort(failed)
 		plugins.OK, plugins.Message = false, strings.Join(failed, "; ")
 	}
+	required := serve.Condition{Name: "policies", OK: true, Mild: true}
+	if h.loader.tried() {
+		var missing []string
+		for _, s := range h.spaces() {
+			for _, l := range s.unmet() {
+				missing = append(missing, l.sentence)
+			}
+		}
+		slices.Sort(missing)
+		required.OK, required.Message = len(missing) == 0, strings.Join(missing, "; ")
+	}
 	// The one before serves on, so that a mistake in a file takes no node away.
 	file := serve.Condition{Name: "config", OK: true, Mild: true}
 	if fault := h.fault.Load(); fault != nil {
 		file.OK, file.Message = false, *fault
 	}
-	return []serve.Condition{capture, tables, plugins, file}
+	return []serve.Condition{capture, tables, plugins, required, file}
 }
 
 // logStats are the figures of the change log for /metrics.
@@ -120,17 +132,20 @@ type databaseStats struct {
 
 func (h *Host) databaseStats() databaseStats {
 	var sum databaseStats
-	for _, s := range h.spaces() {
+	var all db.Stats
+	t := h.tenants.Load()
+	for _, past := range t.past {
+		all = counters(all, past)
+	}
+	for _, s := range t.spaces {
 		d := s.database.Stats()
 		sum.InUse += d.InUse
 		sum.Idle += d.Idle
 		sum.Analyses += d.Analyses
-		sum.Waves += uint64(d.Waves)
-		sum.Retries += uint64(d.Retries)
-		sum.Failures += uint64(d.Failures)
-		sum.Dials += uint64(d.Dials)
-		sum.Cancels += uint64(d.Cancels)
+		all = counters(all, d)
 	}
+	sum.Waves, sum.Retries, sum.Failures = uint64(all.Waves), uint64(all.Retries), uint64(all.Failures)
+	sum.Dials, sum.Cancels = uint64(all.Dials), uint64(all.Cancels)
 	return sum
 }
 
@@ -140,23 +155,20 @@ type pluginStats struct {
 	Failed    int `help:"Files whose newest version does not serve."`
 	Instances int `help:"Instances of guests, idle ones included."`
 
-	// Since the plugins were loaded.
+	// Since the start, of plugins that were replaced too.
 	Calls   uint64 `help:"Calls of guests, those to describe themselves included."`
 	Started uint64 `help:"Instances of guests made."`
 	Dropped uint64 `help:"Instances of guests given up after a fault."`
 }
 
 func (h *Host) pluginStats() pluginStats {
-	var sum pluginStats
+	all := h.runtime.Totals()
+	sum := pluginStats{Calls: uint64(all.Calls), Started: uint64(all.Started), Dropped: uint64(all.Dropped)}
 	for _, s := range h.spaces() {
 		sum.Failed += len(s.plugins.Errors())
 		for _, p := range s.plugins.All() {
-			d := p.Stats()
 			sum.Plugins++
-			sum.Instances += d.Instances
-			sum.Calls += uint64(d.Calls)
-			sum.Started += uint64(d.Started)
-			sum.Dropped += uint64(d.Dropped)
+			sum.Instances += p.Stats().Instances
 		}
 	}
 	return sum

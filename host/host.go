@@ -17,6 +17,7 @@ import (
 	"weir/host/serve"
 	"weir/host/tenant"
 	"weir/host/wasm"
+	"weir/plugins/js"
 	"weir/reactor"
 	"weir/reactor/changelog"
 )
@@ -25,6 +26,7 @@ import (
 type Host struct {
 	cfg       Config
 	runtime   *wasm.Runtime
+	engine    *js.Finder // of plugins in JavaScript
 	capture   *changelog.Capture
 	inspector *inspect.Inspector
 	log       *changelog.Listener
@@ -72,6 +74,7 @@ func (h *Host) wire(ctx context.Context) error {
 	if file.Database.URL.Reveal() == "" || file.Database.Guest.Reveal() == "" && file.Plugins != "" {
 		return errors.New("database.url and database.guest are not set: name weir's role and the role of the plugins' SQL, or use weir dev")
 	}
+	h.engine = &js.Finder{File: file.Engine, Dirs: js.Dirs(h.cfg.StateDir)}
 	var err error
 	h.runtime, err = wasm.NewRuntime(ctx, wasm.Config{
 		CacheDir: filepath.Join(h.cfg.StateDir, "wasm"), MaxRunning: limits.MaxRunningGuests,
@@ -121,7 +124,7 @@ func (h *Host) limitsOf(name string) reactor.Config {
 	l := s.tenant.Limits.WithDefaults()
 	return reactor.Config{
 		Weight: s.tenant.Share(), TenantExecutions: l.MaxExecutions, Deadline: l.QueryTimeout,
-		MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
+		FirstDebounce: l.FirstDebounce, MaxDebounce: l.MaxDebounce, MaxStale: l.MaxStale, Resync: l.ResyncSweep, Linger: l.Linger,
 		MaxRecent: l.MaxRecentChanges, RecentAge: l.MaxRecentAge, MaxGroups: l.MaxGroups, PrincipalGroups: l.MaxPrincipalGroups,
 		FirstRuns: l.MaxFirstRuns,
 	}

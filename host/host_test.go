@@ -10,6 +10,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(crowdAt) != "" {
+		os.Exit(crowdMain())
+	}
 	hosttest.Child()
 	devdbtest.Main(m)
 }

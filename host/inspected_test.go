@@ -152,3 +152,18 @@ func TestRoleOfTenantInitHasJobs(t *testing.T) {
 		}
 	}
 }
+
+// TestInspectionWaitsForDynamicSQL: it is started when such a plugin is loaded, not
+// when its first statement comes with a caller.
+func TestInspectionWaitsForDynamicSQL(t *testing.T) {
+	t.Parallel()
+	s := hosttest.Start(t, hosttest.Config{
+		TOML:   "plugins = \"plugins\"\ntrust = \"sandboxed\"\ngrant = [\"public\", \"sql.dynamic\"]\n",
+		Schema: `create table notes (id int primary key, text text)`, Modules: map[string][]byte{"dynamic.wasm": dynamic(true)},
+	})
+	for metric(t, s, "weir_inspect_started_total") == 0 { // until the test's own deadline
+	}
+	if n := metric(t, s, "weir_inspect_asked_total"); n != 0 {
+		t.Errorf("%v statements were inspected", n)
+	}
+}

@@ -164,6 +164,8 @@ func TestWhoMaySeeAJob(t *testing.T) {
 	f("weir.job", bare, ann, 403)
 	f("weir.job", foreign, ann, 403)
 	f("weir.job", foreign, "dev:ann", 200)
+	f("weir.job", foreign, "dev:bob", 403)
+	f("weir.job", foreign, "dev:staff", 200) // what admin asks for
 	f("weir.job", "00000000-0000-0000-0000-000000000000", ann, 403)
 	f("weir.job", "7", ann, 400)
 	owned = w.call(`weir.workflow_create('x', owner => 'https://id.test ann')`)

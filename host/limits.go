@@ -51,7 +51,10 @@ func limitOf(err error, deadline string) string {
 	var late *wasm.DeadlineError
 	var trap *wasm.TrapError
 	var bound *wasm.LimitError
+	var refused *wasm.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return refused.Limit
 	case errors.As(err, &broken):
 		return "breaker_failures"
 	case errors.As(err, &late) && late.Guest:
@@ -135,7 +138,8 @@ func (h *Host) tenantStats() tenantStats {
 		Executions: map[string]uint64{}, Limits: map[string]map[string]uint64{},
 	}
 	cores, streams := h.reactor.Stats().Tenants, h.server.Stats().Limits
-	for name, s := range h.spaces() {
+	all := h.tenants.Load()
+	for name, s := range all.spaces {
 		core := cores[name]
 		t.Groups[name], t.Subscriptions[name], t.Waiting[name] = core.Groups, core.Subscriptions, core.Waiting
 		t.Spent[name], t.Executions[name] = core.Cost, core.Executions
@@ -145,7 +149,7 @@ func (h *Host) tenantStats() tenantStats {
 		merge2(t.Limits, name, "principal_groups", core.Limits.PrincipalGroups)
 		d := s.database.Stats()
 		t.Connections[name] = d.InUse
-		merge2(t.Limits, name, "connections", uint64(d.Waits))
+		merge2(t.Limits, name, "connections", uint64(d.Waits+all.past[name].Waits))
 		for limit, n := range streams[name] {
 			merge2(t.Limits, name, limit, n)
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"weir/abi"
+	"weir/host/plugin"
+	"weir/host/wasm"
 	"weir/reactor/changelog"
 )
 
@@ -82,7 +84,9 @@ func (l *loader) run(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Close()
+	ctx, end := context.WithCancel(ctx)
 	defer l.looks.Wait()
+	defer end()
 	l.watch(watcher)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -97,7 +101,11 @@ func (l *loader) run(ctx context.Context) error {
 			l.host.cfg.Logger.Warn("plugin directories cannot be followed closely", "err", err)
 			continue
 		case s := <-l.looked:
-			if next := l.ended(ctx, s); next > 0 {
+			next, err := l.ended(ctx, s)
+			if err != nil {
+				return err
+			}
+			if next > 0 {
 				timer.Reset(next)
 			}
 			continue
@@ -149,8 +157,8 @@ func (l *loader) begin(ctx context.Context, s *space) {
 }
 
 // ended takes the end of a look. It returns when to look again before the slow
-// look, zero for not.
-func (l *loader) ended(ctx context.Context, s *space) time.Duration {
+// look, zero for not. An error ends the host: it must not serve.
+func (l *loader) ended(ctx context.Context, s *space) (time.Duration, error) {
 	more := s.look.more
 	s.look.busy, s.look.more = false, false
 	s.look.tried = s.look.tried || s.look.settled
@@ -163,23 +171,32 @@ func (l *loader) ended(ctx context.Context, s *space) time.Duration {
 		tried = tried && s.look.tried
 	}
 	if tried {
-		l.finish()
+		if err := l.finish(); err != nil {
+			return 0, err
+		}
 	}
 	if l.wait = min(max(2*l.wait, 200*time.Millisecond), slow); !unsettled {
 		l.wait = 0
 	}
-	return l.wait
+	return l.wait, nil
 }
 
-func (l *loader) finish() {
-	if l.done.CompareAndSwap(false, true) {
-		for _, s := range l.host.spaces() {
-			for _, name := range s.unused() {
-				l.host.cfg.Logger.Warn("weir.toml configures a plugin that is not loaded", "tenant", s.tenant.Name, "plugin", name)
-			}
-		}
-		close(l.host.ready)
+// finish ends the start: once every plugin was tried.
+func (l *loader) finish() error {
+	if l.done.Load() {
+		return nil
 	}
+	if err := l.host.startable(); err != nil {
+		return err
+	}
+	l.done.Store(true)
+	for _, s := range l.host.spaces() {
+		for _, name := range s.unused() {
+			l.host.cfg.Logger.Warn("weir.toml configures a plugin that is not loaded", "tenant", s.tenant.Name, "plugin", name)
+		}
+	}
+	close(l.host.ready)
+	return nil
 }
 
 // open reads the tenant's secret, once.
@@ -202,7 +219,7 @@ func (l *loader) open(ctx context.Context, s *space) error {
 
 // loadSpace loads what is new or changed and removes what is gone.
 func (l *loader) loadSpace(ctx context.Context, s *space) bool {
-	paths, err := filepath.Glob(filepath.Join(s.tenant.Plugins, "*.wasm"))
+	paths, err := plugin.Files(s.tenant.Plugins)
 	if err != nil {
 		l.host.cfg.Logger.Error("plugins cannot be listed", "err", err)
 		return true
@@ -222,6 +239,7 @@ func (l *loader) loadSpace(ctx context.Context, s *space) bool {
 			l.host.cfg.Logger.Debug("a plugin waits for the database", "plugin", path, "err", err)
 		default:
 			s.refused(path, info)
+			l.host.limited(s.tenant.Name, err, "")
 			if before[path] != nil && before[path].Error() == err.Error() {
 				continue
 			}
@@ -268,6 +286,10 @@ func (l *loader) removeGone(ctx context.Context, s *space, paths []string) {
 
 // transient reports whether the same load may succeed a little later by itself.
 func transient(err error) bool {
+	var late *wasm.DeadlineError
+	if errors.As(err, &late) && late.Guest {
+		return false // its own code loops: nothing outside of it can change that
+	}
 	var coded interface{ Code() abi.Code }
 	if errors.As(err, &coded) {
 		switch coded.Code() {

@@ -168,7 +168,7 @@ func (m *mutation) guest(ctx context.Context, c *call) (*wasm.Output, error) {
 		call: c, checker: m.host.checker(m.space), now: m.now, kind: kind,
 		begin: func(context.Context) (transaction, error) { return m.tx, nil },
 	}
-	out, err := c.fn.Call(ctx, c.guest(m.now, s, m.host.logOf(c)))
+	out, err := c.fn.Call(ctx, c.guest(m.now, s, m.host))
 	if s.spoilt != nil {
 		return nil, s.spoilt
 	}

@@ -384,6 +384,11 @@ func TestPolicyOfAMutationReadsInItsTransaction(t *testing.T) {
 	if now := metric(t, s, "weir_db_waves_total"); now != waves {
 		t.Errorf("%v policies were read in transactions of their own", now-waves)
 	}
+	// What was decided before is no answer now.
+	s.SQL(t, `insert into bans values ('ann')`)
+	if status, _ := post(t, s.URL+"/v1/call/add?as=ann", `{}`); status != 403 {
+		t.Errorf("ann is banned and wrote: %d", status)
+	}
 	conn, other := s.DB.Conn(t), s.DB.Conn(t)
 	tx, err := other.Begin(t.Context())
 	if err != nil {
@@ -405,6 +410,57 @@ func TestPolicyOfAMutationReadsInItsTransaction(t *testing.T) {
 	}
 	if n := number(t, conn, `select n from counters where id = 1`); n != 1 {
 		t.Errorf("n is %d, want 1", n)
+	}
+}
+
+// TestPolicyOfAMutationThatFailsIsUnknown: F4, F11. Whatever is wrong with it, the
+// client is told to try again and nothing of the policy, and nothing is written.
+func TestPolicyOfAMutationThatFailsIsUnknown(t *testing.T) {
+	t.Parallel()
+	add, divides, slow := 0, 1, 2
+	m := abi.Manifest{Statements: []abi.Statement{
+		{SQL: `update counters set n = n + 1 where id = 1`},
+		{SQL: `select 10 / n > 0 as allow from counters where id = 1`},
+		{SQL: `select count(*) > 0 as allow from generate_series(1, 100000000) g`},
+	}}
+	bodies := [][]byte{
+		wasmtest.Unreachable(), wasmtest.Join(wasmtest.Forever(nil), wasmtest.Unreachable()),
+		constant(1), // no decision
+		wasmtest.Pack(abi.TagError, wasmtest.DataAt+1, 0),
+	}
+	names := []string{"traps", "loops", "garbage", "refuses", "divides", "slow"}
+	for i, name := range names {
+		f := abi.Function{Name: name, Kind: abi.Policy}
+		if i >= len(bodies) {
+			f.Statement = []*int{&divides, &slow}[i-len(bodies)]
+		}
+		m.Functions = append(m.Functions, f)
+	}
+	names = append(names, "absent")
+	for _, name := range names {
+		access := abi.Access{Policies: []string{name}}
+		if name == "absent" {
+			access.Policies[0] = "other/absent"
+		}
+		m.Functions = append(m.Functions, abi.Function{Name: "add." + name, Kind: abi.Mutation, Statement: &add, Access: access})
+	}
+	s := hosttest.Start(t, hosttest.Config{
+		TOML:   "plugins = \"plugins\"\n[limits]\nguest_timeout = \"50ms\"\npolicy_timeout = \"500ms\"\nbreaker_failures = 0\n",
+		Schema: counters, Modules: map[string][]byte{"g.wasm": guest("g", m, []byte{1}, bodies...)},
+	})
+	for _, name := range names {
+		status, a := post(t, s.URL+"/v1/call/add."+name, `{}`)
+		if status != 503 || a["code"] != "unavailable" || a["retryable"] != true || a["message"] != "access cannot be decided now: try again later" {
+			t.Errorf("%s: %d %v", name, status, a)
+		}
+	}
+	if n := number(t, s.DB.Conn(t), `select n from counters where id = 1`); n != 0 {
+		t.Errorf("n is %d, want 0", n)
+	}
+	for _, limit := range []string{"guest_timeout", "policy_timeout"} {
+		if reached(t, s, "default", limit) != 1 {
+			t.Errorf("%s was not counted", limit)
+		}
 	}
 }
 

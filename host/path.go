@@ -84,6 +84,10 @@ func (h *Host) changed(s *space, c plugin.Change) {
 	}
 	h.cfg.Logger.Info(string(kind), "tenant", s.tenant.Name, "plugin", p.Name(), "digest", p.Version())
 	h.cfg.Event(Event{Kind: kind, Name: p.Name(), Text: p.Version()})
+	h.keepInspector()
+	if h.loader.tried() { // before that, what lacks may be about to come
+		h.tellUnmet(s)
+	}
 }
 
 // verify implements serve.Verify.

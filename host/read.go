@@ -49,7 +49,7 @@ func (h *Host) readOnce(ctx context.Context, c *call, now time.Time) (*wasm.Outp
 		return tx, err
 	}
 	s := &statements{call: c, checker: h.checker(c.space), now: now, kind: db.Read, begin: open}
-	out, err := c.fn.Call(ctx, c.guest(now, s, h.logOf(c)))
+	out, err := c.fn.Call(ctx, c.guest(now, s, h))
 	if s.spoilt != nil {
 		return nil, nil, s.spoilt
 	}

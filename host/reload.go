@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -94,6 +93,9 @@ func (h *Host) prepare(ctx context.Context, file *config.Config) (_ *reloading, 
 		default:
 			spaces[t.Name], err = r.build(ctx, file, t)
 		}
+		if err == nil && h.loader.tried() && asksForMore(old, spaces[t.Name]) {
+			err = spaces[t.Name].refuseUnmet()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +146,7 @@ func (r *reloading) build(ctx context.Context, file *config.Config, cfg config.T
 	if err := h.loader.open(asked, s); err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", cfg.Name, err)
 	}
-	paths, err := filepath.Glob(filepath.Join(cfg.Plugins, "*.wasm"))
+	paths, err := plugin.Files(cfg.Plugins)
 	if err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", cfg.Name, err)
 	}
@@ -180,6 +182,7 @@ func (r *reloading) apply(ctx context.Context) (changed []string) {
 	for _, c := range r.kept {
 		c.Apply(ctx) // before the tenants: calls under the settings before are still answered
 	}
+	next.after(old)
 	h.tenants.Store(next)
 	for _, s := range next.spaces {
 		s.newest.Store(s)
@@ -204,7 +207,13 @@ func (r *reloading) apply(ctx context.Context) (changed []string) {
 			changed = append(changed, name)
 		}
 	}
+	h.keepInspector()
 	slices.Sort(changed)
+	if h.loader.tried() {
+		for _, s := range next.spaces {
+			h.tellUnmet(s)
+		}
+	}
 	h.loader.retry()
 	return changed
 }
@@ -214,6 +223,13 @@ func (r *reloading) apply(ctx context.Context) (changed []string) {
 func shownDifferently(a, b *space) bool {
 	return a.rooms != b.rooms || a.version != b.version || !reflect.DeepEqual(a.tenant.Require, b.tenant.Require) ||
 		!reflect.DeepEqual(a.config.Plugin, b.config.Plugin)
+}
+
+// asksForMore reports whether the policies that a tenant requires, or its plugins,
+// are others. What a plugin has taken away since is told already, and must not keep
+// the rest of a file from being used.
+func asksForMore(old, s *space) bool {
+	return old == nil || old.rooms != s.rooms || !reflect.DeepEqual(old.tenant.Require, s.tenant.Require)
 }
 
 // heartbeat is how often the change log is read at least: well within the time

@@ -123,6 +123,33 @@ func TestReloadTakesTenantsInAndOut(t *testing.T) {
 	}
 }
 
+// TestCountersGoOnOverReloads: also over one that makes a tenant's connections anew,
+// and one that takes the tenant out.
+func TestCountersGoOnOverReloads(t *testing.T) {
+	t.Parallel()
+	s := two(t, hosttest.Config{})
+	i := strings.Index(twoTenants, "[tenant.bolt]")
+	listed := strings.Replace(twoTenants, "plugins = \"bolt\"", "plugins = \"bolt\"\nsql.functions = [\"bolt.none\"]", 1)
+	counters := []string{"weir_db_waves_total", "weir_db_dials_total", "weir_plugin_calls_total"}
+	for _, text := range []string{listed, twoTenants[:i], twoTenants} {
+		if status, _ := onHost(t, http.MethodGet, s.URL+"/t/bolt/v1/q/items.open", "default.test", "", ""); status != 200 && status != 404 {
+			t.Errorf("a request: %d", status)
+		}
+		before := map[string]float64{}
+		for _, name := range counters {
+			before[name] = metric(t, s, name)
+		}
+		if err := s.Host.Reload(s.File(t, text)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range counters {
+			if now := metric(t, s, name); now < before[name] {
+				t.Errorf("%s was %v, and %v after a reload", name, before[name], now)
+			}
+		}
+	}
+}
+
 // TestReloadChangesKeys: tokens are verified by the keys of now, at the next
 // request; streams keep their token.
 func TestReloadChangesKeys(t *testing.T) {

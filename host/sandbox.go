@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"weir/abi"
 	"weir/host/db"
@@ -20,15 +21,25 @@ func newInspector(cfg *Config) (*inspect.Inspector, error) {
 	})
 }
 
-// maxNest is how deep statements are looked at; Prepare refuses deeper ones.
-const maxNest = 8
+// keepInspector keeps the child of the inspection as long as a plugin is loaded
+// that may make SQL up at run time: such a statement comes with a caller, whose
+// deadline is shorter than the start of a child may be.
+func (h *Host) keepInspector() {
+	dynamic := false
+	for _, s := range h.spaces() {
+		for _, p := range s.plugins.All() {
+			dynamic = dynamic || slices.Contains(p.Manifest.Capabilities, string(tenant.DynamicSQL))
+		}
+	}
+	h.inspector.Keep(dynamic)
+}
 
 // inspect judges statement index of a manifest, and those nested in it, by the
 // allow-list. It does so for plugins that are not the operator's own: a verdict
 // that is not known yet costs seconds (docs/RATIONALE.md).
 func (c *checker) inspect(ctx context.Context, all []abi.Statement, index int, kind db.Kind, depth int) error {
-	if c.space.tenant.Trust == tenant.Trusted || index < 0 || index >= len(all) || depth > maxNest {
-		return nil // what does not exist is refused by Prepare
+	if c.space.tenant.Trust == tenant.Trusted || index < 0 || index >= len(all) || depth > abi.MaxNest {
+		return nil // what does not exist, or nests deeper, is refused by Prepare
 	}
 	if err := c.judge(ctx, all[index].SQL, kind); err != nil {
 		return about(fmt.Sprintf("statement %d", index), err)

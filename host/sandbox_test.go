@@ -74,7 +74,7 @@ type proving struct {
 // provingSchema is two tenants' tables, functions that should not be called, and
 // what weir has.
 const provingSchema = `
-create extension if not exists plpgsql;
+create extension if not exists plpgsql; create extension dblink; create extension postgres_fdw; create extension file_fdw;
 create schema acme authorization "$OWNER"; create schema other authorization "$OWNER"; create schema weir authorization "$OWNER";
 grant usage on schema other to "$PEER";
 set role "$OWNER";
@@ -100,19 +100,29 @@ create type odd as (a int); create function odd_to_int(odd) returns int language
 create function seven(int) returns bool language plpgsql security definer as 'begin insert into other.audit default values; return true; end';
 create domain checked as int check (seven(value));
 create procedure proc() language sql as $$insert into acme.notes (body) values ('evil')$$;
-reset role; reset search_path`
+reset role; reset search_path;
+create server loop foreign data wrapper postgres_fdw options ($OPTIONS); create user mapping for public server loop options ($USER);
+create foreign table acme.remote (body text) server loop options (schema_name 'other', table_name 'secrets');
+create server files foreign data wrapper file_fdw; create foreign table acme.passwd (line text) server files options (filename '/etc/passwd')`
 
 // resetSQL undoes what attacks may have done.
 const resetSQL = `truncate acme.notes, other.audit, weir.log; insert into acme.notes (body) values ('mine'), ('mine too'); alter sequence acme.seq restart;
 drop table if exists acme.mine; drop function if exists acme.mine(); select lo_unlink(oid) from pg_largeobject_metadata;
 revoke all on other.secrets from "$ROLE"; alter role "$ROLE" connection limit 40; alter role "$ROLE" reset work_mem; alter role "$OWNER" reset work_mem;
-drop role if exists "$ROLE_evil"`
+drop role if exists "$ROLE_evil"; drop server if exists evil`
 
 func newProving(t *testing.T, l layer, inspector *inspect.Inspector) *proving {
 	t.Helper()
 	base := devdbtest.New(t)
 	role, peer, owner := base.Name+"_r", base.Name+"_p", base.Name+"_o"
-	p := &proving{t: t, layer: l, base: base, inspector: inspector, names: strings.NewReplacer("$ROLE", role, "$PEER", peer, "$OWNER", owner)}
+	loop, err := pgconn.ParseConfig(base.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proving{t: t, layer: l, base: base, inspector: inspector, names: strings.NewReplacer("$ROLE", role, "$PEER", peer, "$OWNER", owner,
+		"$OPTIONS", fmt.Sprintf("host '%s', port '%d', dbname '%s'", loop.Host, loop.Port, loop.Database),
+		"$USER", fmt.Sprintf("user '%s', password '%s'", loop.User, loop.Password),
+		"$DSN", fmt.Sprintf("host=%s port=%d dbname=%s user=%s password=''%s''", loop.Host, loop.Port, loop.Database, loop.User, loop.Password))}
 	base.Exec(t, p.names.Replace(`create role "$PEER" login; create role "$OWNER" login; create role "$ROLE" login; grant "$PEER" to "$OWNER";
 		grant create, temporary on database `+base.Name+` to "$OWNER"`))
 	base.Exec(t, p.names.Replace(provingSchema))

@@ -72,8 +72,50 @@ func appendFunction(dst []byte, f *plugin.Function) []byte {
 		}
 		dst = append(abi.Array(names...).AppendJSON(append(dst, `{"policies":`...)), '}')
 	}
-	if f.Result != nil {
-		dst = abi.AppendJSONSchema(append(dst, `,"result":`...), f.Result)
+	if result := resultOf(f); result != nil {
+		dst = abi.AppendJSONSchema(append(dst, `,"result":`...), result)
 	}
 	return append(dst, '}')
+}
+
+// resultOf describes a function's result. Of a function that is one statement the
+// database knows the columns and their types, and the plugin, if it says
+// anything, which of them are never null and what they mean.
+func resultOf(f *plugin.Function) *abi.Schema {
+	p, ok := f.Plugin.Prepared.(*prepared)
+	if f.Statement == nil || !ok {
+		return f.Result
+	}
+	list := p.reads
+	if f.Kind == abi.Mutation {
+		list = p.writes
+	}
+	if *f.Statement >= len(list) || list[*f.Statement] == nil {
+		return f.Result
+	}
+	rows := list[*f.Statement].Schema()
+	if rows != nil {
+		refine(rows, f.Result)
+	}
+	return rows
+}
+
+// refine adds to what the database says of rows what the plugin does.
+func refine(rows, declared *abi.Schema) {
+	if rows.Items == nil || declared == nil || declared.Items == nil {
+		return
+	}
+	for i := range rows.Items.Fields {
+		f := &rows.Items.Fields[i]
+		at := slices.IndexFunc(declared.Items.Fields, func(d abi.Field) bool { return d.Name == f.Name })
+		if at < 0 {
+			continue
+		}
+		d := &declared.Items.Fields[at].Schema
+		f.Schema.Doc, f.Schema.Optional = d.Doc, d.Optional
+		if f.Schema.Type == d.Type {
+			f.Schema.Enum = d.Enum
+		}
+		refine(&f.Schema, d)
+	}
 }

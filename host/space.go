@@ -54,6 +54,7 @@ type rooms struct {
 	secret []byte
 	look   look
 	logged logRate
+	lacks  lacks
 
 	newest atomic.Pointer[space] // that stands on them
 }
@@ -162,6 +163,7 @@ func boundsOf(t *tenant.Tenant) db.Bounds {
 func (r *rooms) open(h *Host, runtime *wasm.Runtime) {
 	r.plugins = plugin.NewSet(plugin.Config{
 		Runtime: runtime, Tenant: r.now().tenant,
+		Engine:   h.engine.Engine,
 		InitSeed: func(digest [32]byte) [32]byte { return r.seed("weir init seed", digest[:]) },
 		Checker:  h.checker(r.now()),
 		Settings: func(name string) string { return r.now().settingsNamed(name).version },

@@ -67,9 +67,19 @@ func TestPluginSwapsUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	counters := []string{"weir_plugin_calls_total", "weir_plugin_started_total"}
 	for n := 2; n <= versions; n++ {
+		before := map[string]float64{}
+		for _, name := range counters {
+			before[name] = metric(t, s, name)
+		}
 		s.Write(t, "n.wasm", numbered(n))
 		<-loaded
+		for _, name := range counters {
+			if now := metric(t, s, name); now <= before[name] { // loading alone is a call
+				t.Errorf("%s was %v, and %v after a swap", name, before[name], now)
+			}
+		}
 		s.SQL(t, `update todos set title = $1 where id = 1`, fmt.Sprintf("at version %d", n))
 	}
 	done.Store(true)

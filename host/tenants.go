@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"weir/host/config"
+	"weir/host/db"
 	"weir/host/tenant"
 )
 
@@ -12,7 +13,36 @@ import (
 type tenants struct {
 	file   *config.Config
 	spaces map[string]*space
-	hosts  map[string]*space // by host name, in lower case
+	hosts  map[string]*space   // by host name, in lower case
+	past   map[string]db.Stats // by tenant: of rooms that are no more; "" of tenants that are no more
+}
+
+// after takes over what rooms of old counted that are not among these: a counter
+// must never fall.
+func (t *tenants) after(old *tenants) {
+	t.past = map[string]db.Stats{}
+	add := func(name string, s db.Stats) {
+		if t.spaces[name] == nil {
+			name = ""
+		}
+		t.past[name] = counters(t.past[name], s)
+	}
+	for name, s := range old.past {
+		add(name, s)
+	}
+	for name, s := range old.spaces {
+		if now := t.spaces[name]; now == nil || now.rooms != s.rooms {
+			add(name, s.database.Stats())
+		}
+	}
+}
+
+// counters adds what only grows.
+func counters(a, b db.Stats) db.Stats {
+	return db.Stats{
+		Waves: a.Waves + b.Waves, Retries: a.Retries + b.Retries, Failures: a.Failures + b.Failures,
+		Dials: a.Dials + b.Dials, Cancels: a.Cancels + b.Cancels, Waits: a.Waits + b.Waits,
+	}
 }
 
 func newTenants(file *config.Config, spaces map[string]*space) *tenants {

@@ -3,6 +3,7 @@ package host_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -58,14 +59,19 @@ func listing() []byte {
 	return guest("items", m, nil, constant(0))
 }
 
+// two starts a host of the tenants default, acme and bolt. Modules of cfg.Tenants
+// are loaded beside listing.
 func two(t *testing.T, cfg hosttest.Config) *hosttest.Server {
 	t.Helper()
 	if cfg.TOML == "" {
 		cfg.TOML = twoTenants
 	}
+	more := cfg.Tenants
 	cfg.Tenants = map[string]hosttest.Tenant{}
 	for _, name := range []string{"acme", "bolt"} {
-		cfg.Tenants[name] = hosttest.Tenant{Schema: items(name), Modules: map[string][]byte{"items.wasm": listing()}}
+		modules := map[string][]byte{"items.wasm": listing()}
+		maps.Copy(modules, more[name].Modules)
+		cfg.Tenants[name] = hosttest.Tenant{Schema: items(name), Modules: modules}
 	}
 	return hosttest.Start(t, cfg)
 }

@@ -42,8 +42,11 @@ type Config struct {
 	FirstRuns int
 	// Deadline ends an execution. Zero means 5 s.
 	Deadline time.Duration
-	// MaxDebounce bounds the wait between two runs of a group under load. The
-	// first run of an idle group never waits. Zero means 200 ms.
+	// FirstDebounce is how long an idle group waits after a change, so that what
+	// is committed shortly after it is in the same run. Zero means not at all.
+	FirstDebounce time.Duration
+	// MaxDebounce bounds the wait between two runs of a group under load. Zero
+	// means 200 ms.
 	MaxDebounce time.Duration
 	// MaxStale is how long a change may wait, or the log may go unread, before
 	// a result says that it is stale. Zero means 5 s.
@@ -84,6 +87,7 @@ func (c *Config) of(tenant string) *Config {
 	own.TenantExecutions = cmp.Or(t.TenantExecutions, c.TenantExecutions)
 	own.MaxWave = cmp.Or(t.MaxWave, c.MaxWave)
 	own.Deadline = cmp.Or(t.Deadline, c.Deadline)
+	own.FirstDebounce = cmp.Or(t.FirstDebounce, c.FirstDebounce)
 	own.MaxDebounce = cmp.Or(t.MaxDebounce, c.MaxDebounce)
 	own.MaxStale = cmp.Or(t.MaxStale, c.MaxStale)
 	own.Resync = cmp.Or(t.Resync, c.Resync)

@@ -41,6 +41,7 @@ func (f *fence) State() (State, bool) {
 	// loop freezes before it moves the mark.
 	mark := *f.mark.Load()
 	var unknown *standing
+	allowed := window{}
 	moved := f.result == nil && f.conflict == nil && f.err == nil
 	for i, p := range f.decisions {
 		s := p.standing.Load()
@@ -52,6 +53,9 @@ func (f *fence) State() (State, bool) {
 		case s.scope != f.scopes[i]:
 			moved = true
 		}
+		// The span of this very answer: the next one may be a denial, at whose
+		// snapshot a result is that nobody may see.
+		allowed.narrow(s, mark)
 	}
 	switch {
 	case unknown != nil:
@@ -65,10 +69,10 @@ func (f *fence) State() (State, bool) {
 	}
 	if st := f.result.state.Load(); st == nil {
 		return State{}, false
-	} else if f.passes(st, mark) {
+	} else if allowed.shows(st, mark) {
 		return *st, true
 	}
-	if st := f.held.Load(); st != nil && f.passes(st, mark) {
+	if st := f.held.Load(); st != nil && allowed.shows(st, mark) {
 		return *st, true
 	}
 	return State{}, false
@@ -78,26 +82,56 @@ func denial(d *Decision) State {
 	return State{Status: Denied, Policy: d.Policy, Reason: d.Reason}
 }
 
-// passes is the fence: it reports whether there is a snapshot at which the state
+// passes reports whether the fence lets a state through by the newest decisions,
+// which allow. It is the loop's.
+func (f *fence) passes(st *State, mark Stamp) bool {
+	allowed := window{}
+	for _, p := range f.decisions {
+		allowed.narrow(p.standing.Load(), mark)
+	}
+	return allowed.shows(st, mark)
+}
+
+// window is the time, in snapshots, in which several decisions hold together. The
+// zero window is all time.
+type window struct {
+	from, until Stamp
+	bounded     bool
+	broken      bool // they are of different histories
+}
+
+// narrow takes one more decision into account.
+func (w *window) narrow(s *standing, mark Stamp) {
+	if s.timeless {
+		return
+	}
+	from, until := s.span.from, s.span.until(mark)
+	if w.bounded {
+		w.broken = w.broken || w.from.epoch != from.epoch
+		from = w.from.Later(from)
+		if until.Covers(w.until) {
+			until = w.until // the first end counts
+		}
+	}
+	w.from, w.until, w.bounded = from, until, true
+}
+
+// shows is the fence: it reports whether there is a snapshot at which the state
 // was the result and all decisions allowed. That each of them meets the result is
 // not enough: one may have begun when another had ended. A state without rows is
 // of no snapshot; the decisions allow, that is enough.
-func (f *fence) passes(st *State, mark Stamp) bool {
+func (w *window) shows(st *State, mark Stamp) bool {
 	if st.Frame == nil {
 		return true
 	}
 	from, until := st.span.from, st.span.until(mark)
-	for _, p := range f.decisions {
-		s := p.standing.Load()
-		if s.timeless {
-			continue
-		}
-		if s.span.from.epoch != from.epoch {
+	if w.bounded {
+		if w.broken || w.from.epoch != from.epoch {
 			return false
 		}
-		from = from.Later(s.span.from)
-		if own := s.span.until(mark); !own.Covers(until) {
-			until = own
+		from = from.Later(w.from)
+		if !w.until.Covers(until) {
+			until = w.until
 		}
 	}
 	return until.reaches(from)

@@ -113,7 +113,8 @@ func (c *core) invalidate(now time.Time, g *group, cause Cause) {
 	}
 }
 
-// dueTime decides when a dirty group may run. An idle group runs at once. One
+// dueTime decides when a dirty group may run. An idle group runs FirstDebounce
+// after its change, which is at once if nobody asked for more. One
 // that keeps changing waits for its own cost times the changes that came since
 // its last run: with r changes a second and a cost of c this settles at
 // c/(1-rc), which is next to nothing while the group keeps up and MaxDebounce
@@ -127,10 +128,11 @@ func (c *core) dueTime(now time.Time, g *group) time.Time {
 		// The result was late several times in a row: something outruns it.
 		wait = max(wait, min(c.cfg.MaxDebounce, time.Millisecond<<min(g.misses, 12)))
 	}
-	if due := g.started.Add(wait); due.After(now) {
-		return due
+	due := later(now, g.started.Add(wait))
+	if g.answered && g.cause.Reason == Changed {
+		due = later(due, g.since.Add(c.cfg.FirstDebounce))
 	}
-	return now
+	return due
 }
 
 // backoff is the wait after n failures in a row: 100 ms doubling to 30 s, then

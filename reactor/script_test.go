@@ -121,6 +121,8 @@ func (s *script) configure(args []string) {
 		switch key {
 		case "resync":
 			s.cfg.Resync, err = time.ParseDuration(text)
+		case "first_debounce":
+			s.cfg.FirstDebounce, err = time.ParseDuration(text)
 		case "groups":
 			s.cfg.MaxGroups, err = strconv.Atoi(text)
 		default:

@@ -16,8 +16,8 @@ import (
 
 // checkAgainst says what a plugin would break in the place of the one that runs.
 func (m *Main) checkAgainst(ctx context.Context, args, against []string, flags clientFlags) error {
-	if len(args) == 0 || !strings.HasSuffix(args[0], ".wasm") {
-		return usagef("--against checks a plugin: name a *.wasm file, weir build makes one")
+	if len(args) == 0 || !isPlugin(args[0]) {
+		return usagef("--against checks a plugin: name a *.wasm file, which weir build makes, or a *.js file")
 	}
 	about, err := m.readPlugin(ctx, args[0])
 	if err != nil {
@@ -35,7 +35,7 @@ func (m *Main) checkAgainst(ctx context.Context, args, against []string, flags c
 		case strings.HasPrefix(what, "http://"), strings.HasPrefix(what, "https://"):
 			flags.url = what
 			past, err = m.publishedAt(ctx, flags)
-		case strings.HasSuffix(what, ".wasm"):
+		case isPlugin(what):
 			if old, err = m.readPlugin(ctx, what); err == nil {
 				past = publishedBy(old.manifest)
 			}
@@ -63,20 +63,25 @@ func (m *Main) checkAgainst(ctx context.Context, args, against []string, flags c
 	return c.tell(m, args[0])
 }
 
+func isPlugin(name string) bool {
+	return strings.HasSuffix(name, ".wasm") || strings.HasSuffix(name, ".js")
+}
+
 // readPlugin asks the plugin in a file what is in it.
 func (m *Main) readPlugin(ctx context.Context, name string) (*module, error) {
 	path := m.path(name)
 	code, err := readModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = usagef("there is no %s: name a *.wasm file, weir build makes one", m.shown(path))
+		err = usagef("there is no %s: name a *.wasm file, which weir build makes, or a *.js file", m.shown(path))
 	}
 	if err != nil {
 		return nil, err
 	}
-	about, err := m.describe(ctx, code)
+	about, err := m.describeFile(ctx, path, m.engineFor(path), code)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.shown(path), err)
 	}
+	about.bytes = len(code)
 	return about, nil
 }
 

@@ -94,13 +94,31 @@ func (p *project) builds() ([]build, error) {
 		if info, err := os.Stat(source); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("dev.sources names %s, which is no directory: make it, or correct %s", source, configName)
 		}
-		b := build{source, filepath.Join(p.config.Plugins, pluginName(source)+".wasm")}
-		if i := slices.IndexFunc(list, func(o build) bool { return o.output == b.output }); i >= 0 {
-			return nil, fmt.Errorf("dev.sources: %s and %s would both be built to %s: rename one directory", list[i].source, source, filepath.Base(b.output))
+		for _, dir := range p.pluginDirs(source) {
+			b := build{source, filepath.Join(dir, pluginName(source)+".wasm")}
+			if i := slices.IndexFunc(list, func(o build) bool { return o.output == b.output }); i >= 0 {
+				return nil, fmt.Errorf("dev.sources: %s and %s would both be built to %s: rename one directory", list[i].source, source, filepath.Base(b.output))
+			}
+			list = append(list, b)
 		}
-		list = append(list, b)
 	}
 	return list, nil
+}
+
+// pluginDirs are where a source is built to: the tenant's directory that it lies
+// in, else that of the tenant default, else those of all tenants, which then serve
+// the same application.
+func (p *project) pluginDirs(source string) (all []string) {
+	for _, t := range p.config.Tenants() {
+		if rel, err := filepath.Rel(t.Plugins, source); t.Name != "default" && err == nil && filepath.IsLocal(rel) {
+			return []string{t.Plugins}
+		}
+		all = append(all, t.Plugins)
+	}
+	if p.config.Plugins != "" {
+		return []string{p.config.Plugins}
+	}
+	return all
 }
 
 // pluginName names a plugin after its directory, or the one above when that says

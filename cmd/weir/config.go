@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -58,7 +58,7 @@ func (m *Main) checkCommand() *cobra.Command {
 }
 
 func (m *Main) checkConfig(path string) error {
-	if strings.HasSuffix(path, ".wasm") {
+	if isPlugin(path) {
 		return usagef("%s is a plugin: say with --against what to check it against, or see what is in it with weir inspect", path)
 	}
 	p, err := m.openProject(path)
@@ -77,18 +77,20 @@ func (m *Main) checkConfig(path string) error {
 }
 
 // missing lists the files that the configuration names and that are not there.
-// Plugin directories are made by builds, so they are not asked for when there
-// are sources.
+// Directories that sources are built to are made by builds, so they are not asked
+// for.
 func (p *project) missing() []string {
 	c := p.config
 	named := []struct{ key, path string }{
 		{"server.web", c.Server.Web}, {"dev.schema", c.Dev.Schema}, {"dev.seed", c.Dev.Seed},
 	}
+	var built []string
 	for _, source := range c.Dev.Sources {
 		named = append(named, struct{ key, path string }{"dev.sources", source})
+		built = append(built, p.pluginDirs(source)...)
 	}
 	for _, t := range c.Tenants() {
-		if t.Name != "default" || len(c.Dev.Sources) == 0 {
+		if !slices.Contains(built, t.Plugins) {
 			named = append(named, struct{ key, path string }{"plugins of tenant " + t.Name, t.Plugins})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,8 +31,9 @@ func (m *Main) devCommand() *cobra.Command {
 		Short: "Serve a project while you write it: database, builds and reloads included",
 		Long: "Serve the project in a directory while you write it.\n\n" +
 			"Without database.url in weir.toml it keeps a private PostgreSQL in .weir/pg, applies\n" +
-			"schema and seed to it, and makes it anew when these change. Plugins are built from\n" +
-			"[dev] sources and loaded live. On this machine ?as=NAME is a user.",
+			"schema and seed to it, and makes it anew when these change. Each tenant has its schema\n" +
+			"and role in it. Plugins are built from [dev] sources and loaded live. On this machine\n" +
+			"?as=NAME is a user.",
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
@@ -155,7 +157,9 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.owned.Go(func() { built <- s.build(ctx) })
 	s.owned.Go(func() {
 		defer close(asked)
-		s.modules.in(ctx, s.project.config.Plugins)
+		for _, t := range s.project.config.Tenants() {
+			s.modules.in(ctx, t.Plugins, s.project.config.Engine)
+		}
 	})
 	if err := s.startDatabase(ctx, lifetime); err != nil {
 		return err
@@ -291,6 +295,9 @@ func (s *session) start(ctx context.Context) error {
 			return err
 		}
 		s.database = name
+		if err := s.project.admitTenants(ctx, s.cluster, name); err != nil {
+			return err
+		}
 		file = onPrivate(file, s.cluster, name)
 		dropOthers(ctx, s.cluster, name)
 		url = s.cluster.URL(name)
@@ -426,7 +433,7 @@ func (s *session) apply(ctx, lifetime context.Context, c changed) error {
 		if next == nil {
 			break
 		}
-		if done, err := s.reload(next); done {
+		if done, err := s.reload(ctx, next); done {
 			return err
 		}
 		s.out.eventf("%s changed: weir starts anew", s.m.shown(c.name))
@@ -472,13 +479,16 @@ func (s *session) apply(ctx, lifetime context.Context, c changed) error {
 // reload gives the host that runs another configuration, and reports whether that
 // was all: what belongs to weir dev itself, or cannot change while a host runs,
 // needs another host.
-func (s *session) reload(next *project) (done bool, err error) {
+func (s *session) reload(ctx context.Context, next *project) (done bool, err error) {
 	if s.host == nil || next.private() != s.project.private() || !reflect.DeepEqual(next.config.Dev, s.project.config.Dev) ||
-		next.config.Plugins != s.project.config.Plugins {
+		!sameBuilds(s.project, next) {
 		return false, nil
 	}
 	file := forDev(next.config)
 	if next.private() {
+		if err := next.admitTenants(ctx, s.cluster, s.database); err != nil {
+			return true, err
+		}
 		file = onPrivate(file, s.cluster, s.database)
 	}
 	switch err := s.host.host.Reload(file); {
@@ -489,6 +499,13 @@ func (s *session) reload(next *project) (done bool, err error) {
 	}
 	s.project = next
 	return true, nil
+}
+
+// sameBuilds reports whether sources are built to the same files.
+func sameBuilds(a, b *project) bool {
+	x, err := a.builds()
+	y, err2 := b.builds()
+	return err == nil && err2 == nil && slices.Equal(x, y) && a.config.Plugins == b.config.Plugins
 }
 
 // reread returns the project as its file now is, nil if that is as before.

@@ -30,7 +30,7 @@ func (s *session) greet(ctx context.Context, base string) {
 	}
 	if h.query != "" {
 		h.params.Set("as", h.user)
-		fmt.Fprintf(&b, "  watch   curl -N -H 'Accept: text/event-stream' '%s/v1/q/%s?%s'\n", base, h.query, h.params.Encode())
+		fmt.Fprintf(&b, "  watch   curl -N -H 'Accept: text/event-stream' '%s%s/v1/q/%s?%s'\n", base, h.path, h.query, h.params.Encode())
 	}
 	if h.insert != "" {
 		fmt.Fprintf(&b, "  change  %s sql%s \"%s\"\n", program(), s.dirFlag(), h.insert)
@@ -62,6 +62,8 @@ func program() string {
 // hints are examples drawn from what the plugins and the database hold.
 type hints struct {
 	user   string
+	path   string // of the tenant, empty for default
+	schema string
 	query  string
 	params url.Values
 	insert string // an SQL statement
@@ -71,11 +73,16 @@ type hints struct {
 // it cannot find out is left at a plain guess.
 func (s *session) hints(ctx context.Context) hints {
 	h := hints{user: "ann", params: url.Values{}}
-	for _, about := range s.modules.in(ctx, s.project.config.Plugins) {
-		if f := easiest(about.manifest); f != nil {
-			h.query = f.Name
-			s.fillHints(ctx, &h, about.manifest, f)
-			break
+	for _, t := range s.project.config.Tenants() {
+		for _, about := range s.modules.in(ctx, t.Plugins, s.project.config.Engine) {
+			if f := easiest(about.manifest); f != nil {
+				h.query, h.schema = f.Name, t.Schema
+				if t.Name != "default" {
+					h.path = "/t/" + t.Name
+				}
+				s.fillHints(ctx, &h, about.manifest, f)
+				return h
+			}
 		}
 	}
 	return h
@@ -116,6 +123,9 @@ func (s *session) fillHints(ctx context.Context, h *hints, m *abi.Manifest, f *a
 		return // it is not ours to look around in
 	}
 	_ = withConn(ctx, s.cluster.URL(s.database), func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "set search_path = "+pgx.Identifier{h.schema}.Sanitize()); err != nil {
+			return err
+		}
 		known := map[string]string{} // by column
 		for _, g := range append(policiesOf(m, f), f) {
 			for _, sql := range statementsOf(m, g) {
@@ -133,7 +143,11 @@ func (s *session) fillHints(ctx context.Context, h *hints, m *abi.Manifest, f *a
 		}
 		if own := statementsOf(m, f); len(own) > 0 {
 			if tables := tablesOf(own[0].text); len(tables) > 0 {
-				h.insert = exampleInsert(ctx, conn, tables[0], known, h.user)
+				table := tables[0]
+				if h.path != "" && !strings.Contains(table, ".") {
+					table = h.schema + "." + table // weir sql has no tenant
+				}
+				h.insert = exampleInsert(ctx, conn, table, known, h.user)
 			}
 		}
 		return nil

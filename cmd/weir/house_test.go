@@ -50,15 +50,19 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/host/serve":                      {[]string{"abi", "reactor", "host/auth", "host/policy", "host/tenant"}, []string{"github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/prometheus/client_golang", "golang.org/x/sys"}},
 	"weir/host/devdb":                      {nil, nil},
 	"weir/host/devdb/devdbtest":            {[]string{"host/devdb"}, []string{"github.com/jackc/pgx/v5", "go.uber.org/goleak"}},
-	"weir/host":                            {[]string{"abi", "reactor", "reactor/changelog", "host/config", "host/tenant", "host/auth", "host/wasm", "host/inspect", "host/db", "host/calls", "host/jobs", "host/plugin", "host/policy", "host/serve"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sync"}},
-	"weir/host/hosttest":                   {[]string{"host", "host/config", "host/auth", "host/devdb", "host/devdb/devdbtest", "host/inspect", "host/serve", "host/tenant", "host/wasm", "host/wasm/wasmtest", "reactor", "reactor/changelog"}, []string{"github.com/jackc/pgx/v5"}},
+	"weir/host":                            {[]string{"abi", "reactor", "reactor/changelog", "host/config", "host/tenant", "host/auth", "host/wasm", "host/inspect", "host/db", "host/calls", "host/jobs", "host/plugin", "host/policy", "host/serve", "plugins/js"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sync"}},
+	"weir/host/hosttest":                   {[]string{"host", "host/config", "host/auth", "host/devdb", "host/devdb/devdbtest", "host/inspect", "host/serve", "host/tenant", "host/wasm", "host/wasm/wasmtest", "plugins/js/jstest", "reactor", "reactor/changelog"}, []string{"github.com/jackc/pgx/v5"}},
+	"weir/host/hosttest/browsertest":       {nil, []string{"github.com/chromedp/cdproto", "github.com/chromedp/chromedp"}},
 	"weir/plugins/guest":                   {[]string{"abi"}, nil},
 	"weir/plugins/guest/weirtest":          {[]string{"abi", "plugins/guest"}, nil},
 	"weir/plugins/policy":                  {[]string{"plugins/guest"}, nil},
 	"weir/plugins":                         {nil, nil},
-	"weir/cmd/weir":                        {[]string{"abi", "plugins", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
+	"weir/plugins/js":                      {nil, nil},
+	"weir/plugins/js/jstest":               {[]string{"plugins/js"}, nil},
+	"weir/cmd/weir":                        {[]string{"abi", "plugins", "plugins/js", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
 	"weir/examples/chat/plugin":            {[]string{"plugins/guest"}, nil},
 	"weir/examples/jobs/plugin":            {[]string{"plugins/guest"}, nil},
+	"weir/examples/kanban/plugin":          {[]string{"plugins/guest"}, nil},
 	"weir/examples/jobs/worker":            {nil, []string{"github.com/jackc/pgx/v5"}}, // an ordinary program beside weir
 }
 

@@ -14,11 +14,12 @@ import (
 
 	"weir/abi"
 	"weir/host/wasm"
+	"weir/plugins/js"
 )
 
 func (m *Main) inspectCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "inspect file.wasm",
+		Use:   "inspect file",
 		Short: "Say what is in a plugin, without a database",
 		Args:  oneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +42,7 @@ func readModule(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case info.IsDir():
-		return nil, usagef("%s is a directory: name a *.wasm file, weir build makes one", filepath.Base(path))
+		return nil, usagef("%s is a directory: name a *.wasm file, which weir build makes, or a *.js file", filepath.Base(path))
 	case info.Size() > maxModule:
 		return nil, fmt.Errorf("%s has %s: is it a plugin?", filepath.Base(path), size(info.Size()))
 	}
@@ -52,6 +53,7 @@ func readModule(path string) ([]byte, error) {
 type module struct {
 	manifest   *abi.Manifest
 	digest     [32]byte
+	file       [32]byte // SHA-256 of the file, set by modules
 	signatures []string
 	memory     int64
 	bytes      int
@@ -61,8 +63,38 @@ type module struct {
 // have a slow machine, and can end it.
 const compileTimeout = 2 * time.Minute
 
+// describeFile asks a plugin's file for its manifest. engine is where the engine
+// of plugins in JavaScript is; empty: in one of the usual places.
+func (m *Main) describeFile(ctx context.Context, path, engine string, code []byte) (*module, error) {
+	if filepath.Ext(path) != ".js" {
+		return m.describe(ctx, code)
+	}
+	finder := js.Finder{File: engine, Dirs: js.Dirs(m.stateDir())}
+	runs, err := finder.Engine()
+	if err != nil {
+		return nil, err
+	}
+	return m.describeBy(ctx, func(r *wasm.Runtime) (*wasm.Module, error) {
+		return r.Compiler().CompileSource(ctx, runs, filepath.Base(path), string(code))
+	})
+}
+
+// engineFor returns the engine that the project around a plugin's file names.
+func (m *Main) engineFor(path string) string {
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+		if p, err := m.openProject(dir); err == nil {
+			return p.config.Engine
+		}
+	}
+	return ""
+}
+
 // describe compiles a module and asks it for its manifest.
-func (m *Main) describe(ctx context.Context, code []byte) (_ *module, err error) {
+func (m *Main) describe(ctx context.Context, code []byte) (*module, error) {
+	return m.describeBy(ctx, func(r *wasm.Runtime) (*wasm.Module, error) { return r.Compile(ctx, code) })
+}
+
+func (m *Main) describeBy(ctx context.Context, compile func(*wasm.Runtime) (*wasm.Module, error)) (_ *module, err error) {
 	state := m.stateDir()
 	if state != "" {
 		state = filepath.Join(state, "wasm")
@@ -76,12 +108,12 @@ func (m *Main) describe(ctx context.Context, code []byte) (_ *module, err error)
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, runtime.Close(context.WithoutCancel(ctx))) }()
-	compiled, err := runtime.Compile(ctx, code)
+	compiled, err := compile(runtime)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, compiled.Close(context.WithoutCancel(ctx))) }()
-	about := &module{digest: compiled.Digest(), signatures: compiled.Signatures(), memory: compiled.MinMemory(), bytes: len(code)}
+	about := &module{digest: compiled.Digest(), signatures: compiled.Signatures(), memory: compiled.MinMemory()}
 	pool, err := wasm.NewPool(runtime, compiled, wasm.PoolConfig{})
 	if err != nil {
 		return nil, err

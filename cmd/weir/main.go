@@ -99,7 +99,7 @@ func (m *Main) root() *cobra.Command {
 		commands  []*cobra.Command
 	}{
 		{"write", "Write plugins:", []*cobra.Command{m.newCommand(), m.devCommand(), m.buildCommand(), m.testCommand(), m.inspectCommand(), m.explainCommand()}},
-		{"use", "Use a running weir:", []*cobra.Command{m.watchCommand(), m.callCommand(), m.sqlCommand(), m.tokenCommand()}},
+		{"use", "Use a running weir:", []*cobra.Command{m.watchCommand(), m.callCommand(), m.sqlCommand(), m.typesCommand(), m.tokenCommand()}},
 		{"run", "Run it:", []*cobra.Command{m.serveCommand(), m.dbCommand(), m.tenantCommand(), m.checkCommand(), m.pluginsCommand(), m.configCommand(), m.demoCommand(), m.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})

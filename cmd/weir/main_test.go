@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,9 +24,12 @@ var discard = slog.New(slog.DiscardHandler)
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
+// asWeir in its environment makes this binary weir, for tests of signals.
+const asWeir = "WEIR_TEST_IS_WEIR"
+
 func TestMain(m *testing.M) {
 	// Hosts that tests start run this binary as their inspection child.
-	if len(os.Args) > 1 && os.Args[1] == childName {
+	if len(os.Args) > 1 && os.Args[1] == childName || os.Getenv(asWeir) != "" {
 		main()
 	}
 	devdbtest.Main(m)
@@ -190,6 +194,33 @@ func background(t *testing.T, dir string, args ...string) (out, errs *screen, st
 	})
 	t.Cleanup(func() { stop() })
 	return out, errs, stop
+}
+
+// process runs a command line in a process of its own, which signals reach. It is
+// killed at the end of the test, if wait was not called.
+func process(t *testing.T, dir string, args ...string) (errs *screen, signal func(os.Signal), wait func() int) {
+	t.Helper()
+	errs = newScreen()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Dir, cmd.Stderr = dir, errs
+	cmd.Env = append(os.Environ(), asWeir+"=1", "XDG_CACHE_HOME="+environment("XDG_CACHE_HOME"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wait = sync.OnceValue(func() int {
+		_ = cmd.Wait() // the exit code says it
+		return cmd.ProcessState.ExitCode()
+	})
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		wait()
+	})
+	return errs, func(s os.Signal) {
+		t.Helper()
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}, wait
 }
 
 var _ io.Writer = (*screen)(nil)

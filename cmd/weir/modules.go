@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"path/filepath"
 	"sync"
+
+	"weir/host/plugin"
 )
 
 // modules are what the plugins of a project say of themselves. A file is asked
@@ -18,17 +19,17 @@ type modules struct {
 }
 
 // of returns what the plugin in a file says.
-func (k *modules) of(ctx context.Context, file string) (*module, error) {
+func (k *modules) of(ctx context.Context, file, engine string) (*module, error) {
 	code, err := readModule(file)
 	if err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if about := k.known[file]; about != nil && about.digest == sha256.Sum256(code) {
+	if about := k.known[file]; about != nil && about.file == sha256.Sum256(code) {
 		return about, nil
 	}
-	about, err := k.m.describe(ctx, code)
+	about, err := k.m.describeFile(ctx, file, engine, code)
 	if err != nil {
 		delete(k.known, file)
 		return nil, err
@@ -36,6 +37,7 @@ func (k *modules) of(ctx context.Context, file string) (*module, error) {
 	if k.known == nil {
 		k.known = map[string]*module{}
 	}
+	about.file = sha256.Sum256(code)
 	k.known[file] = about
 	return about, nil
 }
@@ -43,11 +45,11 @@ func (k *modules) of(ctx context.Context, file string) (*module, error) {
 // in returns what the plugins in a directory say, in the order of their names.
 // Those that cannot be asked are left out: the host tells what is wrong with
 // them.
-func (k *modules) in(ctx context.Context, dir string) []*module {
-	files, _ := filepath.Glob(filepath.Join(dir, "*.wasm")) // the pattern is good
+func (k *modules) in(ctx context.Context, dir, engine string) []*module {
+	files, _ := plugin.Files(dir) // only a pattern could be wrong
 	var list []*module
 	for _, file := range files {
-		if about, err := k.of(ctx, file); err == nil {
+		if about, err := k.of(ctx, file, engine); err == nil {
 			list = append(list, about)
 		}
 	}

@@ -22,7 +22,7 @@ func TestPluginIsAskedOnceForEachContent(t *testing.T) {
 	write(t, filepath.Join(dir, "b.wasm"), plugin("1"))
 	only := func() *module {
 		t.Helper()
-		list := k.in(t.Context(), dir)
+		list := k.in(t.Context(), dir, "")
 		if len(list) != 1 {
 			t.Fatalf("%d modules, want that of b.wasm", len(list))
 		}
@@ -37,7 +37,7 @@ func TestPluginIsAskedOnceForEachContent(t *testing.T) {
 		t.Errorf("the file says version %s, want 2", now.manifest.Version)
 	}
 	write(t, filepath.Join(dir, "b.wasm"), "broken")
-	if list := k.in(t.Context(), dir); len(list) != 0 {
+	if list := k.in(t.Context(), dir, ""); len(list) != 0 {
 		t.Errorf("what is broken says %+v", list[0].manifest)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"weir/abi"
 	"weir/plugins"
+	"weir/plugins/js"
 )
 
 // template is a new project. Names end in .tmpl, so that the go tool takes none
@@ -26,18 +27,26 @@ import (
 //go:embed template
 var template embed.FS
 
+// scriptTemplate is what is another in a project in JavaScript.
+//
+//go:embed script
+var scriptTemplate embed.FS
+
 func (m *Main) newCommand() *cobra.Command {
 	var dir string
+	var script bool
 	cmd := &cobra.Command{
 		Use:   "new NAME",
-		Short: "Make a plugin project in Go that works at once, also without a network",
+		Short: "Make a plugin project in Go or JavaScript that works at once",
 		Long: "Make a directory with a plugin in Go (a query, a mutation, a policy and their tests), a\n" +
-			"schema, a page and the SDK's source. It builds without a network: cd NAME && weir dev.",
+			"schema, a page and the SDK's source. It builds without a network: cd NAME && weir dev.\n" +
+			"With --js the plugin is one file of JavaScript, which nobody builds.",
 		Args: oneArg("a name for the project"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return m.newProject(args[0], dir)
+			return m.newProject(args[0], dir, script)
 		},
 	}
+	cmd.Flags().BoolVar(&script, "js", false, "write the plugin in JavaScript")
 	cmd.Flags().StringVar(&dir, "dir", "", "where to make it (default: a directory of that name)")
 	return cmd
 }
@@ -54,11 +63,11 @@ var taken = []string{
 	"unicode", "unique", "weak",
 }
 
-func (m *Main) newProject(name, dir string) error {
+func (m *Main) newProject(name, dir string, script bool) error {
 	switch {
 	case !projectName.MatchString(name):
 		return usagef("%q is no name for a project: use small letters, digits, _ and -, a letter first", name)
-	case slices.Contains(taken, name):
+	case slices.Contains(taken, name) && (!script || name == "weir"):
 		return usagef("%q is a name that Go uses itself: choose another, such as my%[2]s", name, name)
 	}
 	if dir == "" {
@@ -72,11 +81,52 @@ func (m *Main) newProject(name, dir string) error {
 	if len(entries) > 0 {
 		return usagef("%s is not empty: choose another --dir", m.shown(root))
 	}
-	if err := writeProject(root, name); err != nil {
+	first := ""
+	if script {
+		finder := js.Finder{Dirs: js.Dirs(m.stateDir())}
+		_, missing := finder.Engine()
+		if missing != nil {
+			first = "npm pack " + js.Package + "@" + js.Version + " && " // the engine, where its weir.toml says
+		}
+		err = writeScriptProject(root, name, missing == nil)
+	} else {
+		err = writeProject(root, name)
+	}
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(m.Stdout, "made %s\n\n  cd %s && weir dev\n", m.shown(root), m.shown(root))
+	fmt.Fprintf(m.Stdout, "made %s\n\n  cd %s && %sweir dev\n", m.shown(root), m.shown(root), first)
 	return nil
+}
+
+// writeScriptProject writes a project in JavaScript: what both have in common, its
+// own, and the types for editors. engine says that there is one.
+func writeScriptProject(root, name string, engine bool) error {
+	line := "engine  = \"" + js.Package + "-" + js.Version + ".tgz\"  # runs JavaScript; npm pack " + js.Package + "@" + js.Version
+	if engine {
+		line = "# " + line
+	}
+	fill := strings.NewReplacer("{{name}}", name, "{{engine}}", line)
+	place := func(p string) string {
+		p = strings.TrimSuffix(strings.ReplaceAll(p, "NAME", name), ".tmpl")
+		if p == "gitignore" {
+			p = ".gitignore"
+		}
+		return filepath.Join(root, filepath.FromSlash(p))
+	}
+	err := copyTree(template, "template", func(p string) string {
+		if p == "schema.sql.tmpl" || p == "seed.sql.tmpl" || strings.HasPrefix(p, "web/") {
+			return place(p)
+		}
+		return ""
+	}, fill)
+	if err == nil {
+		err = copyTree(scriptTemplate, "script", place, fill)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(root, "plugins", "weir.d.ts"), []byte(js.Types), 0o644)
+	}
+	return err
 }
 
 // writeProject writes template and SDK.

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"weir/plugins/js"
+	"weir/plugins/js/jstest"
 )
 
 // offline is an environment in which the go tool may fetch nothing.
@@ -134,4 +137,48 @@ func TestPluginIsNamedAfterItsProject(t *testing.T) {
 	f("/home/ann/chat/plugin/", "chat")
 	f("/home/ann/chat", "chat")
 	f("/plugin", "plugin")
+}
+
+// A project in JavaScript needs no toolchain: its plugin is what lies there.
+func TestNewProjectInJavaScriptIsAPluginAtOnce(t *testing.T) {
+	t.Parallel()
+	engine, dir := jstest.File(t), t.TempDir()
+	// A cache of its own: other tests keep the engine in theirs.
+	cache := t.TempDir()
+	weir := func(t *testing.T, dir string, args ...string) outcome {
+		t.Helper()
+		return weirWith(t, &Main{Dir: dir, Args: args, Getenv: func(name string) string {
+			if name == "XDG_CACHE_HOME" {
+				return cache
+			}
+			return environment(name)
+		}})
+	}
+	out := weir(t, dir, "new", "notes", "--js").must(t)
+	if !strings.Contains(out, "npm pack quickjs-wasi@") {
+		t.Errorf("without an engine it says %q", out)
+	}
+	file, err := os.ReadFile(engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	project := filepath.Join(dir, "notes")
+	o := weir(t, project, "inspect", "plugins/notes.js")
+	if o.code != 1 || !strings.Contains(o.errors, "npm pack quickjs-wasi@") {
+		t.Errorf("inspect without the engine: %+v", o)
+	}
+	// What weir.toml names is there: npm would have put it.
+	write(t, filepath.Join(project, js.Package+"-"+js.Version+".tgz"), string(file))
+	out = weir(t, project, "inspect", "plugins/notes.js").must(t)
+	for _, want := range []string{"notes  0.1.0", "tasks.list", "(list integer, done boolean?)", "claim sub", "statement 1", "guest", "weir_source"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("inspect does not say %q:\n%s", want, out)
+		}
+	}
+	weir(t, project, "check").must(t)
+	edit(t, filepath.Join(project, "plugins", "notes.js"), "const title = a.title.trim()", "const title = ")
+	o = weir(t, project, "inspect", "plugins/notes.js")
+	if o.code != 1 || !strings.Contains(o.errors, "SyntaxError") || !strings.Contains(o.errors, "notes.js:2") {
+		t.Errorf("a syntax error: %+v", o)
+	}
 }

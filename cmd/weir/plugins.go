@@ -78,7 +78,7 @@ func (m *Main) plugins(ctx context.Context, url string) error {
 // printPlugins prints a table. What is wrong stands below the table's line.
 func (m *Main) printPlugins(list []serve.Plugin) error {
 	if len(list) == 0 {
-		fmt.Fprintln(m.Stdout, "no plugins: put *.wasm files into the directory that plugins in weir.toml names")
+		fmt.Fprintln(m.Stdout, "no plugins: put *.wasm or *.js files into the directory that plugins in weir.toml names")
 		return nil
 	}
 	tenants := map[string]bool{}

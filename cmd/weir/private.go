@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"weir/host"
-	"weir/host/config"
 	"weir/host/devdb"
 	"weir/reactor/changelog"
 )
@@ -265,14 +264,6 @@ func dropOthers(ctx context.Context, cluster *devdb.Cluster, keep string) {
 		}
 		return err
 	})
-}
-
-// onPrivate returns the configuration with the private database in it.
-func onPrivate(file *config.Config, cluster *devdb.Cluster, database string) *config.Config {
-	c := *file
-	c.Database.URL = config.Secret(cluster.UserURL(weirRole, database))
-	c.Database.Guest = config.Secret(cluster.UserURL(guestRole, database))
-	return &c
 }
 
 // withConn runs f on a connection of its own.

@@ -30,6 +30,13 @@ var starting sync.Mutex
 // detector.
 func start(t *testing.T) *hosttest.Server {
 	t.Helper()
+	return startWith(t, "", nil)
+}
+
+// startWith starts it with more configuration, and on a database that there is
+// already, if that is not nil.
+func startWith(t *testing.T, more string, database *hosttest.Database) *hosttest.Server {
+	t.Helper()
 	read := func(name string) string {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -47,7 +54,7 @@ query_timeout   = "30s"
 	starting.Lock()
 	defer starting.Unlock()
 	return hosttest.Start(t, hosttest.Config{
-		TOML: read("weir.toml") + limits, Schema: read("schema.sql"), Seed: read("seed.sql"), Plugins: []string{"plugin"},
+		TOML: read("weir.toml") + more + limits, Database: database, Schema: read("schema.sql"), Seed: read("seed.sql"), Plugins: []string{"plugin"},
 	})
 }
 
@@ -278,5 +285,21 @@ func TestMemberWhoIsTakenOutHearsNothingMore(t *testing.T) {
 	h.SQL(t, `delete from members where user_id = 'bob'`)
 	if status, body := request(t, "GET", h.URL+"/v1/q/messages.list?room=1&as=bob", ""); status != 403 {
 		t.Errorf("bob asks again: %d %s", status, body)
+	}
+}
+
+// The schema has the types of the columns, from the database, with what the plugin
+// knows of them: weir types makes TypeScript of it.
+func TestSchemaDescribesRowsOfStatements(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	status, body := request(t, http.MethodGet, h.URL+"/v1/schema?as=ann", "")
+	for _, want := range []string{
+		`"result":{"type":"array","items":{"type":"object","properties":{"id":{"type":"integer"},"author":{"type":"string"},"body":{"type":"string"},"sent_at":{"type":"string","format":"date-time"}}`,
+		`"messages":{"type":"integer"},"members":{"type":"array","items":{"type":"object","properties":{"room_id":{"type":"integer"},"user":{"type":"string"}}`,
+	} {
+		if status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%d %s\nlacks %s", status, body, want)
+		}
 	}
 }

@@ -493,6 +493,35 @@ func TestDevIdentitiesNeedTheSwitch(t *testing.T) {
 	}
 }
 
+// TestDevAdminIsCalledWhatAdminAsksFor: a development user has no roles, and yet
+// there must be one who is an administrator where the file says that there is any.
+func TestDevAdminIsCalledWhatAdminAsksFor(t *testing.T) {
+	t.Parallel()
+	f := func(admin map[string]string, name string, want bool) {
+		t.Helper()
+		v := newVerifier(t, func(c *Config) {
+			c.Dev, c.Admin, c.Claims = true, admin, map[string]string{"roles": "realm.roles", "org": "org"}
+		})
+		c, err := v.Verify(t.Context(), DevToken(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if claim, _ := c.Claim("admin"); c.Admin != want || claim != want {
+			t.Errorf("%v: %s is an administrator: %v, claim %v, want %v", admin, name, c.Admin, claim, want)
+		}
+		if _, ok := c.Claim("roles"); ok {
+			t.Errorf("%v: %s has roles", admin, name)
+		}
+	}
+	f(nil, "admin", false)
+	f(map[string]string{"roles": "admin"}, "admin", true)
+	f(map[string]string{"roles": "admin"}, "ann", false)
+	f(map[string]string{"sub": "root"}, "root", true)
+	f(map[string]string{"sub": "root"}, "admin", false)
+	f(map[string]string{"roles": "admin", "org": "admin"}, "admin", true)
+	f(map[string]string{"roles": "admin", "org": "ours"}, "admin", false)
+}
+
 func TestMintedTokenIsTaken(t *testing.T) {
 	t.Parallel()
 	token, err := Mint(testKeys().secret, good(claims{"org": "acme"}))

@@ -17,27 +17,32 @@ const devPrefix = "dev:"
 
 var devName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}$`)
 
-// DevCaller returns the development user of that name, as ?as=NAME asks for. It
-// proves nothing: only `weir dev` on loopback may call it.
-func DevCaller(tenant, name string) (*Caller, error) {
+// DevToken is the token of the development user of that name.
+func DevToken(name string) string { return devPrefix + name }
+
+// IsDevToken reports whether it is the token of a development user, whom Verify
+// knows under Config.Dev only.
+func IsDevToken(token string) bool { return strings.HasPrefix(token, devPrefix) }
+
+// DevUser returns the development user of that name. It proves nothing: only
+// `weir dev` on loopback, and an operator's own question, may call it.
+//
+// It has no claims but sub and iss, so that Config.Admin could not be met by any
+// name; here it is met by the user who is called what it asks for: with roles =
+// "admin" that is admin. Unset it is still nobody.
+func (v *Verifier) DevUser(name string) (*Caller, error) {
 	if !devName.MatchString(name) {
 		return nil, refuse(KindMalformed, "development user name: use up to 64 letters, digits and _.@+-")
 	}
 	c := &Caller{
-		Principal: Principal{Tenant: tenant, Issuer: DevIssuer, Subject: name},
+		Principal: Principal{Tenant: v.cfg.Tenant, Issuer: DevIssuer, Subject: name},
+		Admin:     len(v.cfg.Admin) > 0,
 		claims:    map[string]any{"sub": name, "iss": DevIssuer},
 	}
-	return c.own(), nil
-}
-
-// devCaller takes "dev:NAME". ok is false when token is not of that form.
-func devCaller(tenant, token string) (c *Caller, ok bool, err error) {
-	name, ok := strings.CutPrefix(token, devPrefix)
-	if !ok {
-		return nil, false, nil
+	for _, want := range v.cfg.Admin {
+		c.Admin = c.Admin && want == name
 	}
-	c, err = DevCaller(tenant, name)
-	return c, true, err
+	return c.own(), nil
 }
 
 // Mint signs claims with HS256, for development and tests. The secret must be

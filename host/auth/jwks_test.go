@@ -402,7 +402,7 @@ func TestCase62AddressesThatMayBeDialled(t *testing.T) {
 // A caller's claims do not change with what a reader does to his copy.
 func TestClaimsAreACopy(t *testing.T) {
 	t.Parallel()
-	c, err := DevCaller("default", "ann")
+	c, err := newVerifier(t, nil).DevUser("ann")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,12 @@ import (
 // path resolves against the file's directory, file names the twin that a secret
 // is read from, scope=server keeps a limit out of [tenant.NAME].
 type Config struct {
-	// Plugins is the directory of *.wasm files of the tenant "default". Empty
+	// Plugins is the directory of *.wasm and *.js files of the tenant "default". Empty
 	// when the file has tenants and no plugins of its own.
 	Plugins string `toml:"plugins" path:"yes"`
+	// Engine is the file of the engine that runs plugins in JavaScript. Empty: it
+	// is looked for beside weir's binary and in its cache.
+	Engine string `toml:"engine" path:"yes"`
 	// Trust says whose plugins these are: "trusted" (the operator's own) or
 	// "sandboxed".
 	Trust string `toml:"trust" default:"trusted"`
@@ -137,7 +140,7 @@ type Tenant struct {
 	Name string `toml:"-"`
 	// Hosts are the names that lead to it, beside the path /t/NAME.
 	Hosts []string `toml:"hosts"`
-	// Plugins is the directory of its *.wasm files.
+	// Plugins is the directory of its *.wasm and *.js files.
 	Plugins string `toml:"plugins" path:"yes"`
 	// Schema is the schema of its tables. Empty means its name; for "default",
 	// public.

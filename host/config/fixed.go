@@ -15,6 +15,7 @@ func (c *Config) Fixed(next *Config) []string {
 			keys = append(keys, key)
 		}
 	}
+	differ("engine", c.Engine, next.Engine)
 	differ("server.listen", c.Server.Listen, next.Server.Listen)
 	differ("server.web", c.Server.Web, next.Server.Web)
 	differ("admin.listen", c.Admin.Listen, next.Admin.Listen)

@@ -4,9 +4,6 @@ import (
 	"weir/abi"
 )
 
-// maxNest is how deep nested statements may nest in turn.
-const maxNest = 4
-
 // nested is a nested column: the rows of a child statement, found by a value of
 // the parent.
 type nested struct {

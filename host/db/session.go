@@ -403,7 +403,7 @@ func unstable(what string) error {
 // transaction. tail ends it.
 func (s *session) all(ctx context.Context, jobs []*job, tail, careful bool) error {
 	level := jobs
-	for range maxNest + 2 {
+	for range abi.MaxNest + 2 {
 		deeper := slices.ContainsFunc(level, func(j *job) bool { return len(j.query.Statement.nest) > 0 })
 		if err := s.run(ctx, round{jobs: level, head: !s.begun, tail: tail && !deeper, careful: careful}); err != nil {
 			return err

@@ -100,8 +100,8 @@ func (d *DB) prepare(ctx context.Context, all []abi.Statement, index int, kind K
 		return nil, err
 	}
 	for _, n := range all[index].Nest {
-		if depth >= maxNest {
-			return nil, s.sentence(refused("nests statements more than %d deep", maxNest))
+		if depth >= abi.MaxNest {
+			return nil, s.sentence(refused("nests statements more than %d deep", abi.MaxNest))
 		}
 		child, err := d.prepare(ctx, all, n.Statement, Read, depth+1)
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	"weir/host/devdb/devdbtest"
 	"weir/host/wasm"
 	"weir/host/wasm/wasmtest"
+	"weir/plugins/js/jstest"
 	"weir/reactor"
 	"weir/reactor/changelog"
 )
@@ -128,7 +129,12 @@ type Server struct {
 // Start starts a host.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
-	clients.Do(func() { devdbtest.AtExit(http.DefaultClient.CloseIdleConnections) })
+	clients.Do(func() {
+		devdbtest.AtExit(http.DefaultClient.CloseIdleConnections)
+		if err := jstest.Provide(stateDir()); err != nil {
+			t.Fatal(err)
+		}
+	})
 	file := load(t, cfg)
 	s := &Server{Plugins: t.TempDir()}
 	urls := cfg.Database
@@ -241,12 +247,12 @@ func (s *Server) SQL(t testing.TB, sql string, args ...any) {
 	s.DB.Exec(t, sql, args...)
 }
 
-// Install builds a Go plugin, or copies a *.wasm file, into the directory that
+// Install builds a Go plugin, or copies a *.wasm or *.js file, into the directory that
 // the host loads from, as a deployment would: under another name first.
 func (s *Server) Install(t testing.TB, source string) {
 	t.Helper()
 	module := source
-	if filepath.Ext(source) != ".wasm" {
+	if ext := filepath.Ext(source); ext != ".wasm" && ext != ".js" {
 		module = Build(t, source)
 	}
 	code, err := os.ReadFile(module)

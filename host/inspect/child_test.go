@@ -236,6 +236,71 @@ func TestIdleChildEnds(t *testing.T) {
 	}
 }
 
+// A child that is kept is started before anybody asks, outlives pauses, is there
+// again when it has ended, and ends like another when it is not kept any more.
+func TestKeptChildIsThereBeforeItIsAsked(t *testing.T) {
+	t.Parallel()
+	i := open(t, Config{IdleTimeout: time.Millisecond})
+	rested := make(chan struct{}, 16)
+	i.ended = func() { rested <- struct{}{} }
+	there := func(started uint64) *child {
+		t.Helper()
+		i.wait.Wait()
+		c := <-i.slot
+		i.slot <- c
+		if got := i.Stats().Started; c == nil || got != started {
+			t.Fatalf("the child is %v after %d starts, want %d", c, got, started)
+		}
+		return c
+	}
+	i.Keep(true)
+	i.Keep(true)
+	c := there(1)
+	if err := i.Check(t.Context(), read("select 1")); err != nil {
+		t.Fatal(err)
+	}
+	<-rested
+	if there(1) != c {
+		t.Error("another child")
+	}
+	c = <-i.slot
+	c.kill()
+	i.slot <- nil                                                  // as after a crash
+	if err := i.Check(t.Context(), read("select 1")); err != nil { // known: no child is needed
+		t.Fatal(err)
+	}
+	if err := i.Check(t.Context(), read("select 2")); err != nil {
+		t.Fatal(err)
+	}
+	<-rested
+	there(2)
+	i.Keep(false)
+	<-rested
+	c = <-i.slot
+	i.slot <- c
+	if c != nil {
+		t.Error("the child is still there")
+	}
+}
+
+// A statement that ends a kept child leaves another one behind, which nobody has
+// to wait for.
+func TestKeptChildIsReplacedAfterACrash(t *testing.T) {
+	t.Parallel()
+	i := open(t, Config{Command: itself(t, crashArg)})
+	i.Keep(true)
+	var crash *CrashError
+	if err := i.Check(t.Context(), read("select 'crash'")); !errors.As(err, &crash) {
+		t.Fatalf("crash: %v", err)
+	}
+	i.wait.Wait()
+	c := <-i.slot
+	i.slot <- c
+	if c == nil {
+		t.Error("there is no child")
+	}
+}
+
 // Who cannot wait leaves; what was begun is finished and known afterwards.
 func TestCallerMayLeave(t *testing.T) {
 	t.Parallel()

@@ -59,6 +59,7 @@ type Inspector struct {
 	mu      sync.Mutex // protects the fields below
 	program *[32]byte  // digest of who judges, once it was read
 	closed  bool
+	keep    bool // a child is kept, idle or not
 	stats   Stats
 }
 
@@ -146,13 +147,7 @@ func (i *Inspector) Check(ctx context.Context, s Statement) error {
 	case <-ctx.Done():
 		return &FaultError{What: "wait for the inspection", Err: ctx.Err()}
 	}
-	i.mu.Lock()
-	closed := i.closed
-	if !closed {
-		i.wait.Add(1)
-	}
-	i.mu.Unlock()
-	if closed {
+	if !i.begin(func() bool { return true }) {
 		i.slot <- c
 		return &FaultError{What: "inspect SQL", Err: ErrClosed}
 	}
@@ -164,6 +159,9 @@ func (i *Inspector) Check(ctx context.Context, s Statement) error {
 		i.idle.Reset(i.config.IdleTimeout)
 		i.slot <- c
 		done <- err
+		if c == nil && i.begin(func() bool { return i.keep }) {
+			i.warm()
+		}
 	}()
 	select {
 	case err := <-done:
@@ -171,6 +169,54 @@ func (i *Inspector) Check(ctx context.Context, s Statement) error {
 	case <-ctx.Done():
 		return &FaultError{What: "inspect SQL", Err: ctx.Err()}
 	}
+}
+
+// begin counts work that Close must wait for, if cond holds under the lock and
+// Close was not called.
+func (i *Inspector) begin(cond func() bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed || !cond() {
+		return false
+	}
+	i.wait.Add(1)
+	return true
+}
+
+// Keep says whether a child must be there at any time, because a statement that
+// nobody has seen may come with a caller who waits for its result. It is started
+// beside, and again when it ends. Without it, which is the default, the first text
+// after a pause pays for the start.
+func (i *Inspector) Keep(keep bool) {
+	if len(i.config.Command) == 0 {
+		return
+	}
+	started := i.begin(func() bool {
+		was := i.keep
+		i.keep = keep
+		return keep && !was
+	})
+	if started {
+		go i.warm()
+	} else if !keep {
+		i.idle.Reset(i.config.IdleTimeout)
+	}
+}
+
+// warm starts the child if there is none. Its caller has called begin.
+func (i *Inspector) warm() {
+	defer i.wait.Done()
+	c := <-i.slot
+	if c == nil {
+		var err error
+		if c, err = startChild(&i.config); err != nil {
+			c = nil
+			i.config.Logger.Warn("the inspection of SQL cannot be started", "err", err)
+		} else {
+			i.note(func(s *Stats) { s.Started++ })
+		}
+	}
+	i.slot <- c
 }
 
 // judge asks the child about all texts of a statement, and starts one if there is
@@ -231,6 +277,13 @@ func (i *Inspector) ask(c *child, rules *Rules, text string) (verdict, *child, e
 
 // rest ends a child that has nothing to do.
 func (i *Inspector) rest() {
+	i.mu.Lock()
+	keep := i.keep
+	i.mu.Unlock()
+	if keep {
+		i.ended()
+		return
+	}
 	select {
 	case c := <-i.slot:
 		if c != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"testing"
 
 	"weir/host/devdb/devdbtest"
@@ -14,11 +15,17 @@ import (
 // has no parser, which takes long to compile.
 const childArg, easyArg = "inspect-child", "easy-child"
 
+// crashArg makes it one that ends at every text.
+const crashArg = "crash-child"
+
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == childArg || os.Args[1] == easyArg) {
+	if len(os.Args) > 1 && slices.Contains([]string{childArg, easyArg, crashArg}, os.Args[1]) {
 		do := Serve
-		if os.Args[1] == easyArg {
+		switch os.Args[1] {
+		case easyArg:
 			do = allowAll
+		case crashArg:
+			do = crash
 		}
 		if err := do(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -27,6 +34,18 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	devdbtest.Main(m)
+}
+
+// crash greets and ends at the first question.
+func crash(in io.Reader, out io.Writer) error {
+	err := writeFrame(out, []byte(hello))
+	if err == nil {
+		_, err = readFrame(in, maxQuestion)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return errors.Join(err, errors.New("crash"))
 }
 
 // allowAll answers as a child would.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ type Config struct {
 	Runtime *wasm.Runtime
 	Tenant  *tenant.Tenant
 	Checker Checker
+	// Engine returns the module that runs plugins in JavaScript, or an error that
+	// says how to get it. Nil: there is none.
+	Engine func() ([]byte, error)
 	// InitSeed derives what a guest draws before its first call from its digest
 	// and a secret that is kept with the tenant's data, so that all nodes agree
 	// (G11). Nil: it can be predicted.
@@ -60,27 +64,50 @@ func (s *Set) read(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, refuse("it is no ordinary file: put the module itself there")
+	case isSource(path) && info.Size() > maxSource:
+		return nil, refuse("it has %d bytes, more than the %d allowed: split the plugin", info.Size(), maxSource)
 	case info.Size() > limit:
-		return nil, refuse("it has %d bytes, more than the %d allowed: build it with -ldflags=-s -w or raise the limit", info.Size(), limit)
+		return nil, tooLarge("it has %d bytes, more than the %d allowed: build it with -ldflags=-s -w or raise the limit", info.Size(), limit)
 	}
 	// The size may have changed since: the limit is what counts.
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = refuse("it has more than the %d bytes allowed", limit)
+		err = tooLarge("it has more than the %d bytes allowed", limit)
 	}
 	return data, err
 }
 
-// load makes a plugin of a module's bytes. What it made is freed on an error.
+// maxSource bounds a plugin in JavaScript: each of its instances holds the text.
+const maxSource = 1 << 20
+
+// isSource reports whether a file is a plugin in JavaScript.
+func isSource(path string) bool { return filepath.Ext(path) == ".js" }
+
+// compile compiles a file's bytes.
+func (s *Set) compile(ctx context.Context, path string, code []byte) (*wasm.Module, error) {
+	if !isSource(path) {
+		return s.compiler.Compile(ctx, code)
+	}
+	if s.config.Engine == nil {
+		return nil, refuse("this weir runs no plugins in JavaScript: build it to a module")
+	}
+	engine, err := s.config.Engine()
+	if err != nil {
+		return nil, err
+	}
+	return s.compiler.CompileSource(ctx, engine, filepath.Base(path), string(code))
+}
+
+// load makes a plugin of a file's bytes. What it made is freed on an error.
 func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, err error) {
-	module, err := s.compiler.Compile(ctx, code)
+	module, err := s.compile(ctx, path, code)
 	if err != nil {
 		return nil, err
 	}
 	digest := module.Digest()
 	limits := s.config.Tenant.Limits.WithDefaults()
 	p := &Plugin{
-		Path: path, Digest: digest, module: module, Loaded: time.Now(),
+		Path: path, Digest: digest, file: sha256.Sum256(code), module: module, Loaded: time.Now(),
 		breaker: &breaker{now: time.Now, limit: limits.MaxFailures}, onBreak: s.config.OnBreak, now: &instances{},
 	}
 	defer func() {
@@ -231,4 +258,8 @@ func functions(p *Plugin) (map[string]*Function, error) {
 
 func refuse(format string, args ...any) error {
 	return &wasm.RefusedError{What: fmt.Sprintf(format, args...)}
+}
+
+func tooLarge(format string, args ...any) error {
+	return &wasm.RefusedError{What: fmt.Sprintf(format, args...), Limit: "module_bytes"}
 }

@@ -20,7 +20,8 @@ var ErrRetired = errors.New("the plugin was replaced")
 type Plugin struct {
 	// Path is the file that it came from; empty for what weir has built in.
 	Path string
-	// Digest is the SHA-256 of the file, or of a built-in manifest.
+	// Digest is the SHA-256 of the file, with the engine's in JavaScript, or of a
+	// built-in manifest.
 	Digest [32]byte
 	// Manifest is what it says of itself; not to be changed.
 	Manifest *abi.Manifest
@@ -29,6 +30,7 @@ type Plugin struct {
 	// Loaded is when it was read from its file.
 	Loaded time.Time
 
+	file      [32]byte // SHA-256 of the file
 	functions map[string]*Function
 	module    *wasm.Module // nil without a file: every function is a statement
 	breaker   *breaker     // likewise

@@ -83,7 +83,7 @@ func (s *Set) change(ctx context.Context, path string) (Change, error) {
 		return Change{}, err
 	}
 	old := s.table.Load().plugins[path]
-	if old != nil && old.Digest == sha256.Sum256(code) {
+	if old != nil && old.file == sha256.Sum256(code) {
 		return Change{}, nil
 	}
 	p, err := s.load(ctx, path, code)
@@ -270,5 +270,20 @@ func sorted(names []string) []string {
 
 // pluginName is what a plugin is called before it has described itself.
 func pluginName(path string) string {
-	return strings.TrimSuffix(filepath.Base(path), ".wasm")
+	return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+}
+
+// Files returns the files in a directory that are plugins, by name: *.wasm, and
+// *.js, but for those that begin with a dot, which editors make.
+func Files(dir string) ([]string, error) {
+	var files []string
+	for _, pattern := range []string{"*.wasm", "*.js"} {
+		matches, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, matches...)
+	}
+	files = slices.DeleteFunc(files, func(path string) bool { return strings.HasPrefix(filepath.Base(path), ".") })
+	return sorted(files), nil
 }

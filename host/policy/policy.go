@@ -22,6 +22,10 @@ var ErrSignIn = errors.New("sign in first: the function is not public")
 // not there, or that needs what the function has not. They decide nothing (F4).
 var ErrUnable = errors.New("a policy cannot be asked")
 
+// ErrUndecided is wrapped by the errors of policies that were asked and did not
+// answer: a trap, a deadline, garbage. They decide nothing either.
+var ErrUndecided = errors.New("a policy gave no answer")
+
 // Runner runs one policy. An error means that it decided nothing.
 type Runner interface {
 	RunPolicy(ctx context.Context, fn *plugin.Function, in abi.Input) (Outcome, error)
@@ -117,7 +121,7 @@ func (g *Guard) Decide(ctx context.Context, run Runner, fn *plugin.Function, arg
 			d, err = Read(out)
 		}
 		if err != nil {
-			return reactor.Decision{}, fmt.Errorf("policy %s: %w", ask.Name, err)
+			return reactor.Decision{}, fmt.Errorf("%w: policy %s: %w", ErrUndecided, ask.Name, err)
 		}
 		d.Policy = ask.Name
 		if answers = append(answers, d); d.Answer == reactor.Deny {
@@ -134,6 +138,24 @@ func (g *Guard) GuardedBy(fn *plugin.Function, names map[string]bool) bool {
 		_, bare, crosses := strings.Cut(name, "/")
 		return names[name] || crosses && names[bare]
 	})
+}
+
+// Unmet is a policy that the configuration requires and that cannot be found.
+type Unmet struct {
+	Pattern, Policy string
+	Err             error // why
+}
+
+// Unmet lists them, sorted by pattern.
+func (g *Guard) Unmet() (list []Unmet) {
+	for _, pattern := range slices.Sorted(maps.Keys(g.Tenant.Require)) {
+		for _, name := range g.Tenant.Require[pattern] {
+			if _, err := g.lookup(name); err != nil {
+				list = append(list, Unmet{pattern, name, err})
+			}
+		}
+	}
+	return list
 }
 
 // policies lists what guards fn: what its manifest says, then what the
@@ -176,25 +198,36 @@ func (g *Guard) ask(fn *plugin.Function, name string, in abi.Input, who Caller) 
 	return Ask{Name: name, Policy: policy, Input: input}, err
 }
 
-// find resolves a policy's name: in the own plugin, or as plugin/name (G16).
+// find resolves a policy's name: in the own plugin, then as of another one.
 func (g *Guard) find(fn *plugin.Function, name string) (*plugin.Function, error) {
-	var found *plugin.Function
-	var err error
-	if owner, bare, crosses := strings.Cut(name, "/"); crosses {
-		found, err = g.Lookup(bare)
-		if err == nil && found.Plugin.Name() != owner {
-			return nil, fmt.Errorf("plugin %s has no policy %s", owner, bare)
-		}
-	} else if found, err = fn.Plugin.Function(name); err != nil {
-		found, err = g.Lookup(name)
+	if own, err := fn.Plugin.Function(name); err == nil {
+		return own, isPolicy(own)
 	}
-	if err != nil {
+	return g.lookup(name)
+}
+
+// lookup resolves a policy's name among all plugins; plugin/name is that of one of
+// them (G16).
+func (g *Guard) lookup(name string) (*plugin.Function, error) {
+	owner, bare, crosses := strings.Cut(name, "/")
+	if !crosses {
+		bare = name
+	}
+	found, err := g.Lookup(bare)
+	switch {
+	case err != nil:
 		return nil, err
+	case crosses && found.Plugin.Name() != owner:
+		return nil, fmt.Errorf("plugin %s has no policy %s", owner, bare)
 	}
-	if found.Kind != abi.Policy {
-		return nil, fmt.Errorf("%s is a %s, not a policy", name, found.Kind)
+	return found, isPolicy(found)
+}
+
+func isPolicy(f *plugin.Function) error {
+	if f.Kind != abi.Policy {
+		return fmt.Errorf("%s is a %s, not a policy", f.Name, f.Kind)
 	}
-	return found, nil
+	return nil
 }
 
 // arguments is fn as far as its arguments go: what its policies are asked about

@@ -164,8 +164,12 @@ func parseID(dec *json.Decoder, limit int) (string, error) {
 		}
 		return strconv.FormatInt(n, 10), nil
 	case string:
-		if v == "" || len(v) > limit {
-			return "", badRequest(fmt.Sprintf("an id that is a string must have 1 to %d bytes", limit))
+		bad := badRequest(fmt.Sprintf("an id that is a string must have 1 to %d bytes", limit))
+		switch {
+		case v == "":
+			return "", bad
+		case len(v) > limit:
+			return "", told{bad, "id_bytes"}
 		}
 		text, err := json.Marshal(v)
 		return string(text), err

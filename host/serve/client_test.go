@@ -41,6 +41,9 @@ func TestClientKeepsItsRules(t *testing.T) {
 	if err != nil {
 		t.Fatalf("node --test: %v\n%s", err, out)
 	}
+	if _, err := os.Stat("client/_test/node_modules/react"); err != nil {
+		_, _ = os.Stderr.WriteString("\n*** weir.js/react WAS NOT TESTED: there is no React. Run .ci/deps client. ***\n\n")
+	}
 	if !strings.Contains(string(out), "pass ") || strings.Contains(string(out), "pass 0\n") {
 		t.Fatalf("node ran no tests:\n%s", out)
 	}

@@ -141,6 +141,7 @@ func TestAllowAfterADenialAtTheStart(t *testing.T) {
 func TestDeniedSubscriptionLeavesTheGroup(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
+	f.server.linger = time.Millisecond
 	f.backend.decide("rooms.list", allow)
 	s := f.session(`{"id":1,"q":"rooms.list"}`)
 	s.expect("sub", "message")
@@ -168,6 +169,37 @@ func TestDeniedSubscriptionLeavesTheGroup(t *testing.T) {
 	defer f.server.hub.mu.Unlock()
 	if n := len(f.server.hub.watchers); n != 0 {
 		t.Errorf("%d publications are still watched", n)
+	}
+}
+
+// Who is let in again soon has the group as it was: ten thousand streams do not
+// subscribe anew because of a row that went for a moment. They stay also later.
+func TestDenialOfAMomentKeepsTheGroup(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.server.linger = time.Hour
+	f.backend.decide("rooms.list", allow)
+	s := f.session(`{"id":1,"q":"rooms.list"}`)
+	s.expect("sub", "message")
+	held := f.server.sessions.all()[0]
+	state := func() (*Live, time.Time) {
+		held.mu.Lock()
+		defer held.mu.Unlock()
+		return held.subs[0].live, held.subs[0].retryAt
+	}
+	before, at := state()
+	if !at.IsZero() {
+		t.Error("it is about to leave, and was not denied")
+	}
+	f.backend.decide("rooms.list", deny)
+	s.expect("sub")[0].is(t, "status", "denied")
+	if live, at := state(); live != before || at.IsZero() {
+		t.Errorf("denied: another subscription %v, leaves at %v", live != before, at)
+	}
+	f.backend.decide("rooms.list", allow)
+	s.expect("sub", "message")[0].is(t, "status", "live")
+	if live, at := state(); live != before || !at.IsZero() {
+		t.Errorf("let in again: another subscription %v, leaves at %v", live != before, at)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/abi"
 	"weir/host/tenant"
@@ -141,6 +142,7 @@ func TestTokensThatDoNotHoldAreRefused(t *testing.T) {
 func TestDevelopmentUsersOnlyFromThisMachine(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.Dev, c.Hosts = true, []string{"tunnel.example"} })
+	f.user("dev:ann", "ann", time.Time{}) // the verifier's word
 	ask := func(path string, want int, headers ...string) {
 		t.Helper()
 		if res := f.do(http.MethodGet, path, "", headers...); res.status != want {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,8 +15,9 @@ import (
 type hub struct {
 	server *Server
 
-	mu       sync.Mutex // protects the field below
+	mu       sync.Mutex // protects the fields below, and session.fanned
 	watchers map[*reactor.Publication]map[*session]int
+	batches  uint64 // of publications, for which sessions were woken
 
 	// The loop takes this one, so that nothing is done under it but a note.
 	noteMu  sync.Mutex // protects the fields below
@@ -81,6 +83,11 @@ func (h *hub) published(pubs []*reactor.Publication) {
 	}
 }
 
+// wakeRun is how many sessions are woken at a stretch. Ten thousand that may run
+// at once stand before all that the network brings: the answer of a policy, or the
+// change that shuts somebody out, would wait until each of them has written.
+const wakeRun = 128
+
 // fanOut wakes sessions until nothing is noted.
 func (h *hub) fanOut() {
 	defer h.done.Done()
@@ -96,13 +103,19 @@ func (h *hub) fanOut() {
 		h.noted, batch = batch, h.noted
 		h.noteMu.Unlock()
 
+		sessions = h.watching(sessions[:0], batch)
+		for _, s := range sessions {
+			s.cut()
+		}
+		for i, s := range sessions {
+			s.wake()
+			if i%wakeRun == wakeRun-1 {
+				runtime.Gosched()
+			}
+		}
+		clear(sessions) // those that end are not kept
 		fresh := 0
 		for pub := range batch {
-			sessions = h.watching(sessions[:0], pub)
-			for _, s := range sessions {
-				s.wake()
-				s.cut()
-			}
 			if st := pub.State(); st != nil && st.Frame != nil {
 				fresh += st.Frame.Size()
 			}
@@ -112,11 +125,20 @@ func (h *hub) fanOut() {
 	}
 }
 
-func (h *hub) watching(dst []*session, pub *reactor.Publication) []*session {
+// watching appends the sessions that watch any of the publications, each once:
+// who is denied watches the result too, and would be woken for both. Only the
+// fan-out calls it.
+func (h *hub) watching(dst []*session, batch map[*reactor.Publication]struct{}) []*session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for s := range h.watchers[pub] {
-		dst = append(dst, s)
+	h.batches++
+	for pub := range batch {
+		for s := range h.watchers[pub] {
+			if s.fanned != h.batches {
+				s.fanned = h.batches
+				dst = append(dst, s)
+			}
+		}
 	}
 	return dst
 }

@@ -2,8 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -32,10 +30,11 @@ type Server struct {
 	web        *web
 	handler    http.Handler
 	router     chi.Routes
-	clientTags map[string]string
+	client     map[string]clientFile // by path
 	edge       atomic.Pointer[Edge]
 	stats      counters
 	draining   atomic.Bool
+	linger     time.Duration // of a denied subscription in its group; tests change it
 	proxyWarn  sync.Once
 	closeOnce  sync.Once
 
@@ -52,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
-		subscriber: &subscriber{limit: cfg.MaxSubscribing}, clientTags: map[string]string{},
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger,
 	}
 	s.hub = newHub(s)
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
@@ -62,12 +61,6 @@ func New(cfg Config) (*Server, error) {
 	s.edge.Store(edge)
 	if s.web, err = openWeb(cfg.Web); err != nil {
 		return nil, err
-	}
-	for name := range clientFiles {
-		if text, err := client.ReadFile("client" + name); err == nil {
-			sum := sha256.Sum256(text)
-			s.clientTags[name] = base64.RawURLEncoding.EncodeToString(sum[:16])
-		}
 	}
 	s.handler = s.routes(&guards{s})
 	return s, nil
@@ -91,8 +84,9 @@ func (s *Server) routes(g *guards) http.Handler {
 	}
 	r.Route("/v1", api)
 	r.Route("/t/{tenant}/v1", api)
-	for name := range clientFiles {
+	for name := range s.client {
 		r.With(g.origin).Get(name, s.handleClient)
+		r.With(g.origin).Head(name, s.handleClient)
 		r.With(g.origin).Options(name, s.handleMethod)
 	}
 	r.NotFound(s.handleStatic)

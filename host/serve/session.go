@@ -37,6 +37,7 @@ type session struct {
 	woken   chan struct{}
 	writing atomic.Pointer[pin] // the frame being written, for checkPins
 	counted int                 // subscriptions; protected by registry.mu
+	fanned  uint64              // the last batch that woke it; protected by hub.mu
 
 	mu      sync.Mutex // protects the fields below
 	caller  *auth.Caller

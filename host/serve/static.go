@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -10,35 +9,9 @@ import (
 	"os"
 	"path"
 	"strings"
-	"time"
 
 	"weir/abi"
 )
-
-// client holds the files of the browser's client.
-//
-//go:embed client/weir.js client/weir.d.ts
-var client embed.FS
-
-// clientFiles are the ones that are served, by path.
-var clientFiles = map[string]string{
-	"/weir.js":   "text/javascript; charset=utf-8",
-	"/weir.d.ts": "text/plain; charset=utf-8",
-}
-
-// handleClient serves one file of the client.
-func (s *Server) handleClient(w http.ResponseWriter, r *http.Request) {
-	text, err := client.ReadFile("client" + r.URL.Path)
-	if err != nil {
-		s.fail(w, r, refusal(abi.UnknownPath))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", clientFiles[r.URL.Path])
-	h.Set("Cache-Control", "no-cache")
-	h.Set("ETag", `"`+s.clientTags[r.URL.Path]+`"`)
-	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(text)))
-}
 
 // web is the operator's directory of static files. os.Root keeps every path, and
 // every symbolic link, inside it.

@@ -81,21 +81,3 @@ func TestMissingWebDirectoryIsToldAtStart(t *testing.T) {
 		}
 	}
 }
-
-func TestClientIsServed(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, func(c *Config) { c.Origins = []string{"https://app.example.com"} })
-	for path, kind := range map[string]string{"/weir.js": "text/javascript; charset=utf-8", "/weir.d.ts": "text/plain; charset=utf-8"} {
-		res := f.do(http.MethodGet, path, "")
-		if res.status != 200 || res.header.Get("Content-Type") != kind || !strings.Contains(res.body, "export") {
-			t.Errorf("%s: %d %v", path, res.status, res.header)
-		}
-		if again := f.do(http.MethodGet, path, "", "If-None-Match: "+res.header.Get("ETag")); again.status != 304 {
-			t.Errorf("%s again: %d", path, again.status)
-		}
-	}
-	// A module script of another site needs leave to be read.
-	if res := f.do(http.MethodGet, "/weir.js", "", "Origin: https://app.example.com"); res.header.Get("Access-Control-Allow-Origin") == "" {
-		t.Errorf("allowed origin: %d %v", res.status, res.header)
-	}
-}

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -41,7 +42,7 @@ type subscription struct {
 	over    *ending  // what is told last
 	// released says that its place was given back already.
 	released bool
-	retryAt  time.Time
+	retryAt  time.Time // when it subscribes anew by itself; zero: not
 	delay    time.Duration
 }
 
@@ -91,7 +92,7 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 		// Deny is a state: the subscription stays, and a renewed token or another
 		// plugin may bring it back.
 		sub.refused, sub.told, sub.has = &p, false, false
-	case !sub.begun:
+	case !sub.begun && !errors.Is(a.err, errUndecided): // unknown is a state too (F4)
 		sub.over = &ending{problem: &p}
 	case p.Code == abi.UnknownFunction || p.Code == abi.PluginRemoved:
 		sub.over = &ending{reason: abi.PluginRemoved, message: problems[abi.PluginRemoved].message}

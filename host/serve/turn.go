@@ -92,9 +92,15 @@ func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
 			t.last, t.reason = true, abi.Denied
 		}
 	case sub.live != nil:
-		s.gatherState(t, sub)
+		s.gatherState(t, sub, now)
 	}
 }
+
+// deniedLinger is how long a denied subscription stays in its group at least, and
+// half of the longest, so that nobody runs a query that nobody may see. It does not
+// leave at once: all streams of the group would subscribe anew while most of them
+// are still to be told; and who is let in again soon has the group as it was.
+const deniedLinger = time.Second
 
 // resubscribe lets a subscription whose decisions lead elsewhere now be
 // subscribed anew.
@@ -106,7 +112,7 @@ func (s *session) resubscribe(sub *subscription) {
 
 // gatherState tells what a subscription may be shown now: its own events, then
 // the frame, if it lacks it, once for all subscriptions of the group.
-func (s *session) gatherState(t *turn, sub *subscription) {
+func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 	st, shown := sub.live.State()
 	if !shown || sub.knows(&st) {
 		return
@@ -119,11 +125,12 @@ func (s *session) gatherState(t *turn, sub *subscription) {
 		t.small, _ = sub.appendState(t.small, &st, s.at)
 		if s.single { // its client comes back to a 403
 			t.last, t.reason = true, abi.Denied
-		} else if sub.live.Query() != "" {
-			s.resubscribe(sub) // nobody runs a query that nobody may see
+		} else if sub.live.Query() != "" && sub.retryAt.IsZero() && !sub.todo && sub.attempt == nil {
+			sub.retryAt = now.Add(s.server.linger + rand.N(s.server.linger))
 		}
 		return
 	}
+	sub.retryAt = time.Time{} // it stays
 	s.at = st.At.Later(s.at)
 	any := false
 	for _, other := range s.subs {

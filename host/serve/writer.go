@@ -23,6 +23,8 @@ type writer struct {
 	rc     *http.ResponseController
 	limits tenant.Limits
 
+	unflushed bool // something was sent since the last flush
+
 	mu      sync.Mutex // protects the fields below
 	by      time.Time  // when what is being written must be accepted; zero while idle
 	expires time.Time  // when the token ends; zero when it does not
@@ -57,6 +59,7 @@ func (o *writer) start() {
 // send writes chunks in pieces. Together they must be accepted within the time of
 // a frame of their size; one byte now and then is no progress.
 func (o *writer) send(chunks ...[]byte) error {
+	o.unflushed = true
 	size := 0
 	for _, c := range chunks {
 		size += len(c)
@@ -88,8 +91,13 @@ func (o *writer) send(chunks ...[]byte) error {
 }
 
 // flush hands everything to the socket, and takes the deadline away: on HTTP/2 it
-// would end an idle stream.
+// would end an idle stream. When nothing was sent it does nothing: most wakes of a
+// stream are about what it has been told.
 func (o *writer) flush() error {
+	if !o.unflushed {
+		return o.check()
+	}
+	o.unflushed = false
 	if err := o.rc.Flush(); err != nil {
 		return o.failure(err)
 	}

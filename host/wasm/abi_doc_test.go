@@ -108,6 +108,7 @@ func TestDocStatesTheLimits(t *testing.T) {
 		fmt.Sprintf("| error value; nesting of CBOR | %s; %d |", kib(abi.MaxError), abi.MaxDepth),
 		fmt.Sprintf("| %d bytes; %d bytes; %d |", maxConfigKey, maxNestName, maxColumns),
 		fmt.Sprintf("`weir_buf(%d)`", abi.InputBuffer),
+		fmt.Sprintf("; at most %d deep |", abi.MaxNest),
 		fmt.Sprintf("**never smaller than %d**", minNeeded),
 		fmt.Sprintf("take −%d and below for a size", minNeeded),
 		fmt.Sprintf("reaches %s,", kib(maxPage)),

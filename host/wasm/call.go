@@ -34,6 +34,9 @@ type Call struct {
 	// Log takes the guest's lines, already bounded and free of control
 	// characters; nil drops them. It runs on the call's goroutine.
 	Log func(level int, line string)
+	// Reached is told, once the call has ended, of each bound that refused the guest
+	// something without ending it, by its key in the configuration. Nil is allowed.
+	Reached func(limit string)
 }
 
 // Statements maps the index of each statement that a function may run to the

@@ -5,6 +5,7 @@ import (
 	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -38,7 +39,8 @@ type frame struct {
 	reason    string
 	random    *rand.ChaCha8
 	logs      guestLog
-	page      []byte // scratch for rows_read
+	reached   []string // bounds that refused something, each once
+	page      []byte   // scratch for rows_read
 }
 
 // reset makes the frame ready for another call.
@@ -101,6 +103,34 @@ func (f *frame) stop(err error) {
 func (f *frame) fail(e abi.Errno, reason string) int64 {
 	f.errno, f.reason = e, reason
 	return -int64(e)
+}
+
+// limited returns the refusal of a bound of the configuration.
+func (f *frame) limited(limit, reason string) int64 {
+	f.reach(limit)
+	return f.fail(abi.ErrnoLimit, reason)
+}
+
+func (f *frame) reach(limit string) {
+	if !slices.Contains(f.reached, limit) {
+		f.reached = append(f.reached, limit)
+	}
+}
+
+// tell tells the caller which bounds were reached.
+func (f *frame) tell() {
+	if f.logs.tooMany {
+		f.reach("guest_log_lines")
+	}
+	if f.logs.tooLong {
+		f.reach("guest_log_bytes")
+	}
+	if f.call == nil || f.call.Reached == nil {
+		return
+	}
+	for _, limit := range f.reached {
+		f.call.Reached(limit)
+	}
 }
 
 // failure returns the text of the last refusal.

@@ -17,7 +17,7 @@ const maxColumns = 1664
 // so a closed handle never names another result.
 func (f *frame) hold(v *View) int64 {
 	if limit := f.inst.pool.config.Limits.MaxHandles; f.open >= limit {
-		return f.fail(abi.ErrnoLimit, fmt.Sprintf("more than %d results are open: close some", limit))
+		return f.limited("handles", fmt.Sprintf("more than %d results are open: close some", limit))
 	}
 	f.open++
 	f.handles = append(f.handles, v)
@@ -118,6 +118,15 @@ func (f *frame) rowsRead(p []uint64) int64 {
 	}
 	copy(offered, page[:end])
 	return int64(end)
+}
+
+// rowsColumns writes the names of the columns that rows_read gives, as an array.
+func (f *frame) rowsColumns(p []uint64) int64 {
+	v, errno := f.look(p[0])
+	if errno != 0 {
+		return errno
+	}
+	return f.give(p[1], p[2], v.appendColumnsCBOR(nil))
 }
 
 func (f *frame) rowsPick(p []uint64) int64 {

@@ -17,7 +17,7 @@ import (
 // hostImports are all host functions, so that tests can name them.
 var hostImports = []Import{
 	Host(abi.ImportQuery, "iii:i"), Host(abi.ImportQuerySQL, "iiii:i"), Host(abi.ImportExec, "iii:i"),
-	Host(abi.ImportRowsAffected, "i:I"), Host(abi.ImportRowsLen, "i:i"), Host(abi.ImportRowsRead, "iiii:i"),
+	Host(abi.ImportRowsAffected, "i:I"), Host(abi.ImportRowsLen, "i:i"), Host(abi.ImportRowsRead, "iiii:i"), Host(abi.ImportRowsColumns, "iii:i"),
 	Host(abi.ImportRowsPick, "iii:i"), Host(abi.ImportRowsProject, "iii:i"), Host(abi.ImportRowsNest, "iiiiii:i"),
 	Host(abi.ImportClose, "i:i"), Host(abi.ImportNow, ":I"), Host(abi.ImportWakeAt, "I:i"),
 	Host(abi.ImportRandom, "ii:i"), Host(abi.ImportLog, "iii:i"), Host(abi.ImportConfig, "iiii:i"), Host(abi.ImportError, "ii:i"),
@@ -109,9 +109,38 @@ func TestLookingIsNoticed(t *testing.T) {
 	f("log", host(abi.ImportLog, push(1, moreAt, 0)), false)
 	f("len", host(abi.ImportRowsLen, query), true)
 	f("read", host(abi.ImportRowsRead, query, push(0, moreAt, 100)), true)
+	f("columns", host(abi.ImportRowsColumns, query, push(moreAt, 100)), true)
 	f("now", host(abi.ImportNow), true)
 	f("random", host(abi.ImportRandom, push(moreAt, 4)), true)
 	f("wake_at", host(abi.ImportWakeAt, I64(0)), true)
+}
+
+// The names are those of the columns in a page, in their order.
+func TestColumnsHaveNames(t *testing.T) {
+	t.Parallel()
+	g, at, n := withArgs([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	query := host(abi.ImportQuery, push(0, at, n))
+	f := func(handle []byte, names ...string) {
+		t.Helper()
+		var want []abi.Value
+		for _, name := range names {
+			want = append(want, abi.Text(name))
+		}
+		size := int32(len(abi.Array(want...).AppendCBOR(nil)))
+		c := Call{Statements: twoParams, Backend: &backend{}}
+		// Too small a buffer stays as it was.
+		if got := resultOf(t, g, host(abi.ImportRowsColumns, handle, push(moreAt+4, size-1)), c); got != size {
+			t.Errorf("%v: %d bytes are needed, want %d", names, got, size)
+		}
+		g := g
+		g.Call = Join(host(abi.ImportRowsColumns, handle, push(moreAt+4, size)), PackValueAt(moreAt+4))
+		if out := call(t, newPool(t, g, PoolConfig{}), c); string(out.Value) != string(abi.Array(want...).AppendCBOR(nil)) {
+			t.Errorf("%v: %x", names, out.Value)
+		}
+	}
+	f(query, "id", "name")
+	f(host(abi.ImportRowsProject, query, push(moreAt, 1)), "name")
+	f(host(abi.ImportRowsProject, query, push(moreAt, 3)), "name", "id", "id")
 }
 
 // What a guest gets wrong in a host function is an errno, never a fault.
@@ -144,6 +173,8 @@ func TestWrongArgumentsAreErrnos(t *testing.T) {
 	f("handle of nobody", host(abi.ImportRowsLen, push(1)), abi.ErrnoHandle)
 	f("negative handle", host(abi.ImportRowsRead, push(-1, 0, moreAt, 10)), abi.ErrnoHandle)
 	f("close of nobody", host(abi.ImportClose, push(9)), abi.ErrnoHandle)
+	f("columns of no handle", host(abi.ImportRowsColumns, push(7, moreAt, 10)), abi.ErrnoHandle)
+	f("columns outside memory", host(abi.ImportRowsColumns, query, push(size-10, 11)), abi.ErrnoBounds)
 	f("buffer outside memory", host(abi.ImportRowsRead, query, push(0, size-10, 11)), abi.ErrnoBounds)
 	f("picks outside memory", host(abi.ImportRowsPick, query, push(size-4, 2)), abi.ErrnoBounds)
 	f("picks that wrap", host(abi.ImportRowsPick, query, push(0, 1<<30)), abi.ErrnoLimit)

@@ -37,6 +37,7 @@ var hostFuncs = []*hostFunc{
 	{name: abi.ImportRowsAffected, params: ints(1), results: []api.ValueType{i64}, run: (*frame).rowsAffected},
 	{name: abi.ImportRowsLen, params: ints(1), results: ints(1), run: (*frame).rowsLen},
 	{name: abi.ImportRowsRead, params: ints(4), results: ints(1), run: (*frame).rowsRead},
+	{name: abi.ImportRowsColumns, params: ints(3), results: ints(1), run: (*frame).rowsColumns},
 	{name: abi.ImportRowsPick, params: ints(3), results: ints(1), run: (*frame).rowsPick},
 	{name: abi.ImportRowsProject, params: ints(3), results: ints(1), run: (*frame).rowsProject},
 	{name: abi.ImportRowsNest, params: ints(6), results: ints(1), run: (*frame).rowsNest},

@@ -56,6 +56,9 @@ func (p *Pool) start(ctx context.Context, seed [32]byte, bornAt time.Time) (*ins
 		if err = i.instantiate(w); err != nil {
 			return err
 		}
+		if err = i.feed(w); err != nil {
+			return err
+		}
 		if manifest, err = i.manifest(w); err != nil {
 			return err
 		}
@@ -81,6 +84,7 @@ func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, 
 	// A watch that fired may close the instance at any later moment.
 	quiet := f.watch.stop()
 	f.logs.flush()
+	f.tell()
 	i.sick = i.sick || err != nil || !quiet
 	i.busy.Store(false)
 	return err
@@ -90,7 +94,7 @@ func (i *instance) instantiate(w *watch) error {
 	r := i.pool.runtime
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	mod, err := func() (api.Module, error) {
-		lock := r.equalTo(i.pool.module.digest)
+		lock := r.equalTo(i.pool.module.code)
 		lock.RLock()
 		defer lock.RUnlock()
 		return r.wazero.InstantiateModule(experimental.WithMemoryAllocator(w, &i.memory), i.pool.module.compiled, config)
@@ -118,6 +122,36 @@ func (i *instance) enter(w *watch, fn api.Function) error {
 		return i.frame.fault(err)
 	}
 	return nil
+}
+
+// feed hands in the source of a plugin that an engine runs.
+func (i *instance) feed(w *watch) error {
+	source := i.pool.module.source
+	if source == nil {
+		return nil
+	}
+	if err := i.offer(w, uint32(max(len(source), abi.InputBuffer))); err != nil {
+		return err
+	}
+	if !i.mod.Memory().Write(i.input, source) {
+		return i.broke("the input buffer lies outside the guest's memory")
+	}
+	i.stack[0] = uint64(len(source))
+	if err := i.enter(w, i.mod.ExportedFunction(abi.ExportSource)); err != nil {
+		return err
+	}
+	switch p := abi.Packed(i.stack[0]); {
+	case p.Valid() && p.Tag() == abi.TagNone:
+		return nil
+	case p.Valid() && p.Tag() == abi.TagError:
+		e, err := i.guestError(p)
+		if err != nil {
+			return err
+		}
+		return refuse("%s", e.Message)
+	default:
+		return i.broke("weir_source returned the packed value %#x", uint64(p))
+	}
 }
 
 // manifest asks the guest to describe itself.

@@ -28,6 +28,8 @@ type guestLog struct {
 	lines    int // that may still be written
 	bytes    int
 	dropped  int
+	tooMany  bool      // lines
+	tooLong  bool      // bytes
 	seen     int       // bytes written to file descriptors
 	partial  [2][]byte // of fd 1 and 2
 	deadlock bool      // deadlockLine was seen
@@ -99,6 +101,7 @@ func (l *guestLog) line(level int, b []byte) bool {
 	b = b[:min(len(b), maxLine)]
 	if l.lines <= 0 || l.bytes < len(b) {
 		l.dropped++
+		l.tooMany, l.tooLong = l.tooMany || l.lines <= 0, l.tooLong || l.bytes < len(b)
 		return false
 	}
 	l.lines--

@@ -17,11 +17,16 @@ import (
 // Module is a compiled guest. It is immutable and safe for concurrent use.
 type Module struct {
 	compiled wazero.CompiledModule
+	code     [32]byte // SHA-256 of the module's bytes
 	digest   [32]byte
+	source   []byte // what weir_source gets; nil without
 }
 
 // RefusedError says why a module or plugin cannot be loaded and what to do.
-type RefusedError struct{ What string }
+type RefusedError struct {
+	What  string
+	Limit string // the key in the configuration of the bound that it is over, or ""
+}
 
 // Error returns the sentence.
 func (e *RefusedError) Error() string { return e.What }
@@ -30,7 +35,13 @@ func refuse(format string, args ...any) error {
 	return &RefusedError{What: fmt.Sprintf(format, args...)}
 }
 
-// Digest returns the SHA-256 of the module's bytes.
+// over refuses what is over a bound.
+func over(limit, format string, args ...any) error {
+	return &RefusedError{What: fmt.Sprintf(format, args...), Limit: limit}
+}
+
+// Digest returns the SHA-256 of the module's bytes, and of its source if it has
+// one.
 func (m *Module) Digest() [32]byte { return m.digest }
 
 // Imports reports whether the module imports the host function.
@@ -91,6 +102,12 @@ func (m *Module) check() error {
 		return err
 	}
 	exports := m.compiled.ExportedFunctions()
+	switch _, engine := exports[abi.ExportSource]; {
+	case engine && m.source == nil:
+		return refuse("the module runs source files and is no plugin itself: put the source file there")
+	case !engine && m.source != nil:
+		return refuse("the engine does not export %s: build it with this weir", abi.ExportSource)
+	}
 	for _, want := range guestExports {
 		f, ok := exports[want.name]
 		switch got := signature(paramTypes(f), resultTypes(f)); {
@@ -144,6 +161,7 @@ var guestExports = []struct {
 	optional  bool
 }{
 	{abi.ExportInitialize, "()", true},
+	{abi.ExportSource, "(i32) -> i64", true},
 	{abi.ExportDescribe, "() -> i64", false},
 	{abi.ExportBuf, "(i32) -> i32", false},
 	{abi.ExportCall, "(i32, i32) -> i64", false},

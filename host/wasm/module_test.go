@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,7 +97,8 @@ func TestCompileTimeoutFreesTheCaller(t *testing.T) {
 		body = append(body, Join(I32(1), Drop())...)
 	}
 	_, err = r.Compile(t.Context(), Guest{Init: body}.Bytes())
-	if err == nil || !strings.Contains(err.Error(), "compile") {
+	var refused *RefusedError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "compile") || refused.Limit != "compile_timeout" {
 		t.Errorf("Compile: %v", err)
 	}
 	if err := r.Close(t.Context()); err != nil { // waits for the compilation

@@ -158,6 +158,7 @@ func (p *Pool) take(ctx context.Context) (*instance, error) {
 		return nil, ErrClosed
 	}
 	p.stats.Calls++
+	p.runtime.totals.calls.Add(1)
 	if n := len(p.idle); n > 0 {
 		i := p.idle[n-1] // the newest: its memory is still in the caches
 		p.idle[n-1] = nil
@@ -174,6 +175,7 @@ func (p *Pool) take(ctx context.Context) (*instance, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Started++
+	p.runtime.totals.started.Add(1)
 	p.stats.Instances++
 	if p.manifest == nil {
 		p.manifest = manifest
@@ -192,6 +194,7 @@ func (p *Pool) put(ctx context.Context, i *instance) {
 	p.stats.Instances--
 	if i.sick {
 		p.stats.Dropped++
+		p.runtime.totals.dropped.Add(1)
 	}
 	p.mu.Unlock()
 	i.close(context.WithoutCancel(ctx))

@@ -135,7 +135,7 @@ func (f *frame) args(ptr, n uint64) ([]abi.Value, int64) {
 // record keeps a query and returns its handle.
 func (f *frame) record(q *Query) int64 {
 	if limit := f.inst.pool.config.Limits.MaxStatements; len(f.queries) >= limit {
-		return f.fail(abi.ErrnoLimit, fmt.Sprintf("more than %d statements in one call", limit))
+		return f.limited("statements", fmt.Sprintf("more than %d statements in one call", limit))
 	}
 	h := f.hold(&View{query: q})
 	if h >= 0 {

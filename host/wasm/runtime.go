@@ -9,11 +9,15 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"weir/abi"
 )
 
 // Runtime compiles modules and owns what all guests share. It is safe for
@@ -31,6 +35,7 @@ type Runtime struct {
 
 	mu     sync.Mutex // protects the fields below
 	closed bool
+	totals totals
 }
 
 // NewRuntime makes a Runtime. Close frees it.
@@ -59,6 +64,16 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return r, nil
+}
+
+// totals are the counters of all pools there were. Those of the pools end with
+// them, and a figure that is summed up by others must never fall.
+type totals struct{ calls, started, dropped atomic.Int64 }
+
+// Totals returns the counters of all pools there were, without what is alive.
+func (r *Runtime) Totals() PoolStats {
+	t := &r.totals
+	return PoolStats{Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load()}
 }
 
 // openCache returns the compile cache. What lies in its directory is native
@@ -105,9 +120,23 @@ func (r *Runtime) Compiler() *Compiler {
 // not fit the contract is a RefusedError. It waits for its turn, at most as long
 // as a compilation may take, because one that was abandoned may never end.
 func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
+	return c.compile(ctx, code, nil)
+}
+
+// CompileSource is Compile for a plugin that an engine runs: the text of a source
+// file, which the guest is told the name of.
+func (c *Compiler) CompileSource(ctx context.Context, engine []byte, name, text string) (*Module, error) {
+	if !utf8.ValidString(text) {
+		return nil, refuse("it is not UTF-8: save it as that")
+	}
+	source := abi.AppendArray(nil, 2)
+	return c.compile(ctx, engine, abi.AppendText(abi.AppendText(source, name), text))
+}
+
+func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, error) {
 	r := c.runtime
 	if int64(len(code)) > r.config.MaxModuleBytes {
-		return nil, refuse("the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
+		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
 	if err := checkPreamble(code); err != nil {
 		return nil, err
@@ -120,7 +149,7 @@ func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 		select {
 		case c.turn <- struct{}{}:
 		case <-timeout.C:
-			return nil, refuse("another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
+			return nil, over("compile_timeout", "another module of the tenant has been compiling for longer than %v: remove that one", r.config.CompileTimeout)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
@@ -129,7 +158,10 @@ func (c *Compiler) Compile(ctx context.Context, code []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{compiled: compiled, digest: sha256.Sum256(code)}
+	m := &Module{compiled: compiled, code: sha256.Sum256(code), source: source}
+	if m.digest = m.code; source != nil {
+		m.digest = sha256.Sum256(append(m.code[:], source...))
+	}
 	if err := m.check(); err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}
@@ -184,7 +216,7 @@ func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}
 		return o.compiled, nil
 	case <-timeout.C:
 		close(abandoned)
-		return nil, refuse("the module takes longer than %v to compile: make it smaller, or raise limits.compile_timeout", r.config.CompileTimeout)
+		return nil, over("compile_timeout", "the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
 	case <-ctx.Done():
 		close(abandoned)
 		return nil, fmt.Errorf("compile: %w", ctx.Err())

@@ -162,17 +162,31 @@ func (v *View) width() int {
 // appendRowCBOR appends one row as an array of its columns, without nested rows.
 func (v *View) appendRowCBOR(dst []byte, row int) []byte {
 	rows := v.query.Rows
-	count, width, scalars := 0, v.width(), rows.Scalars()
+	row = v.row(row)
+	return v.appendScalars(dst, func(dst []byte, column int) []byte {
+		return rows.AppendValueCBOR(dst, row, column)
+	})
+}
+
+// appendColumnsCBOR appends the names of those columns.
+func (v *View) appendColumnsCBOR(dst []byte) []byte {
+	return v.appendScalars(dst, func(dst []byte, column int) []byte {
+		return abi.AppendText(dst, v.query.Rows.ColumnName(column))
+	})
+}
+
+// appendScalars appends an array of what the columns have that a guest reads.
+func (v *View) appendScalars(dst []byte, of func(dst []byte, column int) []byte) []byte {
+	count, width, scalars := 0, v.width(), v.query.Rows.Scalars()
 	for i := range width {
 		if v.column(i) < scalars {
 			count++
 		}
 	}
 	dst = abi.AppendArray(dst, count)
-	row = v.row(row)
 	for i := range width {
 		if column := v.column(i); column < scalars {
-			dst = rows.AppendValueCBOR(dst, row, column)
+			dst = of(dst, column)
 		}
 	}
 	return dst

@@ -159,6 +159,7 @@ func (s *statement) body() *body {
 	if b.problem == nil {
 		b.args, b.problem = inputFields(s.argType)
 	}
+	b.result = s.result()
 	return b
 }
 

@@ -3,6 +3,7 @@ package weir
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -112,6 +113,7 @@ type statement struct {
 	argType reflect.Type
 	args    []field // what the arguments' struct has
 	params  []field // what the text wants, in order
+	rowType reflect.Type
 	row     []field // the columns
 	problem error   // found when it was declared, told when it is described or run
 }
@@ -127,12 +129,12 @@ type nest struct {
 // newStatement plans a statement. Its problem, if any, is kept, because a
 // package-level var has nowhere to return it.
 func newStatement[A, R any](sql string, writes bool, options []StatementOption) *statement {
-	s := &statement{sql: sql, writes: writes, argType: reflect.TypeFor[A]()}
+	s := &statement{sql: sql, writes: writes, argType: reflect.TypeFor[A](), rowType: reflect.TypeFor[R]()}
 	for _, option := range options {
 		option(s)
 	}
 	if s.problem = s.planArgs(); s.problem == nil {
-		s.problem = s.planRow(reflect.TypeFor[R]())
+		s.problem = s.planRow(s.rowType)
 	}
 	return s
 }
@@ -170,6 +172,35 @@ func (s *statement) planRow(t reflect.Type) error {
 		}
 	}
 	return nil
+}
+
+// result is the schema of the rows, with those of nested statements; nil if there
+// are none, or if they have no JSON.
+func (s *statement) result() *abi.Schema {
+	if s.problem != nil || s.rowType == reflect.TypeFor[None]() {
+		return nil
+	}
+	row, err := newCodec(s.rowType, asMap, "", 0)
+	if err != nil {
+		return nil
+	}
+	items := row.schema
+	items.Fields = slices.Clone(items.Fields)
+	for _, n := range s.nests {
+		child := n.child.result()
+		if child == nil {
+			child = &abi.Schema{Type: "array"}
+		}
+		i := slices.IndexFunc(items.Fields, func(f abi.Field) bool { return f.Name == n.name })
+		if i < 0 {
+			i = len(items.Fields)
+			items.Fields = append(items.Fields, abi.Field{Name: n.name})
+		}
+		doc := items.Fields[i].Schema.Doc
+		items.Fields[i].Schema = *child
+		items.Fields[i].Schema.Doc = doc
+	}
+	return &abi.Schema{Type: "array", Items: &items}
 }
 
 func (s *statement) nestNamed(name string) *nest {

@@ -37,6 +37,9 @@ type Guest struct {
 	// parameters 0 (function) and 1 (length), both i32, then four i32 locals and
 	// two i64 locals; Describe has the same locals from 0.
 	Call, Describe, Buf, Init, Start []byte
+	// Source is the body of weir_source, with the same locals as Call; nil: it is
+	// not exported.
+	Source []byte
 	// Pages and MaxPages size the memory. Default 4 and none.
 	Pages, MaxPages uint32
 	// Without names an export to leave out, Extra sections to put at the end.
@@ -62,6 +65,9 @@ func (g Guest) Bytes() []byte {
 	m.function(abi.ExportDescribe, ":I", g.Describe)
 	m.function(abi.ExportBuf, "i:i", g.Buf)
 	m.function(abi.ExportCall, "ii:I", g.Call)
+	if g.Source != nil {
+		m.function(abi.ExportSource, "i:I", g.Source)
+	}
 	if g.Init != nil {
 		m.function(abi.ExportInitialize, ":", g.Init)
 	}

@@ -1,0 +1,12 @@
+import react from "@vitejs/plugin-react"
+import { defineConfig } from "vite"
+
+export default defineConfig({
+  plugins: [react()],
+  // In this repository weir is a link to its directory; with a package from
+  // http://your-server/weir.tgz neither line below is needed.
+  resolve: { preserveSymlinks: true },
+  // `npm run dev` beside `weir dev`. The short form, a string, would change Host
+  // and be refused as cross-site.
+  server: { proxy: { "/v1": { target: "http://localhost:8090" } } },
+})

@@ -1,0 +1,165 @@
+// Types of plugins in JavaScript, for editors and for tsc --checkJs. weir itself
+// does not read this file: it says what the engine has.
+//
+//   import { allowIf, query, select, t } from "weir"
+//
+// All of these names are also there without the import.
+
+declare module "weir" {
+  /** A type of an argument, a claim, a column or a result. Each method returns another type. */
+  interface Type<T> {
+    /** It may be absent or null, and is undefined then. */
+    optional(): Type<T | undefined>
+    /** What it is when it is absent. */
+    default(value: T): Type<T>
+    /** Least number, or fewest characters, bytes or items. */
+    min(n: number | bigint): Type<T>
+    /** Largest number, or most characters, bytes or items. */
+    max(n: number | bigint): Type<T>
+    /** A sentence for people. */
+    doc(sentence: string): Type<T>
+    /** What a text is, for people. */
+    format(name: string): Type<T>
+    readonly __type?: T
+  }
+
+  type Types = Record<string, Type<any>>
+  type ValueOf<X> = X extends Type<infer T> ? T : never
+  type Values<A extends Types> = { [K in keyof A]: ValueOf<A[K]> }
+
+  const t: {
+    /** An integer that a number holds exactly, to 2^53. A larger one is refused. */
+    int: Type<number>
+    /** An integer of 64 bits, always a bigint. */
+    int64: Type<bigint>
+    int32: Type<number>
+    int16: Type<number>
+    float: Type<number>
+    bool: Type<boolean>
+    text: Type<string>
+    string: Type<string>
+    bytes: Type<Uint8Array>
+    uuid: Type<string>
+    /** RFC 3339 in UTC with microseconds, which a Date would cut off. */
+    timestamp: Type<string>
+    date: Type<string>
+    /** numeric, as its exact text. */
+    decimal: Type<string>
+    /** json and jsonb, as their text. */
+    json: Type<string>
+    any: Type<any>
+    enum<const V extends string>(...values: V[]): Type<V>
+    array<T>(items: Type<T>): Type<T[]>
+    object<A extends Types>(fields: A): Type<Values<A>>
+    /** A value of the caller's token, which a client cannot set: t.claim("sub"). */
+    claim(name: string): Type<string>
+    claim<T>(name: string, type: Type<T>): Type<T>
+    /** A value that a policy put into the scope under the field's name. */
+    scope(): Type<string>
+    scope<T>(type: Type<T>): Type<T>
+    /** For policies: what the guarded function does. */
+    action: Type<"read" | "write">
+    /** For policies: the name of the guarded function. */
+    function: Type<string>
+  }
+
+  /** What a column may hold. Integers past 2^53 are bigints. */
+  type Column = string | number | bigint | boolean | null | Uint8Array | Column[]
+  type Row = Record<string, any>
+
+  interface StatementOptions {
+    /** The columns that tell rows apart: clients then get only the rows that changed. */
+    key?: string | string[]
+    /** Rows inside rows: those of another select, whose only parameter is the set of the keys `on`. */
+    nest?: Record<string, { rows: Select<any>; on: string; column: string }>
+    /** Types of columns, such as { id: t.int64 } for what is always a bigint. */
+    row?: Types
+  }
+
+  /** Rows that are still at the host. A function that returns them never reads them. */
+  interface Rows<R> extends Iterable<R> {
+    readonly length: number
+    all(): R[]
+    /** The only row; throws if there is none, or more. */
+    one(): R
+    first(): R | undefined
+    /** The rows with these indexes, in this order, unread. */
+    pick(indexes: number[]): Rows<R>
+  }
+
+  interface Select<R = Row> {
+    rows(args?: object): Rows<R>
+    all(args?: object): R[]
+    one(args?: object): R
+    first(args?: object): R | undefined
+  }
+
+  interface Exec<R = Row> extends Select<R> {
+    /** Runs it and returns how many rows it touched. */
+    run(args?: object): number
+    readonly writes: true
+  }
+
+  /** Declares a SELECT. Parameters are names, $room; {and author = $author} is kept when author is given. */
+  function select<R = Row>(sql: string, options?: StatementOptions): Select<R>
+  /** Declares an INSERT, UPDATE, DELETE or MERGE. Only mutations may run it. */
+  function exec<R = Row>(sql: string, options?: StatementOptions): Exec<R>
+
+  interface Policy { readonly name: string }
+
+  interface Access {
+    /** All of these policies must allow. */
+    require?: Policy | Policy[]
+    /** Whoever has a valid token. */
+    signedIn?: true
+    /** Everybody. */
+    public?: true
+  }
+
+  interface FunctionOptions<Out = any> extends Access {
+    /** The statements that it may run; without it, all that its kind allows. */
+    uses?: Select<any>[]
+    /** The type of its result, for clients; it is checked. */
+    result?: Type<Out>
+    /** A sentence for people. */
+    doc?: string
+  }
+
+  /** A live query: a select, or a function of the arguments that computes from rows. */
+  function query<A extends Types, Out>(name: string, args: A, body: Select<any> | ((args: Values<A>) => Out | Promise<Out>), options: FunctionOptions): void
+  /** A function that writes, in one transaction with its policies. */
+  function mutation<A extends Types, Out>(name: string, args: A, body: Select<any> | ((args: Values<A>) => Out | Promise<Out>), options: FunctionOptions): void
+
+  interface PolicyOptions { uses?: Select<any>[]; doc?: string }
+
+  /** A policy that is one SELECT: a row allows. Columns allow, reason, scope and wake_at have a meaning. */
+  function allowIf(name: string, args: Types, sql: string, options?: PolicyOptions): Policy
+  /** A policy that computes. An error lets nobody in. */
+  function policy<A extends Types>(name: string, args: A, decide: (args: Values<A>) => Decision | boolean | Promise<Decision | boolean>, options?: PolicyOptions): Policy
+  /** A policy that a row is the caller's: arguments name it by its columns, a claim is compared with column. */
+  function owner(name: string, args: Types, table: string, column: string, options?: PolicyOptions): Policy
+  /** The policy of another plugin: otherPolicy("policy/org"). */
+  function otherPolicy(name: string): Policy
+
+  interface Decision { readonly allow: boolean }
+  function allow(more?: { scope?: Record<string, string | number | bigint | boolean>; until?: Date }): Decision
+  /** The reason is public: a client may show it. */
+  function deny(reason?: string, more?: { until?: Date }): Decision
+
+  /** Names the plugin; without it, its file does. */
+  function plugin(name: string, version?: string): void
+
+  /** An error that the client sees: throw fail("empty", "write something first"). Others are "internal" to it. */
+  function fail(code: string, message: string, more?: { retryable?: boolean }): Error
+  /** The host refused something. code is "sql_error" when PostgreSQL did. */
+  class HostError extends Error { readonly code: string; readonly errno: number }
+
+  /** The time of the call, the same during it. */
+  function now(): Date
+  /** Asks for the function to be run again then. Of several times the earliest counts. */
+  function wakeAt(time: Date): void
+  /** What the operator set in [plugin.NAME.config] of weir.toml. */
+  function config(key: string): string | undefined
+  /** Lines for the operator. console does the same. */
+  const log: Record<"debug" | "info" | "warn" | "error", (...parts: unknown[]) => void>
+}
