@@ -109,7 +109,7 @@ func TestCheckAgainstADatabase(t *testing.T) {
 	weir(t, dir, "build", "plugin", "-o", "next.wasm").must(t)
 	o := weir(t, dir, "check", "next.wasm", "--against", "plugins/notes.wasm", "--against", guest)
 	for _, want := range []string{
-		`broken: tasks.finish: statement 5 is refused by PostgreSQL: ERROR: column "missing" does not exist`,
+		`broken: tasks.finish: statement 5 is refused by PostgreSQL: column "missing" does not exist`,
 		"broken: tasks.list: the key column id is a bigint, and tasks has values beyond 9007199254740991",
 		"broken: tasks.list: column author is removed", "broken: tasks.list: column done is string, was boolean",
 	} {

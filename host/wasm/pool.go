@@ -84,11 +84,11 @@ func undescribed(err error) error {
 	if !errors.As(err, &trap) {
 		return err
 	}
-	said := ""
+	said := string(trap.Kind) + ": " + trap.What
 	if trap.Said != "" {
-		said = " (" + trap.Said + ")"
+		said = trap.Said + ", " + said
 	}
-	return &undescribedError{"the plugin crashes while it describes itself" + said + ": look at its init functions and package-level variables", err}
+	return &undescribedError{"the plugin crashes while it describes itself (" + said + "): look at its init functions and package-level variables", err}
 }
 
 // undescribedError is a sentence of its own, with the trap as its cause.
