@@ -59,14 +59,13 @@ func (m *Main) serveTestOn(ctx context.Context, dir string, files []string, say 
 // testConnections is what one test's weir may open: several run side by side.
 const testConnections = 8
 
-func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDatabase, say *json.Encoder) error {
+func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDatabase, say *json.Encoder) (err error) {
 	file := *forDev(p.config)
 	file.Database.URL, file.Database.Guest = config.Secret(db.weir), config.Secret(db.guest)
 	file.Database.Connections = testConnections
 	file.Server.Web = ""
 	var faults faultList
 	cfg := host.Config{File: &file, Dev: true, StateDir: m.stateDir(), Inspect: inspectChild(), Event: faults.add}
-	var err error
 	if cfg.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
 	}
@@ -82,7 +81,7 @@ func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDataba
 	go func() { done <- h.Run(hostCtx) }()
 	defer func() {
 		end()
-		<-done
+		err = errors.Join(err, <-done)
 	}()
 	select {
 	case <-h.Ready():
