@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,17 +150,24 @@ func TestUnseenRowsAreReadInOneWave(t *testing.T) {
 	for i := range m.Functions {
 		m.Functions[i].Fields = []abi.Field{{Name: "list", Schema: abi.Schema{Type: "integer"}}}
 	}
-	s := hosttest.Start(t, hosttest.Config{Schema: todos, Modules: map[string][]byte{
+	// Groups of before may run again, since triggers are made: a wave each.
+	var again atomic.Int64
+	observe := func(r reactor.Run) {
+		if r.Cause.Reason != reactor.First {
+			again.Add(1)
+		}
+	}
+	s := hosttest.Start(t, hosttest.Config{Schema: todos, Observe: observe, Modules: map[string][]byte{
 		"g.wasm": guest("g", m, nil, wasmtest.Join(pose(0), rows()), wasmtest.Join(pose(0), look(), rows())),
 	}})
 	f := func(name string, want float64) {
 		t.Helper()
-		before := metric(t, s, "weir_db_waves_total")
+		before, others := metric(t, s, "weir_db_waves_total"), again.Load()
 		status, answer := get(t, s.URL+"/v1/q/"+name+"?list=1")
 		if list, _ := answer["rows"].([]any); status != 200 || len(list) != 3 {
 			t.Errorf("%s: %d %v", name, status, answer)
 		}
-		if waves := metric(t, s, "weir_db_waves_total") - before; waves != want {
+		if waves := metric(t, s, "weir_db_waves_total") - before - float64(again.Load()-others); waves != want {
 			t.Errorf("%s: read in %v waves, want %v", name, waves, want)
 		}
 	}

@@ -59,6 +59,8 @@ const (
 
 // proving is where one layer is attacked: a database of its own, roles of its own.
 type proving struct {
+	err error // of the last attack
+
 	t         *testing.T
 	layer     layer
 	base      devdbtest.DB
@@ -212,6 +214,7 @@ func (p *proving) through(a attack) bool {
 		}
 		defer conn.Close(context.WithoutCancel(p.t.Context()))
 	}
+	p.err = err
 	got := err == nil
 	switch {
 	case a.leak != "":
@@ -399,8 +402,9 @@ func TestSandboxStopsEverythingTogether(t *testing.T) {
 					version, _ = strconv.Atoi(strings.SplitN(p.admin.ParameterStatus("server_version"), ".", 2)[0])
 				}
 				for _, c := range controls {
-					if !p.through(c) {
-						t.Errorf("%s does not get through", c.name)
+					// A busy machine may lose one to a time limit.
+					if !p.through(c) && !p.through(c) && !p.through(c) {
+						t.Errorf("%s does not get through: %v", c.name, p.err)
 					}
 				}
 				for _, a := range attacks {

@@ -126,7 +126,7 @@ func (g *guards) origin(next http.Handler) http.Handler {
 				return
 			}
 		case len(origins) == 1 && sameOrigin(origins[0], r.Host):
-		case len(origins) == 1 && slices.Contains(g.server.edge.Load().origins, strings.ToLower(origins[0])):
+		case len(origins) == 1 && g.allowed(origins[0], requestOf(r).local):
 			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", origins[0])
 			h.Set("Access-Control-Expose-Headers", corsExposed)
@@ -145,6 +145,20 @@ func (g *guards) origin(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// allowed reports whether pages of another origin may ask: those that the
+// configuration names, and in development, from this machine, those of this
+// machine, such as a bundler's server.
+func (g *guards) allowed(origin string, local bool) bool {
+	if slices.Contains(g.server.edge.Load().origins, strings.ToLower(origin)) {
+		return true
+	}
+	if !g.server.cfg.Dev || !local {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Scheme == "http" && u.User == nil && u.Path == "" && isLoopbackName(hostName(u.Host))
 }
 
 // sameOrigin compares host and port. The scheme is not known behind a proxy that

@@ -34,6 +34,32 @@ func TestHostIsCheckedBeforeAnythingElse(t *testing.T) {
 	}
 }
 
+// In development a page of this machine may ask, whatever its port: a bundler's
+// server is one. Nobody else may, and under serve not even it.
+func TestDevelopmentTakesPagesOfThisMachine(t *testing.T) {
+	t.Parallel()
+	for _, dev := range []bool{true, false} {
+		f := newFixture(t, func(c *Config) { c.Dev = dev })
+		ask := func(origin string, want int) {
+			t.Helper()
+			if !dev {
+				want = 403
+			}
+			if res := f.do(http.MethodGet, "/v1/q/rooms.list", "", "Origin: "+origin, "Sec-Fetch-Site: same-site"); res.status != want {
+				t.Errorf("dev %v, %s: %d %s, want %d", dev, origin, res.status, res.body, want)
+			} else if got := res.header.Get("Access-Control-Allow-Origin"); want == 200 && got != origin {
+				t.Errorf("%s: allowed origin %q", origin, got)
+			}
+		}
+		ask("http://localhost:5173", 200)
+		ask("http://127.0.0.1:5173", 200)
+		ask("http://[::1]:5173", 200)
+		for _, origin := range []string{"null", "https://evil.example", "http://localhost.evil.example", "http://localhost@evil.example", "file://localhost", "http://localhost:5173/"} {
+			ask(origin, 403)
+		}
+	}
+}
+
 func TestCrossSiteRequestsNeedAnAllowedOrigin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) {

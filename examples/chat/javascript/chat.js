@@ -16,12 +16,14 @@ const list = select(`
 	where room_id = $room {and author = $author} {and id < $before}
 	order by id desc limit $limit`, { key: "id" })
 
+const message = t.object({ id: t.int, author: t.text, body: t.text, sent_at: t.timestamp })
+
 query("messages.list", {
   room: t.int,
   author: t.text.optional().doc("only what this person wrote"),
   before: t.int.optional().doc("next page: the last id you have"),
   limit: t.int.min(1).max(200).default(50),
-}, list, { require: member, doc: "The newest messages of a room." })
+}, list, { require: member, result: t.array(message), doc: "The newest messages of a room." })
 
 const insert = exec(`
 	insert into messages (room_id, author, body) values ($room, $me, $body)
@@ -34,7 +36,7 @@ mutation("messages.post", { me: t.claim("sub"), room: t.int, body: t.text.max(40
   return insert.one({ ...a, body })
 }, {
   require: member, uses: [insert],
-  result: t.object({ id: t.int, author: t.text, body: t.text, sent_at: t.timestamp }),
+  result: message,
 })
 
 // The host fills $rooms with the ids of the rooms above it.
@@ -50,7 +52,11 @@ const rooms = select(`
 	group by r.id, r.name
 	order by r.name`, { key: "id", nest: { members: { rows: members, on: "id", column: "room_id" } } })
 
-query("rooms.list", { me: t.claim("sub") }, rooms, { signedIn: true, doc: "The caller's rooms and who is in them." })
+query("rooms.list", { me: t.claim("sub") }, rooms, {
+  signedIn: true,
+  result: t.array(t.object({ id: t.int, name: t.text, messages: t.int, members: t.array(t.object({ room_id: t.int, user: t.text })) })),
+  doc: "The caller's rooms and who is in them.",
+})
 
 // Computed in JavaScript, and live all the same.
 query("rooms.summary", { me: t.claim("sub") }, ({ me }) => {

@@ -6,7 +6,5 @@ export default defineConfig({
   // In this repository weir is a link to its directory; with a package from
   // http://your-server/weir.tgz neither line below is needed.
   resolve: { preserveSymlinks: true },
-  // `npm run dev` beside `weir dev`. The short form, a string, would change Host
-  // and be refused as cross-site.
-  server: { proxy: { "/v1": { target: "http://localhost:8090" } } },
+  server: { proxy: { "/v1": "http://localhost:8090" } }, // `npm run dev` beside `weir dev`
 })

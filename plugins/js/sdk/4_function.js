@@ -105,8 +105,8 @@ function describe(f) {
   else {
     const uses = usesOf(f)
     if (uses.length) out.uses = uses
-    if (f.result) out.result = f.result.schema
   }
+  if (f.result) out.result = f.result.schema
   if (options.signedIn) out.access = 'signed_in'
   else if (options.public) out.access = 'public'
   else if (f.policies.length) out.access = { policies: f.policies.map(p => p.name) }
