@@ -71,8 +71,8 @@ func TestDevFromNothingToALiveResult(t *testing.T) {
 
 	// CLI5: a plugin is replaced, a broken one is not.
 	plugin := filepath.Join(dir, "plugin", "main.go")
-	edit(t, plugin, "order by id`", "order by id desc`")
-	rows.wait(t, `"rows":[{"id":3`, 1)
+	edit(t, plugin, "order by id desc limit", "order by id limit")
+	rows.wait(t, `"done":false},{"id":2,"title":"by hand"`, 1)
 	edit(t, plugin, "func main() {}", "func main() { undefinedName() }")
 	out.wait(t, "notes.wasm does not compile:\n  ./main.go:", 1)
 	out.wait(t, "goes on serving", 1)

@@ -19,14 +19,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Admin returns the handler of the operators' listener: /healthz, /readyz and
-// /metrics. It must never be reachable from outside (D8).
+// Admin returns the handler of the operators' listener: /healthz, /readyz,
+// /plugins and /metrics. It must never be reachable from outside (D8).
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
+	mux.HandleFunc("GET /plugins", s.handlePlugins)
 	mux.Handle("GET /metrics", s.metrics())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A name other than loopback's may be a page's own, pointed at this
