@@ -239,7 +239,7 @@ func unknownMember(path string, fields []Field, v Value) error {
 		if n := Nearest(key, names); n != "" {
 			what = "did you mean " + strconv.Quote(n) + "?"
 		} else if len(names) > 0 {
-			what = "there are " + listed(names)
+			what = thereAre(names)
 		}
 		return &ArgumentError{Path: join(path, key), What: what, Unknown: true}
 	}
@@ -262,6 +262,14 @@ func listed(names []string) string {
 		return strings.Join(names[:most], ", ") + ", …"
 	}
 	return strings.Join(names, ", ")
+}
+
+// thereAre names what there is, which is not nothing.
+func thereAre(names []string) string {
+	if len(names) == 1 {
+		return "there is only " + names[0]
+	}
+	return "there are " + listed(names)
 }
 
 // bound is a limit for a message.

@@ -71,7 +71,7 @@ func (v *validator) whole() {
 	for i, c := range m.Capabilities {
 		switch {
 		case !slices.Contains(capabilities, c):
-			v.fault(at("capabilities", i), strconv.Quote(cut(c, maxName))+" is not known: there is "+listed(capabilities))
+			v.fault(at("capabilities", i), strconv.Quote(cut(c, maxName))+" is not known: "+thereAre(capabilities)+", so remove it")
 		case slices.Contains(m.Capabilities[:i], c):
 			v.fault(at("capabilities", i), strconv.Quote(c)+" is listed twice: remove one")
 		}
@@ -415,7 +415,7 @@ func (v *validator) guards(index map[string]int) {
 			case !ok:
 				v.fault(f.Name, "there is no policy "+strconv.Quote(cut(name, maxName))+orMeant(name, policies))
 			case v.m.Functions[at].Kind != Policy:
-				v.fault(f.Name, name+" is a "+string(v.m.Functions[at].Kind)+", not a policy: name a policy"+orMeant(name, policies))
+				v.fault(f.Name, name+" is a "+string(v.m.Functions[at].Kind)+", not a policy"+orMeant(name, policies))
 			default:
 				if err := f.GuardedBy(&v.m.Functions[at]); err != nil {
 					v.fault(f.Name, err.Error())
@@ -504,7 +504,7 @@ func orMeant(name string, among []string) string {
 	if len(among) == 0 {
 		return ": there are none, declare it"
 	}
-	return ": there are " + listed(among)
+	return ": " + thereAre(among)
 }
 
 func at(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

@@ -54,6 +54,7 @@ func appendFunction(dst []byte, f *plugin.Function) []byte {
 	dst = abi.Text(f.Name).AppendJSON(dst)
 	dst = append(dst, `,"kind":"`...)
 	dst = append(append(dst, f.Kind...), '"')
+	dst = abi.Text(f.Plugin.Name()).AppendJSON(append(dst, `,"plugin":`...))
 	if f.Doc != "" {
 		dst = abi.Text(f.Doc).AppendJSON(append(dst, `,"doc":`...))
 	}

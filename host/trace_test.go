@@ -61,7 +61,7 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 				t.Errorf("a span: %+v", one)
 			}
 			traces[one.TraceID] = append(traces[one.TraceID], one)
-			if whole(traces[one.TraceID]) {
+			if wholeTrace(traces[one.TraceID]) {
 				return
 			}
 		case <-timeout:
@@ -70,9 +70,9 @@ func TestOneChangeIsOneTrace(t *testing.T) {
 	}
 }
 
-// whole reports whether a frame was written for a run, which was caused by a change
+// wholeTrace reports whether a frame was written for a run, which was caused by a change
 // that was applied and waited for.
-func whole(trace []span) bool {
+func wholeTrace(trace []span) bool {
 	under := func(parent, name string) (list []string) {
 		for _, s := range trace {
 			if s.Name == name && s.ParentSpanID == parent {

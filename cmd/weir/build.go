@@ -159,8 +159,9 @@ func (b build) run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(b.output), 0o755); err != nil {
 		return err
 	}
-	// Not *.wasm, so that nobody loads it before it is whole.
-	temporary := b.output + ".building"
+	// Not *.wasm, so that nobody loads it before it is whole; not one name for all,
+	// because tests build side by side.
+	temporary := fmt.Sprintf("%s.%d.building", b.output, os.Getpid())
 	defer func() { _ = os.Remove(temporary) }() // it is gone when all went well
 	cmd := exec.CommandContext(ctx, goTool, "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", temporary, ".")
 	cmd.Dir = b.source

@@ -9,19 +9,27 @@ import (
 	"weir/host/inspect"
 )
 
-// childName and childSQL are the command by which weir runs itself to read SQL.
-const childName, childSQL = "child", "sql"
+// childName is the command by which programs run weir: itself with childSQL, to
+// read SQL, and tests with childTest, to have a server of their own.
+const childName, childSQL, childTest = "child", "sql", "test"
 
-// childCommand is for weir alone: what reads untrusted input runs in a process of
-// its own.
+// childCommand is for programs alone, on the standard streams. What reads
+// untrusted input runs in a process of its own.
 func (m *Main) childCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:       childName + " " + childSQL,
-		Short:     "Read SQL for another weir, on the standard streams",
-		Hidden:    true,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{childSQL},
-		RunE:      func(*cobra.Command, []string) error { return inspect.Serve(m.Stdin, m.Stdout) },
+		Use:    childName + " " + childSQL + "|" + childTest,
+		Short:  "Work for another program, on the standard streams",
+		Hidden: true,
+		Args:   cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1 && args[0] == childSQL:
+				return inspect.Serve(m.Stdin, m.Stdout)
+			case len(args) > 1 && args[0] == childTest:
+				return m.serveTest(cmd.Context(), args[1], args[2:])
+			}
+			return usagef("weir child is for programs: weir --help lists the commands")
+		},
 	}
 }
 

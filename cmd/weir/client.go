@@ -245,6 +245,12 @@ func (c *client) find(ctx context.Context, name string) (*described, error) {
 		names = append(names, doc.Functions[i].Name)
 	}
 	next := "there are " + strings.Join(names, ", ")
+	switch len(names) {
+	case 0:
+		next = "there is none: weir plugins says what is wrong"
+	case 1:
+		next = "there is only " + names[0]
+	}
 	if near := abi.Nearest(name, names); near != "" {
 		next = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -138,7 +139,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer func() {
 		s.watcher.Close()
 		err = errors.Join(err, s.host.stop())
-		s.forgetURL()
+		s.forgetURLs()
 		end()
 		s.owned.Wait()
 		if s.cluster != nil {
@@ -242,7 +243,7 @@ func (s *session) build(ctx context.Context) error {
 		return err
 	}
 	for _, b := range builds {
-		err := b.run(ctx)
+		err := s.compile(ctx, b)
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
@@ -259,10 +260,35 @@ func (s *session) build(ctx context.Context) error {
 	return nil
 }
 
+// slowBuild is how long a build may be silent.
+const slowBuild = time.Second
+
+// compile builds one plugin and says how long that took: it is the longest part
+// of the way from an edit to a new result, and none of it is weir's.
+func (s *session) compile(ctx context.Context, b build) error {
+	name, began := filepath.Base(b.output), time.Now()
+	before, missing := os.Stat(b.output)
+	slow := time.AfterFunc(slowBuild, func() {
+		why := ""
+		if missing != nil {
+			why = ": the first build compiles Go's own packages for WebAssembly, too"
+		}
+		s.out.eventf("building %s%s", name, why)
+	})
+	defer slow.Stop()
+	if err := b.run(ctx); err != nil {
+		return err
+	}
+	if after, err := os.Stat(b.output); err == nil && (missing != nil || !os.SameFile(before, after)) {
+		s.out.eventf("built %s in %s", name, millis(time.Since(began)))
+	}
+	return nil
+}
+
 // start makes the database that the files ask for and starts a host on it. The
 // old host, if any, has been stopped.
 func (s *session) start(ctx context.Context) error {
-	file := s.project.config
+	file := forDev(s.project.config)
 	url := file.Database.URL.Reveal()
 	if s.project.private() {
 		name, _, err := s.project.ensureDatabase(ctx, s.cluster)
@@ -284,6 +310,14 @@ func (s *session) start(ctx context.Context) error {
 	}
 	s.host = r
 	return nil
+}
+
+// forDev returns the configuration with what one person on a busy machine needs:
+// a module may compile for longer than under a server with others to serve.
+func forDev(file *config.Config) *config.Config {
+	c := *file
+	c.Limits.CompileTimeout = max(c.Limits.CompileTimeout, compileTimeout)
+	return &c
 }
 
 // serve starts a host and returns when it is ready.
@@ -310,7 +344,8 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 		end()
 		return nil, err
 	}
-	s.noteURL(r.url, h.AdminURL())
+	s.console = h.AdminURL()
+	s.noteURLs(r.url, admin)
 	r.also.Go(func() {
 		if s.ready != nil {
 			s.ready(hostCtx, r.url)
@@ -321,28 +356,27 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 	return r, nil
 }
 
-// noteURL leaves the address for the other commands, which run in the directory.
-func (s *session) noteURL(url, admin string) {
-	path := s.urlPath()
-	s.noted, s.console = url, admin
-	if os.MkdirAll(filepath.Dir(path), 0o755) == nil {
-		_ = os.WriteFile(path, []byte(url+"\n"), 0o644) // a convenience
-		_ = os.WriteFile(s.adminPath(), []byte(admin+"\n"), 0o644)
+// noteURLs leaves the addresses for the other commands, which run in the directory.
+func (s *session) noteURLs(clients string, admin net.Listener) {
+	s.noted = clients
+	if os.MkdirAll(s.notes(), 0o755) == nil { // a convenience
+		_ = os.WriteFile(filepath.Join(s.notes(), "url"), []byte(clients+"\n"), 0o644)
+		if admin != nil { // else the host opened the one of weir.toml
+			_ = os.WriteFile(filepath.Join(s.notes(), "admin"), []byte("http://"+admin.Addr().String()+"\n"), 0o644)
+		}
 	}
 }
 
-func (s *session) adminPath() string { return filepath.Join(filepath.Dir(s.urlPath()), "admin") }
-
-// forgetURL takes the note away, unless another weir dev wrote it.
-func (s *session) forgetURL() {
-	text, err := os.ReadFile(s.urlPath())
+// forgetURLs takes the notes away, unless another weir dev wrote them.
+func (s *session) forgetURLs() {
+	text, err := os.ReadFile(filepath.Join(s.notes(), "url"))
 	if err == nil && s.noted != "" && strings.TrimSpace(string(text)) == s.noted {
-		_ = os.Remove(s.urlPath())
-		_ = os.Remove(s.adminPath())
+		_ = os.Remove(filepath.Join(s.notes(), "url"))
+		_ = os.Remove(filepath.Join(s.notes(), "admin"))
 	}
 }
 
-func (s *session) urlPath() string { return filepath.Join(s.project.dir, ".weir", "url") }
+func (s *session) notes() string { return filepath.Join(s.project.dir, ".weir") }
 
 // listeners opens the addresses of clients and operators, on loopback (CLI6). An
 // address that is taken, by another weir dev, gives way to a free one, unless it
@@ -452,7 +486,7 @@ func (s *session) reload(ctx context.Context, next *project) (done bool, err err
 		!sameBuilds(s.project, next) {
 		return false, nil
 	}
-	file := next.config
+	file := forDev(next.config)
 	if next.private() {
 		if err := next.admitTenants(ctx, s.cluster, s.database); err != nil {
 			return true, err

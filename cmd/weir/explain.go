@@ -83,7 +83,7 @@ func (m *Main) explainWith(ctx context.Context, file *config.Config, ask explana
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	var faults faultList
-	cfg := host.Config{File: file, StateDir: m.stateDir(), Inspect: inspectChild(), Event: faults.add}
+	cfg := host.Config{File: forDev(file), StateDir: m.stateDir(), Inspect: inspectChild(), Event: faults.add}
 	var err error
 	if cfg.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
@@ -134,10 +134,18 @@ func (l *faultList) add(e host.Event) {
 }
 
 func (l *faultList) explain(err error) error {
+	if all := l.all(); all != nil {
+		return fmt.Errorf("%w (%w)", err, all)
+	}
+	return err
+}
+
+// all returns what was collected, nil for nothing.
+func (l *faultList) all() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.list) == 0 {
-		return err
+		return nil
 	}
-	return fmt.Errorf("%w (%s)", err, strings.Join(l.list, "; "))
+	return errors.New(strings.Join(l.list, "; "))
 }

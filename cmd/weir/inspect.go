@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,19 +23,11 @@ func (m *Main) inspectCommand() *cobra.Command {
 		Short: "Say what is in a plugin, without a database",
 		Args:  oneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := m.path(args[0])
-			code, err := readModule(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				err = usagef("there is no %s: name a *.wasm file, which weir build makes, or a *.js file", m.shown(path))
-			}
+			about, err := m.readPlugin(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			about, err := m.describeFile(cmd.Context(), path, m.engineFor(path), code)
-			if err != nil {
-				return fmt.Errorf("%s: %w", m.shown(path), err)
-			}
-			about.write(m, path, len(code))
+			about.write(m, m.path(args[0]))
 			return nil
 		},
 	}
@@ -65,6 +56,7 @@ type module struct {
 	file       [32]byte // SHA-256 of the file, set by modules
 	signatures []string
 	memory     int64
+	bytes      int
 }
 
 // compileTimeout is longer than a server's: who asks waits for nothing else, may
@@ -153,9 +145,9 @@ func (m *Main) stateDir() string {
 	return filepath.Join(dir, "weir")
 }
 
-func (about *module) write(m *Main, path string, bytes int) {
+func (about *module) write(m *Main, path string) {
 	mf := about.manifest
-	fmt.Fprintf(m.Stdout, "%s  %s  %s, ABI %d\n", mf.Name, mf.Version, size(int64(bytes)), mf.ABI)
+	fmt.Fprintf(m.Stdout, "%s  %s  %s, ABI %d\n", mf.Name, mf.Version, size(int64(about.bytes)), mf.ABI)
 	fmt.Fprintf(m.Stdout, "file     %s\n", m.shown(path))
 	fmt.Fprintf(m.Stdout, "sha256   %x\n", about.digest)
 	fmt.Fprintf(m.Stdout, "memory   %s at the start\n", size(about.memory))

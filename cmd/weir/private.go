@@ -26,6 +26,12 @@ const (
 	guestRole = "weir_guest"
 )
 
+// privateRoles need no password: the socket's directory keeps strangers out.
+var privateRoles = roles{weir: weirRole, guest: guestRole}
+
+// roles are weir and its plugins in a database.
+type roles struct{ weir, guest, weirPassword, guestPassword string }
+
 const (
 	databasePrefix = "dev_" // then the digest of schema and seed
 	unfinished     = "_new" // behind the name while it is made
@@ -44,16 +50,27 @@ func (p *project) startCluster(ctx context.Context, logger *slog.Logger) (*devdb
 }
 
 // wanted returns the name of the database that the files of [dev] ask for.
-func (p *project) wanted() (string, error) {
+func (p *project) wanted() (string, error) { return p.named(databasePrefix) }
+
+// sqlFiles are what the private database is made of, in this order.
+func (p *project) sqlFiles() []string {
+	if p.sql != nil {
+		return p.sql
+	}
+	return []string{p.config.Dev.Schema, p.config.Dev.Seed}
+}
+
+// named returns the prefix and the digest of the SQL files.
+func (p *project) named(prefix string) (string, error) {
 	sum := sha256.New()
-	for _, path := range []string{p.config.Dev.Schema, p.config.Dev.Seed} {
+	for _, path := range p.sqlFiles() {
 		text, err := readSQL(path)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(sum, "%d\x00%s", len(text), text)
 	}
-	return databasePrefix + hex.EncodeToString(sum.Sum(nil)[:6]), nil
+	return prefix + hex.EncodeToString(sum.Sum(nil)[:6]), nil
 }
 
 // maxSQL bounds a schema or seed file.
@@ -77,7 +94,13 @@ func readSQL(path string) (string, error) {
 // ensureDatabase makes the database that the files ask for, unless it is there.
 // While it is made it has another name, so that one cut short is never used.
 func (p *project) ensureDatabase(ctx context.Context, cluster *devdb.Cluster) (name string, made bool, err error) {
-	if name, err = p.wanted(); err != nil {
+	return p.ensure(ctx, cluster, databasePrefix, func(*pgx.Conn, string) error { return nil })
+}
+
+// ensure is ensureDatabase for a prefix. It calls then on the server's own
+// database, while nobody else makes one.
+func (p *project) ensure(ctx context.Context, cluster *devdb.Cluster, prefix string, then func(*pgx.Conn, string) error) (name string, made bool, err error) {
+	if name, err = p.named(prefix); err != nil {
 		return "", false, err
 	}
 	err = withConn(ctx, cluster.URL(""), func(conn *pgx.Conn) error {
@@ -91,7 +114,10 @@ func (p *project) ensureDatabase(ctx context.Context, cluster *devdb.Cluster) (n
 			return err
 		}
 		if exists {
-			return renew(ctx, cluster.URL(name))
+			if err := renew(ctx, cluster.URL(name)); err != nil {
+				return err
+			}
+			return then(conn, name)
 		}
 		for _, sql := range []string{
 			"drop database if exists " + name + unfinished + " with (force)",
@@ -101,22 +127,24 @@ func (p *project) ensureDatabase(ctx context.Context, cluster *devdb.Cluster) (n
 				return err
 			}
 		}
-		if err := p.fill(ctx, cluster.URL(name+unfinished)); err != nil {
+		if err := p.fill(ctx, cluster.URL(name+unfinished), privateRoles); err != nil {
 			return err
 		}
 		made = true
-		_, err = conn.Exec(ctx, "alter database "+name+unfinished+" rename to "+name)
-		return err
+		if _, err = conn.Exec(ctx, "alter database "+name+unfinished+" rename to "+name); err != nil {
+			return err
+		}
+		return then(conn, name)
 	})
 	return name, made, err
 }
 
 // fill applies schema and seed, and prepares the database for weir. Everything
-// in it belongs to the superuser; the guest role may read and write all tables
+// in it belongs to who made it; the guest role may read and write all tables
 // of public, because this is for development.
-func (p *project) fill(ctx context.Context, url string) error {
+func (p *project) fill(ctx context.Context, url string, r roles) error {
 	err := withConn(ctx, url, func(conn *pgx.Conn) error {
-		for _, path := range []string{p.config.Dev.Schema, p.config.Dev.Seed} {
+		for _, path := range p.sqlFiles() {
 			if err := applyFile(ctx, conn, path); err != nil {
 				return err
 			}
@@ -126,18 +154,20 @@ func (p *project) fill(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	if err := setUp(ctx, url); err != nil {
+	if err := setUp(ctx, url, r); err != nil {
 		return err
 	}
 	return withConn(ctx, url, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, guestGrants)
+		_, err := conn.Exec(ctx, strings.ReplaceAll(guestGrants, "$GUEST", r.guest))
 		return err
 	})
 }
 
 // setUp prepares a private database for weir.
-func setUp(ctx context.Context, url string) error {
-	_, err := changelog.Setup(ctx, changelog.SetupConfig{AdminURL: url, Weir: weirRole, Guest: guestRole, Parts: host.Parts()})
+func setUp(ctx context.Context, url string, r roles) error {
+	_, err := changelog.Setup(ctx, changelog.SetupConfig{
+		AdminURL: url, Weir: r.weir, Guest: r.guest, WeirPassword: r.weirPassword, GuestPassword: r.guestPassword, Parts: host.Parts(),
+	})
 	return err
 }
 
@@ -149,18 +179,18 @@ func renew(ctx context.Context, url string) error {
 	}
 	for _, f := range findings {
 		if f.Level != changelog.LevelOK {
-			return setUp(ctx, url)
+			return setUp(ctx, url, privateRoles)
 		}
 	}
 	return nil
 }
 
 const guestGrants = `
-grant usage on schema public to ` + guestRole + `;
-grant select, insert, update, delete on all tables in schema public to ` + guestRole + `;
-grant usage, select on all sequences in schema public to ` + guestRole + `;
-alter default privileges in schema public grant select, insert, update, delete on tables to ` + guestRole + `;
-alter default privileges in schema public grant usage, select on sequences to ` + guestRole
+grant usage on schema public to $GUEST;
+grant select, insert, update, delete on all tables in schema public to $GUEST;
+grant usage, select on all sequences in schema public to $GUEST;
+alter default privileges in schema public grant select, insert, update, delete on tables to $GUEST;
+alter default privileges in schema public grant usage, select on sequences to $GUEST`
 
 // applyFile runs a file as one transaction. An error names its line.
 func applyFile(ctx context.Context, conn *pgx.Conn, path string) error {

@@ -18,6 +18,9 @@ type project struct {
 	file   string // its weir.toml
 	shown  string // dir as people write it
 	config *config.Config
+	// sql are the files that a private database is made of; nil means [dev] schema
+	// and seed.
+	sql []string
 }
 
 // openProject reads the project in a directory, or the one whose weir.toml is

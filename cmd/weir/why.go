@@ -8,15 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"weir/host"
-	"weir/host/config"
 )
 
 // adminFlags are those of commands that ask the operators' listener.
@@ -51,22 +48,6 @@ func (m *Main) adminClient(f adminFlags) (*client, error) {
 		}}
 	}
 	return c, nil
-}
-
-// guessAdmin finds the admin listener of the weir that belongs to a directory.
-func (m *Main) guessAdmin(dir string) string {
-	text, err := os.ReadFile(filepath.Join(m.path(dir), ".weir", "admin"))
-	if noted := strings.TrimSpace(string(text)); err == nil && strings.HasPrefix(noted, "http://") {
-		return noted
-	}
-	listen := config.Default().Admin.Listen
-	if p, err := m.openProject(dir); err == nil {
-		listen = p.config.Admin.Listen
-	}
-	if strings.HasPrefix(listen, "unix:") {
-		return listen
-	}
-	return "http://" + listen
 }
 
 // adminJSON asks for one answer. A token goes into a header.

@@ -49,9 +49,9 @@ type Error struct {
 	err  error  // the cause, or nil
 }
 
-// Error returns what was done and the cause.
+// Error returns what was done and the cause. A refusal is a whole sentence.
 func (e *Error) Error() string {
-	if e.err == nil {
+	if e.err == nil || e.is == ErrRefused {
 		return e.what
 	}
 	return e.what + ": " + e.err.Error()

@@ -2,10 +2,12 @@ package db
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"weir/abi"
 )
@@ -206,7 +208,7 @@ func refuseCall(f called) error {
 	}
 	for _, prefix := range sessions {
 		if strings.HasPrefix(f.name, prefix) && !harmlessFunctions[f.name] {
-			return refused("calls %s(), which reads the catalog, the session or another statement: no change announces that its answer is another", f.name)
+			return refused("calls %s(), which reads the catalog, the session or another statement, and no change announces another answer: pass the value as a parameter", f.name)
 		}
 	}
 	return nil
@@ -300,7 +302,7 @@ func sqlRefusal(err error) error {
 	if state == "" || strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57") || strings.HasPrefix(state, "53") {
 		return fault("check the statement", err)
 	}
-	advice := ""
+	advice := ": correct it"
 	switch state {
 	case "42P18", "42P08", "42725":
 		advice = ": write the type of the parameter, $name::type"
@@ -308,6 +310,21 @@ func sqlRefusal(err error) error {
 		advice = ": grant it to the role of the plugin's SQL"
 	case "25006":
 		advice = ": a query only reads; move it into a mutation"
+	case "42703", "42P01", "42883", "42704", "3F000":
+		advice = ": correct the name, or change the schema of the database first"
 	}
-	return &Error{code: abi.SQLError, what: fmt.Sprintf("is refused by PostgreSQL%s", advice), is: ErrRefused, err: err}
+	return &Error{code: abi.SQLError, what: "is refused by PostgreSQL: " + saidBy(err) + advice, is: ErrRefused, err: err}
+}
+
+// saidBy is PostgreSQL's message with its hint, in one line.
+func saidBy(err error) string {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err.Error()
+	}
+	text := pg.Message
+	if pg.Hint != "" {
+		text += " (" + strings.TrimSuffix(pg.Hint, ".") + ")"
+	}
+	return text
 }

@@ -196,7 +196,7 @@ func (s *Statement) analysis(ctx context.Context, v *variant) (*analysis, error)
 func (s *Statement) accept(a *analysis) error {
 	for _, name := range s.key {
 		if !slices.ContainsFunc(a.columns, func(c Column) bool { return c.Name == name }) {
-			return refused("declares the key column %q, which it does not return", name)
+			return refused("declares the key column %q, which it does not return: select it, or take it out of the key", name)
 		}
 	}
 	for i := range a.limits {
@@ -239,13 +239,13 @@ func (s *Statement) attach(n abi.Nest, child *Statement) error {
 	column := slices.IndexFunc(kids, func(c Column) bool { return c.Name == n.Column })
 	switch {
 	case on < 0:
-		return refused("nests %q by the column %q, which it does not return", n.Name, n.On)
+		return refused("nests %q by the column %q, which it does not return: select it", n.Name, n.On)
 	case column < 0:
-		return refused("nests %q by the child's column %q, which statement %d does not return", n.Name, n.Column, n.Statement)
+		return refused("nests %q by the child's column %q, which statement %d does not return: select it there", n.Name, n.Column, n.Statement)
 	case slices.ContainsFunc(cols, func(c Column) bool { return c.Name == n.Name }):
-		return refused("nests %q, but returns a column of that name", n.Name)
+		return refused("nests %q, but returns a column of that name: rename one", n.Name)
 	case cols[on].layout.family() != kids[column].layout.family():
-		return refused("nests %q by columns of different types, %s and %s", n.Name, cols[on].Type, kids[column].Type)
+		return refused("nests %q by columns of different types, %s and %s: cast one", n.Name, cols[on].Type, kids[column].Type)
 	}
 	params := child.Params()
 	if len(params) != 1 || !strings.HasSuffix(params[0].Type, "[]") {

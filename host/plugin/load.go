@@ -107,7 +107,7 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 	digest := module.Digest()
 	limits := s.config.Tenant.Limits.WithDefaults()
 	p := &Plugin{
-		Path: path, Digest: digest, file: sha256.Sum256(code), module: module,
+		Path: path, Digest: digest, file: sha256.Sum256(code), module: module, Loaded: time.Now(),
 		breaker: &breaker{now: time.Now, limit: limits.MaxFailures}, onBreak: s.config.OnBreak, now: &instances{},
 	}
 	defer func() {
@@ -127,7 +127,7 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 		return nil, err
 	}
 	if p.Manifest, err = abi.DecodeManifest(described); err != nil {
-		return nil, fmt.Errorf("its manifest: %w", err)
+		return nil, fmt.Errorf("its manifest cannot be read: %w: build it with the SDK of this weir", err)
 	}
 	if err := p.Manifest.Validate(); err != nil {
 		return nil, fmt.Errorf("its manifest: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"weir/abi"
 	"weir/host/wasm"
@@ -26,6 +27,8 @@ type Plugin struct {
 	Manifest *abi.Manifest
 	// Prepared is what the Checker made of its statements.
 	Prepared any
+	// Loaded is when it was read from its file.
+	Loaded time.Time
 
 	file      [32]byte // SHA-256 of the file
 	functions map[string]*Function

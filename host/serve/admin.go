@@ -20,14 +20,15 @@ import (
 )
 
 // Admin returns the handler of the operators' listener: /healthz, /readyz,
-// /metrics and what Operator answers. Whoever reaches it may see it all: it must
-// never be reachable from outside (D8).
+// /plugins, /metrics and what Operator answers. Whoever reaches it may see it
+// all: it must never be reachable from outside (D8).
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /readyz", s.handleReady)
+	mux.HandleFunc("GET /plugins", s.handlePlugins)
 	mux.Handle("GET /metrics", s.metrics())
 	s.operate(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -58,6 +58,8 @@ type Config struct {
 	// name; each returns a plain struct and must be safe to call at any time. See
 	// admin.go for how fields are named.
 	Rooms map[string]func() any
+	// Plugins lists the plugins of all tenants for /plugins. Nil means none.
+	Plugins func() []Plugin
 	// Logger may be nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -69,6 +71,9 @@ func (c Config) withDefaults() Config {
 	c.Version = cmp.Or(c.Version, "devel")
 	if c.Tenant == nil {
 		c.Tenant = OneTenant(&tenant.Tenant{Name: tenant.DefaultName})
+	}
+	if c.Plugins == nil {
+		c.Plugins = func() []Plugin { return nil }
 	}
 	if c.Schema == nil {
 		c.Schema = func(string) Schema { return Schema{} }

@@ -16,6 +16,10 @@ const maxLine = 4 << 10
 // other, just before it ends the guest.
 const deadlockLine = "fatal error: all goroutines are asleep - deadlock!"
 
+// maxFirst bounds what is kept of the line that says why a guest ends: for Go
+// "panic: " and its text.
+const maxFirst = 200
+
 // guestLog takes what a guest logs in one call, up to the bounds, in lines. The
 // Go runtime writes a panic in dozens of fragments, so what goes to a file
 // descriptor is collected until a line is whole (G10).
@@ -29,6 +33,7 @@ type guestLog struct {
 	seen     int       // bytes written to file descriptors
 	partial  [2][]byte // of fd 1 and 2
 	deadlock bool      // deadlockLine was seen
+	first    string    // the first line on fd 2, at most maxFirst bytes
 }
 
 // reset starts a call's log, keeping the buffers.
@@ -72,6 +77,9 @@ func (l *guestLog) write(fd int, b []byte) {
 		}
 		if whole || len(*p) == maxLine {
 			l.deadlock = l.deadlock || string(*p) == deadlockLine
+			if fd == 2 && l.first == "" {
+				l.first = printable((*p)[:min(len(*p), maxFirst)])
+			}
 			l.line(level, *p)
 			*p = (*p)[:0]
 		}

@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func (p *Pool) Describe(ctx context.Context) ([]byte, error) {
 	defer p.leave()
 	first, err := p.take(ctx)
 	if err != nil {
-		return nil, err
+		return nil, undescribed(err)
 	}
 	p.put(ctx, first)
 	seed := p.config.InitSeed
@@ -65,7 +66,7 @@ func (p *Pool) Describe(ctx context.Context) ([]byte, error) {
 	}
 	canary, manifest, err := p.start(ctx, seed, p.config.LoadedAt.Add(time.Hour))
 	if err != nil {
-		return nil, err
+		return nil, undescribed(err)
 	}
 	canary.close(ctx)
 	p.mu.Lock()
@@ -75,6 +76,32 @@ func (p *Pool) Describe(ctx context.Context) ([]byte, error) {
 	}
 	return bytes.Clone(manifest), nil
 }
+
+// undescribed says what to look at when a guest ends before it has described
+// itself.
+func undescribed(err error) error {
+	var trap *TrapError
+	if !errors.As(err, &trap) {
+		return err
+	}
+	said := string(trap.Kind) + ": " + trap.What
+	if trap.Said != "" {
+		said = trap.Said + ", " + said
+	}
+	return &undescribedError{"the plugin crashes while it describes itself (" + said + "): look at its init functions and package-level variables", err}
+}
+
+// undescribedError is a sentence of its own, with the trap as its cause.
+type undescribedError struct {
+	text string
+	err  error
+}
+
+// Error returns the sentence.
+func (e *undescribedError) Error() string { return e.text }
+
+// Unwrap returns the trap.
+func (e *undescribedError) Unwrap() error { return e.err }
 
 // Call runs one call on an instance of its own. It waits for an instance and for
 // its turn until ctx ends. Errors of the guest's own are outputs; an error here

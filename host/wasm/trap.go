@@ -52,6 +52,9 @@ type TrapError struct {
 	What string // wazero's name of the trap: "unreachable"
 	// Trace is the guest's stack, for the log only.
 	Trace string
+	// Said is the first line that the guest wrote to standard error, for the log
+	// and for who loads it only: it may hold what a caller gave.
+	Said string
 }
 
 // Error returns a sentence without the trace.
@@ -204,7 +207,7 @@ func (f *frame) fault(err error) error {
 	case f.watch.Err() != nil && errors.As(err, &exit):
 		return f.late()
 	}
-	trap := &TrapError{Where: f.where(), Kind: TrapPlain, Trace: err.Error()}
+	trap := &TrapError{Where: f.where(), Kind: TrapPlain, Trace: err.Error(), Said: f.logs.first}
 	if cause := errors.Unwrap(err); cause != nil {
 		trap.What = cause.Error()
 	} else {

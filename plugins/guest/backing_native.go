@@ -3,6 +3,8 @@
 package weir
 
 import (
+	"reflect"
+
 	"weir/abi"
 	"weir/plugins/guest/internal/door"
 )
@@ -22,6 +24,16 @@ func init() {
 	door.HostOf = func(call any) door.Host { return call.(*Call).host }
 	door.Of = func(statement any) door.Statement { return statement.(AnyStatement).core().fake() }
 	door.Manifest = func() ([]byte, error) { return standard.encoded() }
+	door.Field = func(f reflect.StructField) (string, bool) {
+		name := fieldName(f)
+		if name == "-" {
+			return "", false
+		}
+		tag, err := parseTag(f.Tag.Get("weir"))
+		_, claim := f.Tag.Lookup("claim")
+		_, scope := f.Tag.Lookup("scope")
+		return name, err == nil && tag.source == fromCaller && !claim && !scope
+	}
 	door.Invoke = func(h door.Host, name string, input []byte) (abi.Tag, int32, []byte) {
 		for _, f := range standard.ordered() {
 			if f.name == name && f.body.run != nil {

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"reflect"
 	"unsafe"
 
 	"weir/abi"
@@ -43,6 +44,9 @@ var (
 	Of func(statement any) Statement
 	// Manifest returns the encoded manifest of everything registered.
 	Manifest func() ([]byte, error)
+	// Field returns the name of a struct's field outside Go, "" if it has none,
+	// and whether a client may set it as an argument.
+	Field func(reflect.StructField) (name string, settable bool)
 	// Invoke runs a registered function by name on its encoded input.
 	Invoke func(h Host, name string, input []byte) (abi.Tag, int32, []byte)
 )
