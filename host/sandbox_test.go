@@ -402,8 +402,11 @@ func TestSandboxStopsEverythingTogether(t *testing.T) {
 					version, _ = strconv.Atoi(strings.SplitN(p.admin.ParameterStatus("server_version"), ".", 2)[0])
 				}
 				for _, c := range controls {
-					// A busy machine may lose one to a time limit.
-					if !p.through(c) && !p.through(c) && !p.through(c) {
+					through := p.through(c)
+					for range 2 { // a busy machine may lose one to a time limit
+						through = through || p.through(c)
+					}
+					if !through {
 						t.Errorf("%s does not get through: %v", c.name, p.err)
 					}
 				}

@@ -286,7 +286,8 @@ func (a *assembler) instruction(op string, immediates []node) error {
 		a.code = appendUint(append(a.code, code[0], code[1]), offset)
 		return err
 	}
-	index, ok := 0, true
+	var index int
+	var ok bool
 	switch op {
 	case "local.get", "local.set", "local.tee":
 		index, ok = a.f.names[word]
