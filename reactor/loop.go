@@ -215,6 +215,7 @@ func (r *Reactor) turn(ctx context.Context) bool {
 	more := false
 	for _, c := range r.order {
 		more = r.drive(c) || more
+		r.show(c)
 		r.hand(&c.out)
 	}
 	if len(r.order) > 1 {
@@ -396,22 +397,27 @@ func (r *Reactor) sleep() time.Duration {
 	return max(wait, 0)
 }
 
-// count publishes the figures.
+// show publishes a tenant's figures, before anybody is told what they count.
+func (r *Reactor) show(c *core) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	shown := r.shown[c.tenant]
+	if shown == nil {
+		shown = &TenantStats{}
+		r.shown[c.tenant] = shown
+	}
+	*shown = c.tenantStats()
+}
+
+// count publishes the figures of all tenants together.
 func (r *Reactor) count() {
 	now := r.cfg.Now()
 	s := Stats{Running: r.running, Waves: r.waves}
 	for _, c := range r.order {
 		s.add(c, now)
+		r.show(c) // what start did with it
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats = s
-	for _, c := range r.order {
-		shown := r.shown[c.tenant]
-		if shown == nil {
-			shown = &TenantStats{}
-			r.shown[c.tenant] = shown
-		}
-		*shown = c.tenantStats()
-	}
 }
