@@ -97,8 +97,8 @@ func (w Window) Keep(name string) {
 	if dir == "" {
 		dir = w.t.TempDir()
 	}
-	// Animations must not be in the middle.
-	w.Run(`document.getAnimations().forEach(a => a.finish())`)
+	// Animations must not be in the middle; those without an end keep their start.
+	w.Run(`document.getAnimations().forEach(a => a.effect.getComputedTiming().endTime === Infinity ? (a.currentTime = 300) : a.finish())`)
 	png, err := chromedp.Run(w.Context, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
