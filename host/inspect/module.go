@@ -26,16 +26,3 @@ func (s *Shape) HasMemory(name string) bool {
 // memory and globals does not hold, so that no instance can be used twice; "" if
 // there is none (G5).
 func (s *Shape) Fixed() string { return s.fixed }
-
-// Stripped returns the module without its custom sections, which no compiler need
-// read.
-func (s *Shape) Stripped() []byte {
-	out := make([]byte, 8, s.size)
-	copy(out, "\x00asm\x01\x00\x00\x00")
-	for _, id := range []byte{sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal, sectionExport, sectionElem, sectionDataCount, sectionCode, sectionData} {
-		if content := s.sections[id]; content != nil {
-			out = appendCounted(append(out, id), content)
-		}
-	}
-	return out
-}

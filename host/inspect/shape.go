@@ -129,8 +129,8 @@ type localRun struct {
 	typ byte
 }
 
-// parse takes a module apart, whatever its size.
-func parse(code []byte) (*Shape, error) { return parseWithin(code, boundless()) }
+// Parse takes a module apart, whatever its size, and refuses what is none.
+func Parse(code []byte) (*Shape, error) { return parseWithin(code, boundless()) }
 
 // parseWithin takes a module apart and refuses what is over a limit before it is
 // read.
