@@ -44,7 +44,9 @@ func TestEveryIndexIsInItsSpace(t *testing.T) {
 	}
 	// in puts the index behind an instruction, between other immediates.
 	in := func(op opcode, before []uint32, after ...uint32) func(uint32) []byte {
-		return func(i uint32) []byte { return full(with(op, append(append(before[:len(before):len(before)], i), after...)...)) }
+		return func(i uint32) []byte {
+			return full(with(op, append(append(before[:len(before):len(before)], i), after...)...))
+		}
 	}
 	f("type: call_indirect", in(opCallIndirect, nil, 0), 2)
 	f("type: block", func(i uint32) []byte {
@@ -58,7 +60,9 @@ func TestEveryIndexIsInItsSpace(t *testing.T) {
 	}, 1)
 	f("function: call", in(opCall, nil), 2)
 	f("function: ref.func", in(opRefFunc, nil), 2)
-	f("function: export", func(i uint32) []byte { return fullWith(section(sectionExport, vector(join(text("e"), with(kindFunc, i))))) }, 2)
+	f("function: export", func(i uint32) []byte {
+		return fullWith(section(sectionExport, vector(join(text("e"), with(kindFunc, i)))))
+	}, 2)
 	f("function: element", func(i uint32) []byte {
 		return assemble(oneType("", ""), oneFunction, section(sectionElem, vector(join([]byte{1, 0, 1}, appendU32(nil, i)))), section(sectionCode, vector(bodyOf())))
 	}, 1)
@@ -77,7 +81,9 @@ func TestEveryIndexIsInItsSpace(t *testing.T) {
 	f("table: table.init", in(opTableInit, []uint32{0}), 2)
 	f("table: table.copy, to", in(opTableCopy, nil, 0), 2)
 	f("table: table.copy, from", in(opTableCopy, []uint32{0}), 2)
-	f("table: export", func(i uint32) []byte { return fullWith(section(sectionExport, vector(join(text("e"), with(kindTable, i))))) }, 2)
+	f("table: export", func(i uint32) []byte {
+		return fullWith(section(sectionExport, vector(join(text("e"), with(kindTable, i)))))
+	}, 2)
 	f("table: elements", func(i uint32) []byte {
 		return assemble(oneTable, section(sectionElem, vector(join(with(2, i), zero, []byte{0, 0}))))
 	}, 1)
@@ -85,11 +91,17 @@ func TestEveryIndexIsInItsSpace(t *testing.T) {
 	f("memory: memory.copy, to", in(opMemoryCopy, nil, 0), 1)
 	f("memory: memory.copy, from", in(opMemoryCopy, []uint32{0}), 1)
 	f("memory: memory.fill", in(opMemoryFill, nil), 1)
-	f("memory: export", func(i uint32) []byte { return fullWith(section(sectionExport, vector(join(text("e"), with(kindMemory, i))))) }, 1)
-	f("memory: data", func(i uint32) []byte { return assemble(oneMemory, section(sectionData, vector(join(with(2, i), zero, []byte{0})))) }, 1)
+	f("memory: export", func(i uint32) []byte {
+		return fullWith(section(sectionExport, vector(join(text("e"), with(kindMemory, i)))))
+	}, 1)
+	f("memory: data", func(i uint32) []byte {
+		return assemble(oneMemory, section(sectionData, vector(join(with(2, i), zero, []byte{0}))))
+	}, 1)
 	f("global: global.get", in(opGlobalGet, nil), 2)
 	f("global: global.set", in(opGlobalSet, nil), 2)
-	f("global: export", func(i uint32) []byte { return fullWith(section(sectionExport, vector(join(text("e"), with(kindGlobal, i))))) }, 2)
+	f("global: export", func(i uint32) []byte {
+		return fullWith(section(sectionExport, vector(join(text("e"), with(kindGlobal, i)))))
+	}, 2)
 	f("local: local.get", in(opLocalGet, nil), 2) // a parameter and a local
 	f("local: local.set", in(opLocalSet, nil), 2)
 	f("local: local.tee", in(opLocalTee, nil), 2)

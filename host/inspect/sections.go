@@ -13,7 +13,10 @@ func (s *Shape) readTypes(c *cursor) error {
 	s.types = make([]funcType, 0, n)
 	for range n {
 		if form := c.byte(); form != 0x60 && c.err == nil {
-			return fmt.Errorf("type %d has the form %#x: only functions are known", len(s.types), form)
+			if form == 0x4e || form == 0x4f || form == 0x50 || form == 0x5e || form == 0x5f {
+				return errReferences
+			}
+			return fmt.Errorf("type %d has the form %#x", len(s.types), form)
 		}
 		t := funcType{params: c.bytes(c.u32()), results: c.bytes(c.u32())}
 		if c.err != nil {
@@ -22,7 +25,7 @@ func (s *Shape) readTypes(c *cursor) error {
 		for _, values := range [][]byte{t.params, t.results} {
 			for _, v := range values {
 				if !isValueType(v) {
-					return fmt.Errorf("type %d has a value of type %#x", len(s.types), v)
+					return unknownValue(v)
 				}
 			}
 		}
@@ -117,7 +120,7 @@ func (s *Shape) readTables(c *cursor) error {
 	for range n {
 		kind := c.byte()
 		if !isReference(kind) && c.err == nil {
-			return fmt.Errorf("a table holds values of type %#x", kind)
+			return unknownValue(kind)
 		}
 		l, err := readLimits(c)
 		if err != nil {
@@ -168,8 +171,11 @@ func (s *Shape) readGlobals(c *cursor) error {
 		if c.err != nil {
 			return c.err
 		}
-		if !isValueType(g.typ) || mutable > 1 {
-			return fmt.Errorf("global %d has the type %#x %#x", len(s.globals), g.typ, mutable)
+		if !isValueType(g.typ) {
+			return unknownValue(g.typ)
+		}
+		if mutable > 1 {
+			return fmt.Errorf("global %d is neither constant nor mutable (%#x)", len(s.globals), mutable)
 		}
 		g.mutable = mutable == 1
 		if g.mutable && (g.typ == typeV128 || isReference(g.typ)) {
@@ -352,7 +358,7 @@ func (s *Shape) readBodies(c *cursor) error {
 				break
 			}
 			if !isValueType(run.typ) {
-				return fmt.Errorf("body %d has a local of type %#x", len(s.bodies), run.typ)
+				return unknownValue(run.typ)
 			}
 			if run.n > uint32(s.limits.Locals)-b.count {
 				return over("function_locals", "function %d of the module has more than the %d locals allowed: split it, or build it optimized", len(s.imports)+len(s.bodies), s.limits.Locals)

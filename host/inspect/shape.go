@@ -191,6 +191,8 @@ func parseWithin(code []byte, limits GateLimits) (*Shape, error) {
 // errExceptions refuses tags: by exceptions a guest could write into the host's heap.
 var errExceptions = refuseModule("the module has exceptions (a tag): build it without exception handling")
 
+var errReferences = refuseModule("the module has types of references that are not in WebAssembly 2.0: build it without garbage collection and typed references")
+
 // sectionName returns what a section is called in errors.
 func sectionName(id byte) string {
 	if int(id) < len(sectionNames) {
@@ -261,6 +263,17 @@ func (s *Shape) typeOf(fn uint32) *funcType {
 
 func isValueType(t byte) bool {
 	return t >= typeV128 && t <= typeI32 || isReference(t)
+}
+
+// unknownValue refuses a type that is none of WebAssembly 2.0.
+func unknownValue(typ byte) error {
+	switch {
+	case typ == 0x69: // a reference to an exception
+		return errExceptions
+	case typ >= 0x63 && typ <= 0x73:
+		return errReferences
+	}
+	return fmt.Errorf("a value of type %#x", typ)
 }
 
 func isReference(t byte) bool { return t == typeFuncRef || t == typeExternRef }

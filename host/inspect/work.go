@@ -25,10 +25,10 @@ type work struct {
 // Nanoseconds, measured on one function of each kind at the limit of its size.
 const (
 	nsInstr   = 1_000
-	nsSlow    = 15_000  // memory, division, conversions, minimum and maximum, vectors
+	nsSlow    = 10_000  // memory, division, conversions, minimum and maximum, vectors
 	nsBulk    = 150_000 // a loop of its own
-	nsValue   = 1_200   // of a call or a block
-	nsTarget  = 10_000
+	nsValue   = 1_200   // of a call or a block, if there are few
+	nsTarget  = 30_000
 	nsDominer = 8
 	nsRead    = 10
 	nsJoin    = 10
@@ -168,7 +168,7 @@ func (s *scan) see(in *instr) error {
 
 func (s *scan) enter(in *instr) error {
 	g := s.limits
-	s.linear += nsValue * (len(in.block.params) + len(in.block.results))
+	s.linear += nsOfValues(len(in.block.params) + len(in.block.results))
 	if len(s.open) > g.Depth {
 		return s.over("block_depth", "has more than %d blocks in one another", g.Depth)
 	}
@@ -232,9 +232,11 @@ func (s *scan) next(chain int) {
 	s.work.chain = max(s.work.chain, chain)
 }
 
-func (s *scan) called(t *funcType) {
-	s.linear += nsValue * (len(t.params) + len(t.results))
-}
+func (s *scan) called(t *funcType) { s.linear += nsOfValues(len(t.params) + len(t.results)) }
+
+// nsOfValues is what values cost that are handed over at once. Beyond what fits
+// into registers each takes several times as long, and memory.
+func nsOfValues(n int) int { return nsValue * n * (1 + n/32) }
 
 func (s *scan) read(local uint32) {
 	if s.set[local] == s.block {
