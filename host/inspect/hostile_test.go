@@ -116,6 +116,7 @@ func lies() []hostile {
 		{"A23 the size of a body", assemble(oneType("", ""), oneFunction, section(sectionCode, []byte{1}, lie)), "", middle},
 		{"A24 the size of data", assemble(oneMemory, section(sectionData, []byte{1, 1}, lie)), "", middle},
 		{"A25 locals that add up to 2^32", body([]byte{2}, lie, []byte{typeI32}, lie, []byte{typeI32, byte(opEnd)}), "function_locals", "more than the 1000 locals"},
+		{"A27 a few more than there are", of(sectionFunction, []byte{5, 0, 0, 0}), "", "promises 5 items where 3 bytes are left"},
 		{"A26 data that is counted and not there", assemble(section(sectionDataCount, lie)), "", "counts 4294967295 data segments and has 0"},
 	}
 }

@@ -63,7 +63,7 @@ func TestNobodyHidesCodeInALongNumber(t *testing.T) {
 	hidden := join(
 		[]byte{byte(opBlock), typeNone, byte(opLocalGet), 0, byte(opBrIf), 0},
 		[]byte{0xfd, 12}, make([]byte, 16), []byte{byte(opI32Const), 1},
-		[]byte{0xfd, 0x8c, 0x00}, []byte{byte(opEnd), byte(opLoop), typeNone, byte(opBr), 0, byte(opEnd)}, times(9, byte(opNop)), []byte{byte(opBlock)}, []byte{typeNone},
+		[]byte{0xfd, 0x8c, 0x00}, []byte{byte(opEnd), byte(opLoop), typeNone, byte(opBr), 0, byte(opEnd)}, times(8, byte(opNop)), []byte{byte(opBlock), typeNone},
 		[]byte{byte(opEnd)},
 	)
 	code := one(0, hidden)
