@@ -29,11 +29,11 @@ func (s *Shape) readTypes(c *cursor) error {
 				}
 			}
 		}
-		if err := most(len(t.params), s.limits.Params, "function_params", "parameters of one function", "pass them in memory"); err != nil {
-			return err
+		if n, limit := len(t.params), s.limits.Params; n > limit {
+			return over("function_params", "the module has a function or block of %d parameters, more than the %d allowed: pass them in memory", n, limit)
 		}
-		if err := most(len(t.results), s.limits.Results, "function_results", "results of one function", "return them in memory"); err != nil {
-			return err
+		if n, limit := len(t.results), s.limits.Results; n > limit {
+			return over("function_results", "the module has a function or block of %d results, more than the %d allowed: return them in memory", n, limit)
 		}
 		s.types = append(s.types, t)
 	}

@@ -85,7 +85,12 @@ func (s *Shape) walk(fn int, visit func(*instr) error) error {
 // inFunction says where an error is: by the number that tools show, which counts
 // imports.
 func (s *Shape) inFunction(fn int, err error) error {
-	return fmt.Errorf("function %d: %w", len(s.imports)+fn, err)
+	fn += len(s.imports)
+	var module *ModuleError
+	if errors.As(err, &module) {
+		return &ModuleError{What: fmt.Sprintf("function %d of %s", fn, module.What), Limit: module.Limit}
+	}
+	return fmt.Errorf("function %d: %w", fn, err)
 }
 
 // readOpcode reads an instruction's number.

@@ -103,7 +103,7 @@ func (s *scan) judgeBody(fn int) error {
 		return err
 	}
 	if s.total() > g.FunctionWork {
-		return s.over("function_work", "branches so much that the compiler would take too long (about %d ms)", s.total()/1_000_000)
+		return s.over("function_work", "branches so much that the compiler would take too long (up to %d s)", s.total()/1_000_000_000)
 	}
 	return nil
 }
@@ -155,7 +155,7 @@ func (s *scan) see(in *instr) error {
 	case opTableGrow:
 		t := s.tables[in.a]
 		if !t.bounded || int64(t.max) > int64(s.limits.TableEntries) {
-			return s.over("table_entries", "grows a table that may have more than the %d entries allowed: declare a maximum of the table", s.limits.TableEntries)
+			return over("table_entries", "function %d of the module grows a table that may have more than the %d entries allowed: declare a maximum of the table", s.fn+len(s.imports), s.limits.TableEntries)
 		}
 	default:
 		if isBulk(in.op) {
