@@ -87,7 +87,10 @@ func Gate(code []byte, limits GateLimits, imports func(module, name string, para
 			return nil, refuseModule("the module exports %.100q: names that begin with $ are weir's own, so give it another one", e.name)
 		}
 	}
-	return s, s.judgeBodies(&limits)
+	if err := s.judgeBodies(&limits); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Shape) judgeBodies(g *GateLimits) error {

@@ -36,11 +36,15 @@ const (
 	nsNested  = 2
 )
 
+// total is in floating point on its way: with limits that somebody raised it may
+// be more than an int.
 func (w *work) total() int {
-	return w.linear +
-		nsDominer*w.splits*w.edges +
-		nsRead*w.chain*(w.reads+w.carried*w.edges) +
-		w.carried*w.carried*(nsJoin*w.joins+w.loops*(nsLoop+nsNested*w.nested))
+	f := func(n int) float64 { return float64(n) }
+	ns := f(w.linear) +
+		nsDominer*f(w.splits)*f(w.edges) +
+		nsRead*f(w.chain)*(f(w.reads)+f(w.carried)*f(w.edges)) +
+		f(w.carried)*f(w.carried)*f(nsJoin*w.joins+w.loops*(nsLoop+nsNested*w.nested))
+	return int(min(ns, 1<<61))
 }
 
 // nsOf returns the linear part of an instruction.
