@@ -70,8 +70,8 @@ declare module "weir" {
   interface StatementOptions {
     /** The columns that tell rows apart: clients then get only the rows that changed. */
     key?: string | string[]
-    /** Rows inside rows: those of another select, whose only parameter is the set of the keys `on`. */
-    nest?: Record<string, { rows: Select<any>; on: string; column: string }>
+    /** Rows inside rows: what nest returns, a list of that, or the same by name. */
+    nest?: Nest | Nest[] | Record<string, { rows: Select<any>; on: string; column: string }>
     /** Types of columns, such as { id: t.int64 } for what is always a bigint. */
     row?: Types
   }
@@ -84,8 +84,22 @@ declare module "weir" {
     one(): R
     first(): R | undefined
     /** The rows with these indexes, in this order, unread. */
-    pick(indexes: number[]): Rows<R>
+    pick(indexes: readonly number[]): Rows<R>
+    /** The rows with these columns only, unread. By names the statement runs now, by numbers when it must. */
+    project(columns: readonly (string | number)[]): Rows<Row>
+    /** The rows with those of child in each, under name, where its column equals on. Clients get them; all() does not. */
+    nest(name: string, on: string | number, child: Rows<any>, column: string | number): Rows<R>
+    /** Gives the rows up: a call may hold only so many. */
+    close(): void
   }
+
+  /** SQL that is made up during the call, which needs the capability "sql.dynamic". A mutation may write with it. */
+  function querySQL<R = Row>(sql: string, args?: object, options?: { row?: Types }): Rows<R>
+
+  interface Nest { readonly name: string }
+
+  /** For select: under name come the rows of another select, whose only parameter is the set of the keys `on`, where its column equals them. */
+  function nest(name: string, on: string, rows: Select<any>, column: string): Nest
 
   interface Select<R = Row> {
     rows(args?: object): Rows<R>
@@ -146,8 +160,8 @@ declare module "weir" {
   /** The reason is public: a client may show it. */
   function deny(reason?: string, more?: { until?: Date }): Decision
 
-  /** Names the plugin; without it, its file does. */
-  function plugin(name: string, version?: string): void
+  /** Names the plugin; without it, its file does. Capabilities are what the operator must grant. */
+  function plugin(name: string, version?: string, options?: { capabilities?: "sql.dynamic"[] }): void
 
   /** An error that the client sees: throw fail("empty", "write something first"). Others are "internal" to it. */
   function fail(code: string, message: string, more?: { retryable?: boolean }): Error
