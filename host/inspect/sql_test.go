@@ -150,7 +150,7 @@ func TestNamesAreJudged(t *testing.T) {
 	f, both := refusals{t}.kind, refusals{t}.both
 	both(`select current_user`, `asks for CURRENT_USER, which is the database role of all callers`)
 	both(`select current_schema`, `asks for CURRENT_SCHEMA`)
-	both(`select pg_sleep(1)`, `calls pg_sleep(), which is not on the list of functions: write it with listed ones, or, when the operator has reviewed it, add "acme.pg_sleep" to sql.functions`)
+	both(`select pg_sleep(1)`, `calls pg_sleep(), which is not on the list of functions: write it with listed ones, or, when the operator has reviewed it, add "pg_catalog.pg_sleep" to sql.functions`)
 	both(`select pg_catalog.pg_sleep(1)`, `calls pg_catalog.pg_sleep()`)
 	both(`select "pg_sleep"(1)`, `calls pg_sleep()`)
 	both(`select U&"pg\005fsleep"(1)`, `calls pg_sleep()`)
