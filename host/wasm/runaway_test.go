@@ -162,7 +162,8 @@ func TestHostFunctionsArePaidFor(t *testing.T) {
 	if err := fails(t, p, Call{Log: func(int, string) { lines++ }}, abi.Deadline); !errors.As(err, &late) || !late.Guest {
 		t.Errorf("got %v", err)
 	}
-	if lines == fills {
-		t.Error("it filled all")
+	// Unpaid, several hundred fit between two ticks.
+	if lines >= fills/4 {
+		t.Errorf("it filled %d times", lines)
 	}
 }
