@@ -62,6 +62,7 @@ type Shape struct {
 	// sections holds the content of each, nil for what there is not.
 	sections [sectionTag + 1][]byte
 	size     int
+	names    []byte // what a custom section says of the names of functions, unread
 	// fixed says that the module can change what a copy of its memory and globals
 	// does not hold, or "" (G5).
 	fixed string
@@ -149,8 +150,12 @@ func parseWithin(code []byte, limits GateLimits) (*Shape, error) {
 		}
 		if id == sectionCustom {
 			inner := &cursor{data: content}
-			if inner.name(); inner.err != nil {
+			name := inner.name()
+			if inner.err != nil {
 				return nil, fmt.Errorf("a custom section's name: %w", inner.err)
+			}
+			if name == sectionNames {
+				s.names = content[inner.at:]
 			}
 			continue
 		}
@@ -195,13 +200,13 @@ var errReferences = refuseModule("the module has types of references that are no
 
 // sectionName returns what a section is called in errors.
 func sectionName(id byte) string {
-	if int(id) < len(sectionNames) {
-		return sectionNames[id] + " section"
+	if int(id) < len(sectionTitles) {
+		return sectionTitles[id] + " section"
 	}
 	return fmt.Sprintf("section %d", id)
 }
 
-var sectionNames = [...]string{
+var sectionTitles = [...]string{
 	sectionCustom: "custom", sectionType: "type", sectionImport: "import", sectionFunction: "function",
 	sectionTable: "table", sectionMemory: "memory", sectionGlobal: "global", sectionExport: "export",
 	sectionStart: "start", sectionElem: "element", sectionCode: "code", sectionData: "data", sectionDataCount: "data count",

@@ -177,7 +177,9 @@ func runScript(t *testing.T, path string, seen *tally) {
 // compare calls both forms and reports whether they trapped.
 func compare(t *testing.T, where string, p *pair, field string, args []uint64) bool {
 	t.Helper()
-	invoke := func(m api.Module) ([]uint64, error) { return m.ExportedFunction(field).Call(context.Background(), args...) }
+	invoke := func(m api.Module) ([]uint64, error) {
+		return m.ExportedFunction(field).Call(context.Background(), args...)
+	}
 	want, wantErr := invoke(p.plain)
 	got, gotErr := invoke(p.metered)
 	types := p.plain.ExportedFunction(field).Definition().ResultTypes()
