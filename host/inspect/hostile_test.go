@@ -256,15 +256,19 @@ func foreign() []hostile {
 // G1, W8, W10: each is refused in its own words, and none takes more memory than
 // a small multiple of its size.
 func TestHostileModulesAreRefused(t *testing.T) {
+	r := newCompiler(t)
 	for _, h := range hostiles() {
+		var s *Shape
 		var err error
-		spent := allocated(func() { _, err = Gate(h.code, GateLimits{}, anyImport) })
+		spent := allocated(func() { s, err = Gate(h.code, GateLimits{}, anyImport) })
 		if limit := 64<<10 + 24*uint64(min(len(h.code), 16<<10)) + 8*uint64(len(h.code)); spent > limit {
 			t.Errorf("%s: %d bytes for a module of %d", h.name, spent, len(h.code))
 		}
 		if h.says == "" {
 			if err != nil {
 				t.Errorf("%s: %v", h.name, err)
+			} else if !sameWhenMetered(t, r, s) {
+				t.Errorf("%s: the compiler refuses it", h.name)
 			}
 			continue
 		}
