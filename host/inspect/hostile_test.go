@@ -205,6 +205,9 @@ func busy() []hostile {
 		{"W11 calls of 64 values", wideBody(times(40_000, byte(opCall), 0)), limit, says},
 		{"W12 blocks of 64 values", wideBody(times(16_000, block, 0, get, 0, brIf, 0, end)), limit, says},
 		{"W13 fills", one(0, times(13_000, get, 0, get, 0, get, 0, 0xfc, 11, 0)), limit, says},
+		{"W15 ifs that return, in a row", one(0, times(18_000, get, 0, byte(opIf), typeNone, byte(opReturn), end)), limit, says},
+		{"W16 ifs that leave, in a row", one(0, []byte{block, typeNone}, times(15_000, get, 0, byte(opIf), typeNone, byte(opBr), 1, end), []byte{end}), limit, says},
+		{"W17 branches that carry 64 values", assemble(oneType(wide, wide), oneFunction, section(sectionCode, vector(bodyOf(each(63, func(l uint32) []byte { return with(opLocalGet, l) }), []byte{get, 0}, times(30_000, get, 0, brIf, 0))))), limit, says},
 		{"W14 all that a module may have of it", assemble(
 			oneType("\x7f", ""), section(sectionFunction, many(100, 0)), oneMemory,
 			section(sectionCode, many(100, bodyOf([]byte{block, typeNone}, times(4_000, get, 0, brIf, 0), []byte{end})...)),
@@ -261,7 +264,7 @@ func TestHostileModulesAreRefused(t *testing.T) {
 		var s *Shape
 		var err error
 		spent := allocated(func() { s, err = Gate(h.code, GateLimits{}, anyImport) })
-		if limit := 64<<10 + 24*uint64(min(len(h.code), 16<<10)) + 8*uint64(len(h.code)); spent > limit {
+		if limit := 64<<10 + 48*uint64(min(len(h.code), 16<<10)) + 8*uint64(len(h.code)); spent > limit {
 			t.Errorf("%s: %d bytes for a module of %d", h.name, spent, len(h.code))
 		}
 		if h.says == "" {

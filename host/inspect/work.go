@@ -7,7 +7,7 @@ import "fmt"
 // for by walking up from block to block, a local's value by walking up the blocks
 // that have one predecessor, and where ways meet each local that was read since
 // is compared with all others. Without this bound a function of 9 KB with 64
-// loops and 1 000 locals takes ten seconds, one of 30 KB with nothing but br_if as
+// loops and 1 000 locals takes ten seconds, one of 60 KB with nothing but br_if as
 // long (G1).
 type work struct {
 	linear  int // by instruction
@@ -29,7 +29,7 @@ const (
 	nsBulk    = 150_000 // a loop of its own
 	nsValue   = 1_200   // of a call or a block, if there are few
 	nsTarget  = 30_000
-	nsDominer = 8
+	nsDominer = 16
 	nsRead    = 10
 	nsJoin    = 10
 	nsLoop    = 60
@@ -54,7 +54,7 @@ func nsOf(op opcode) int {
 		op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82, // division
 		op >= 0x96 && op <= 0x98, op >= 0xa4 && op <= 0xa6, // min, max, copysign
 		op >= 0xa8 && op <= 0xb1, op >= opMisc && op <= opMisc|7, // to integers
-		op == opCallIndirect, op == opTableGet, op == opTableSet, op == opMemoryGrow, op == opTableGrow, op&0xff00 == opSIMD:
+		op == opCallIndirect, op == opRefFunc, op == opTableGet, op == opTableSet, op == opMemoryGrow, op == opTableGrow, op&0xff00 == opSIMD:
 		return nsSlow
 	case isBulk(op):
 		return nsBulk
@@ -79,6 +79,7 @@ type scan struct {
 	open  []scanned
 	block int   // number of the basic block
 	chain int   // blocks with one predecessor before it
+	dead  bool  // nothing leads to it: the compiler leaves it out
 	loops int   // around it
 	set   []int // for each local, the last block that has its value
 	known []bool
@@ -88,13 +89,16 @@ type scan struct {
 type scanned struct {
 	op    opcode
 	ways  int // that lead to its end by a branch
+	from  int // the longest chain of these
 	chain int // where it began
+	arity int // values that a branch to it carries
+	dead  bool
 }
 
 // judgeBody refuses a function that is over a limit, and returns what it costs.
 func (s *scan) judgeBody(fn int) error {
 	b := &s.bodies[fn]
-	s.fn, s.work, s.block, s.chain, s.loops = fn, work{}, 0, 0, 0
+	s.fn, s.work, s.block, s.chain, s.dead, s.loops = fn, work{}, 0, 0, false, 0
 	g := s.limits
 	if len(b.code) > g.BodyBytes {
 		return s.over("function_bytes", "has %d bytes, more than the %d allowed", len(b.code), g.BodyBytes)
@@ -102,7 +106,7 @@ func (s *scan) judgeBody(fn int) error {
 	locals := len(s.types[s.funcs[fn]].params) + int(b.count)
 	s.set = append(s.set[:0], make([]int, locals)...)
 	s.known = append(s.known[:0], make([]bool, locals)...)
-	s.open = append(s.open[:0], scanned{op: opBlock})
+	s.open = append(s.open[:0], scanned{op: opBlock, arity: len(s.types[s.funcs[fn]].results)})
 	if err := s.walk(fn, s.see); err != nil {
 		return err
 	}
@@ -123,15 +127,12 @@ func (s *scan) see(in *instr) error {
 	case opBlock, opLoop, opIf:
 		return s.enter(in)
 	case opElse:
-		top := &s.open[len(s.open)-1]
-		top.op, top.ways = opElse, top.ways+1
-		s.edges++
-		s.next(top.chain + 1)
+		s.otherwise()
 	case opEnd:
 		s.leave()
 	case opBr:
 		s.branch(in.a)
-		s.next(0)
+		s.dead = true
 	case opBrIf:
 		s.branch(in.a)
 		s.split()
@@ -145,12 +146,14 @@ func (s *scan) see(in *instr) error {
 			s.branch(l)
 		}
 		s.splits++
-		s.next(0)
+		s.dead = true
 	case opReturn, opUnreachable:
-		s.next(0)
+		s.edges++
+		s.dead = true
 	case opCall:
 		s.called(s.typeOf(in.a))
 	case opCallIndirect:
+		s.linear += nsSlow
 		s.called(&s.types[in.a])
 	case opLocalGet:
 		s.read(in.a)
@@ -176,7 +179,11 @@ func (s *scan) enter(in *instr) error {
 	if len(s.open) > g.Depth {
 		return s.over("block_depth", "has more than %d blocks in one another", g.Depth)
 	}
-	s.open = append(s.open, scanned{op: in.op, chain: s.chain})
+	arity := len(in.block.results)
+	if in.op == opLoop {
+		arity = len(in.block.params)
+	}
+	s.open = append(s.open, scanned{op: in.op, chain: s.chain, arity: arity, dead: s.dead})
 	switch in.op {
 	case opIf:
 		s.edges++
@@ -196,30 +203,57 @@ func (s *scan) enter(in *instr) error {
 	return nil
 }
 
+// otherwise ends the first arm of an if.
+func (s *scan) otherwise() {
+	top := &s.open[len(s.open)-1]
+	top.op = opElse
+	if top.dead {
+		return
+	}
+	s.edges++
+	if !s.dead {
+		top.ways, top.from = top.ways+1, max(top.from, s.chain)
+	}
+	s.dead = false
+	s.next(top.chain + 1)
+}
+
 func (s *scan) leave() {
 	last := len(s.open) - 1
 	top := s.open[last]
 	s.open = s.open[:last]
-	switch top.op {
-	case opLoop:
+	if top.op == opLoop {
 		s.loops--
 		return // ways to a loop lead to its begin
-	case opIf:
-		top.ways++ // past it
+	}
+	if top.dead {
+		return
+	}
+	if top.op == opIf { // past it
+		top.ways, top.from = top.ways+1, max(top.from, top.chain)
+	}
+	if !s.dead {
+		top.ways, top.from = top.ways+1, max(top.from, s.chain)
 	}
 	s.edges++
-	if top.ways > 0 {
+	switch s.dead = top.ways == 0; {
+	case top.ways > 1:
 		s.joins++
 		s.next(0)
+	case top.ways == 1:
+		s.next(top.from + 1)
 	}
 }
 
 // branch counts a way to a label.
 func (s *scan) branch(label uint32) {
+	if s.dead {
+		return
+	}
 	s.edges++
 	to := &s.open[len(s.open)-1-int(label)]
-	to.ways++
-	s.linear += nsInstr
+	to.ways, to.from = to.ways+1, max(to.from, s.chain)
+	s.linear += nsOfValues(to.arity)
 }
 
 // split ends a basic block by a condition.
@@ -243,7 +277,7 @@ func (s *scan) called(t *funcType) { s.linear += nsOfValues(len(t.params) + len(
 func nsOfValues(n int) int { return nsValue * n * (1 + n/32) }
 
 func (s *scan) read(local uint32) {
-	if s.set[local] == s.block {
+	if s.dead || s.set[local] == s.block {
 		return
 	}
 	s.reads++
