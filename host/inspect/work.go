@@ -76,13 +76,13 @@ type scan struct {
 	limits *GateLimits
 	fn     int
 	work
-	open  []scanned
-	block int   // number of the basic block
-	chain int   // blocks with one predecessor before it
-	dead  bool  // nothing leads to it: the compiler leaves it out
-	loops int   // around it
-	set   []int // for each local, the last block that has its value
-	known []bool
+	open   []scanned
+	block  int   // number of the basic block
+	run    int   // blocks with one predecessor before it
+	dead   bool  // nothing leads to it: the compiler leaves it out
+	within int   // loops
+	set    []int // for each local, the last block that has its value
+	known  []bool
 }
 
 // scanned is an open block.
@@ -98,7 +98,7 @@ type scanned struct {
 // judgeBody refuses a function that is over a limit, and returns what it costs.
 func (s *scan) judgeBody(fn int) error {
 	b := &s.bodies[fn]
-	s.fn, s.work, s.block, s.chain, s.dead, s.loops = fn, work{}, 0, 0, false, 0
+	s.fn, s.work, s.block, s.run, s.dead, s.within = fn, work{}, 0, 0, false, 0
 	g := s.limits
 	if len(b.code) > g.BodyBytes {
 		return s.over("function_bytes", "has %d bytes, more than the %d allowed", len(b.code), g.BodyBytes)
@@ -183,7 +183,7 @@ func (s *scan) enter(in *instr) error {
 	if in.op == opLoop {
 		arity = len(in.block.params)
 	}
-	s.open = append(s.open, scanned{op: in.op, chain: s.chain, arity: arity, dead: s.dead})
+	s.open = append(s.open, scanned{op: in.op, chain: s.run, arity: arity, dead: s.dead})
 	switch in.op {
 	case opIf:
 		s.edges++
@@ -192,10 +192,10 @@ func (s *scan) enter(in *instr) error {
 		if s.work.loops++; s.work.loops > g.Loops {
 			return s.over("function_loops", "has more than %d loops", g.Loops)
 		}
-		if s.loops++; s.loops > g.LoopDepth {
+		if s.within++; s.within > g.LoopDepth {
 			return s.over("loop_depth", "has more than %d loops in one another", g.LoopDepth)
 		}
-		s.nested = max(s.nested, s.loops)
+		s.nested = max(s.nested, s.within)
 		s.splits++
 		s.edges++
 		s.next(0)
@@ -212,7 +212,7 @@ func (s *scan) otherwise() {
 	}
 	s.edges++
 	if !s.dead {
-		top.ways, top.from = top.ways+1, max(top.from, s.chain)
+		top.ways, top.from = top.ways+1, max(top.from, s.run)
 	}
 	s.dead = false
 	s.next(top.chain + 1)
@@ -223,7 +223,7 @@ func (s *scan) leave() {
 	top := s.open[last]
 	s.open = s.open[:last]
 	if top.op == opLoop {
-		s.loops--
+		s.within--
 		return // ways to a loop lead to its begin
 	}
 	if top.dead {
@@ -233,7 +233,7 @@ func (s *scan) leave() {
 		top.ways, top.from = top.ways+1, max(top.from, top.chain)
 	}
 	if !s.dead {
-		top.ways, top.from = top.ways+1, max(top.from, s.chain)
+		top.ways, top.from = top.ways+1, max(top.from, s.run)
 	}
 	s.edges++
 	switch s.dead = top.ways == 0; {
@@ -252,7 +252,7 @@ func (s *scan) branch(label uint32) {
 	}
 	s.edges++
 	to := &s.open[len(s.open)-1-int(label)]
-	to.ways, to.from = to.ways+1, max(to.from, s.chain)
+	to.ways, to.from = to.ways+1, max(to.from, s.run)
 	s.linear += nsOfValues(to.arity)
 }
 
@@ -260,13 +260,13 @@ func (s *scan) branch(label uint32) {
 func (s *scan) split() {
 	s.splits++
 	s.edges++
-	s.next(s.chain + 1)
+	s.next(s.run + 1)
 }
 
 // next begins a basic block.
 func (s *scan) next(chain int) {
 	s.block++
-	s.chain = chain
+	s.run = chain
 	s.work.chain = max(s.work.chain, chain)
 }
 
