@@ -20,6 +20,7 @@ type Module struct {
 	code     [32]byte // SHA-256 of the module's bytes
 	digest   [32]byte
 	source   []byte // what weir_source gets; nil without
+	fixed    string // what an image cannot hold of it, such as table.set (G5); "" if nothing
 }
 
 // RefusedError says why a module or plugin cannot be loaded and what to do.
