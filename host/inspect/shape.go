@@ -126,8 +126,8 @@ type localRun struct {
 	typ byte
 }
 
-// parse takes a module apart.
-func parse(code []byte) (*Shape, error) {
+// Parse takes a module apart, and refuses what is none.
+func Parse(code []byte) (*Shape, error) {
 	s := &Shape{dataCount: -1, size: len(code)}
 	if len(code) < 8 || string(code[:8]) != "\x00asm\x01\x00\x00\x00" {
 		return nil, errors.New("it is no core module of version 1")

@@ -29,17 +29,20 @@
 //   - X7: a statement runs when the guest first looks at rows, before an exec, or
 //     not at all in here: what nobody looked at is left to the caller (G13).
 //
+//   - X8: every module that runs was rewritten by the meter of package inspect:
+//     between two ticks a guest does what takes a fraction of a millisecond, in
+//     whatever instructions, so that it ends at its deadline and never holds Go's
+//     garbage collector (G3, G12), and its stack ends at maxStack (G4).
+//
 // # Ownership
 //
-// A call runs on the goroutine of its caller. A Runtime owns the goroutines of
-// compilations that outlasted CompileTimeout, and Close waits for them. While a
-// guest runs, the interruption of deadline.go keeps a goroutine that ends with
-// the call.
+// A call runs on the goroutine of its caller; nothing else watches it. A Runtime
+// owns the goroutines of compilations that outlasted CompileTimeout, and Close
+// waits for them.
 //
 // # What it does not do
 //
-// It does not meter modules, check them before the compiler sees them, or give
-// a call a pristine instance: what one call leaves in memory is seen by the next
-// call on the same instance. It knows no manifest beyond its bytes, no policy,
-// no SQL and no HTTP, and its logs go where the call says.
+// It does not give a call a pristine instance: what one call leaves in memory is
+// seen by the next call on the same instance. It knows no manifest beyond its
+// bytes, no policy, no SQL and no HTTP, and its logs go where the call says.
 package wasm

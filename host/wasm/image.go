@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"weir/abi"
+	"weir/host/inspect"
 )
 
 // image is what an instance was after its start, before any caller's call: all
@@ -36,21 +36,15 @@ type savedGlobal struct {
 	value uint64
 }
 
-// globalPrefix begins the names of the module's mutable globals, which the meter
-// exports.
-const globalPrefix = "$g"
-
 // newImage takes the image of an instance that is not used afterwards.
 func newImage(i *instance) *image {
 	m := &image{
 		input: i.input, inputSize: i.inputSize, ticks: i.ticks, size: uint64(len(i.memory.data)),
 		mapped: &i.pool.runtime.mapped,
 	}
-	for n := range i.mod.(experimental.InternalModule).NumGlobal() {
-		name := globalPrefix + strconv.Itoa(n)
-		if g := i.mod.ExportedGlobal(name); g != nil {
-			m.globals = append(m.globals, savedGlobal{name, g.Get()})
-		}
+	for _, n := range i.pool.module.metered.Globals {
+		name := inspect.StateGlobal + strconv.FormatUint(uint64(n), 10)
+		m.globals = append(m.globals, savedGlobal{name, i.mod.ExportedGlobal(name).Get()})
 	}
 	if mapping, err := newMapping(i.memory.data); err == nil {
 		m.mapping, m.data = mapping, mapping.data
@@ -101,7 +95,7 @@ func (p *Pool) imagine(ctx context.Context) (*image, []byte, error) {
 		return nil, nil, err
 	}
 	defer func() { i.close(ctx) }()
-	if p.module.fixed != "" {
+	if p.module.metered.Fixed != "" {
 		return nil, manifest, nil
 	}
 	if !i.warmUp(ctx, manifest) {
@@ -158,10 +152,7 @@ func (p *Pool) bear(ctx context.Context, m *image) (*instance, error) {
 		for n, g := range m.globals {
 			i.globals[n] = i.mod.ExportedGlobal(g.name).(api.MutableGlobal)
 		}
-		// Data segments that the module still has were written over the image.
-		if !i.restore() {
-			err = i.broke("the instance cannot be made the image")
-		}
+		i.restoreGlobals()
 	}
 	if err != nil {
 		i.close(ctx)
@@ -176,9 +167,15 @@ func (i *instance) restore() bool {
 	if m == nil || !i.memory.restore(i.mod.Memory()) {
 		return false
 	}
+	i.restoreGlobals()
+	return true
+}
+
+// restoreGlobals does so for all but the memory.
+func (i *instance) restoreGlobals() {
+	m := i.image
 	for n, g := range i.globals {
 		g.Set(m.globals[n].value)
 	}
 	i.input, i.inputSize, i.ticks = m.input, m.inputSize, m.ticks
-	return true
 }
