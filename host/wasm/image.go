@@ -53,7 +53,7 @@ func newImage(i *instance) *image {
 	}
 	m.way = &way{kind: discards}
 	if m.mapping == nil {
-		m.way = &way{kind: copies, hot: []span{{0, m.size}}}
+		m.way = &way{copies, []span{{0, m.size}}}
 	}
 	return m
 }

@@ -22,10 +22,11 @@ type memory struct {
 	refused bool
 
 	image  *image
-	space  []byte // address space for limit bytes; nil on the heap
-	opened uint64 // how much of it may be touched
-	high   uint64 // the largest size since the memory was the image
-	shrink bool   // the next Reallocate makes it the image's size
+	sweeps *sweeper // nil on the heap and where the kernel cannot say what was written
+	space  []byte   // address space for limit bytes; nil on the heap
+	opened uint64   // how much of it may be touched
+	high   uint64   // the largest size since the memory was the image
+	shrink bool     // the next Reallocate makes it the image's size
 }
 
 var _ experimental.LinearMemory = (*memory)(nil)
@@ -61,6 +62,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 func (m *memory) bear() {
 	if space := m.image.born(m.limit); space != nil {
 		m.space, m.opened, m.data = space, m.image.size, space[:m.image.size]
+		m.sweeps = newSweeper(m.data)
 		return
 	}
 	m.grow(m.image.size)
@@ -110,16 +112,19 @@ func (m *memory) restore(mem api.Memory) bool {
 		clear(m.data[m.image.size:high])
 		return true
 	}
-	return m.image.way.restore(m.space[:high], m.image.data)
+	return m.image.way.restore(m.space[:high], m.image.data, m.sweeps)
 }
 
-// private estimates the bytes that are the instance's own right after restore, or
-// else while it runs.
+// private estimates the bytes that are the instance's own, right after restore or
+// after a call.
 func (m *memory) private(restored bool) int64 {
 	if m.space != nil && restored {
+		if m.sweeps != nil && m.image.way.kind == scans {
+			return int64(m.sweeps.kept)
+		}
 		return m.image.way.kept()
 	}
-	return int64(cap(m.data))
+	return int64(m.high)
 }
 
 // Free leaves the memory to the garbage collector, and mapped memory to the pool.

@@ -243,6 +243,9 @@ func (p *Pool) make(ctx context.Context) (*instance, error) {
 			if m, manifest, err = p.imagine(ctx); err != nil {
 				return nil, err
 			}
+			if m != nil {
+				p.calibrate(ctx, m, manifest)
+			}
 			p.mu.Lock()
 			p.image, p.imagined, p.manifest = m, true, manifest
 			p.stats.Reset = resetNone

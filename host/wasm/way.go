@@ -5,8 +5,9 @@ type span struct{ from, to uint64 }
 
 // The kinds of way.
 const (
+	scans    = "scan"    // ask the kernel what was written to, and copy that back
+	keeps    = "keep"    // copy back what calls are known to write to, drop the rest
 	discards = "discard" // drop all that was written
-	keeps    = "keep"    // copy back what calls write to, drop the rest
 	copies   = "copy"    // copy all
 )
 
@@ -16,24 +17,45 @@ type way struct {
 	hot  []span // what is copied back, in order; the rest is dropped
 }
 
+// The bounds of what an instance keeps for itself.
+const (
+	maxSwept  = 512 << 10 // a way that scans
+	maxSweeps = 256       // calls after which that drops all
+	maxKept   = 96 << 10  // one that keeps
+	maxSpans  = 16        // of that: each gap between them is a system call
+)
+
+// keeping returns the way that keeps the spans, nil if they are too many.
+func keeping(spans []span) *way {
+	w := &way{keeps, spans}
+	if len(spans) == 0 || len(spans) > maxSpans || w.kept() > maxKept {
+		return nil
+	}
+	return w
+}
+
 // restore makes memory the image again. Behind the image it becomes zeros.
-func (w *way) restore(memory, image []byte) bool {
+func (w *way) restore(memory, image []byte, s *sweeper) bool {
+	if w.kind == scans && s != nil {
+		return s.sweep(memory, image)
+	}
 	at := uint64(0)
-	for _, s := range w.hot {
-		if at < s.from && discard(memory[at:s.from]) != nil {
+	for _, h := range w.hot {
+		if at < h.from && discard(memory[at:h.from]) != nil {
 			return false
 		}
-		copy(memory[s.from:s.to], image[s.from:s.to])
-		at = s.to
+		copy(memory[h.from:h.to], image[h.from:h.to])
+		at = h.to
 	}
 	return at == uint64(len(memory)) || discard(memory[at:]) == nil
 }
 
-// kept returns how many bytes of an instance stay its own.
+// kept returns how many bytes of an instance stay its own, without those of a
+// sweeper.
 func (w *way) kept() int64 {
 	n := uint64(0)
-	for _, s := range w.hot {
-		n += s.to - s.from
+	for _, h := range w.hot {
+		n += h.to - h.from
 	}
 	return int64(n)
 }
@@ -43,28 +65,23 @@ const osPage = 4 << 10
 
 var zeros [osPage]byte
 
-// written returns the pages that are not all zeros.
+// written returns the pages that are not all zeros, neighbours as one span.
 func written(data []byte) []span {
-	return pagesWhere(len(data), func(page []byte) bool { return string(page) != string(zeros[:len(page)]) }, data)
+	return pages(len(data), func(at, end int) bool { return string(data[at:end]) != string(zeros[:end-at]) })
 }
 
-// differing returns the pages in which memory is not the image.
+// differing returns the pages in which memory is not the image, neighbours as one
+// span.
 func differing(memory, image []byte) []span {
-	at := 0
-	return pagesWhere(len(image), func(page []byte) bool {
-		same := string(page) == string(memory[at:at+len(page)])
-		at += len(page)
-		return !same
-	}, image)
+	return pages(len(image), func(at, end int) bool { return string(memory[at:end]) != string(image[at:end]) })
 }
 
-// pagesWhere returns the pages that match, neighbours as one span. Match sees them
-// in order.
-func pagesWhere(size int, match func(page []byte) bool, data []byte) []span {
+// pages returns the pages that match, neighbours as one span.
+func pages(size int, match func(at, end int) bool) []span {
 	var spans []span
 	for at := 0; at < size; at += osPage {
 		end := min(at+osPage, size)
-		if !match(data[at:end]) {
+		if !match(at, end) {
 			continue
 		}
 		if n := len(spans); n > 0 && spans[n-1].to == uint64(at) {
