@@ -16,7 +16,7 @@ const (
 )
 
 // bulkShift makes units of the bytes that memory.fill, copy and init touch.
-const bulkShift = 4
+const bulkShift = 3
 
 // costs of the instructions of one byte.
 var costs = func() (t [256]uint32) {

@@ -42,6 +42,12 @@ func (m Meter) Fuel() int32 { return int32(m) }
 // which is given back here.
 func (m Meter) Room() int32 { return int32((int64(m) - int64(m.Fuel())) >> 32) }
 
+// Less returns the meter after units more were used. However many they are, the
+// fuel does not run into the room.
+func (m Meter) Less(units int) Meter {
+	return NewMeter(max(m.Fuel()-int32(min(units, 1<<30)), -1<<30), m.Room())
+}
+
 // usedUp has the sign bits of both halves.
 const usedUp = -1<<63 | 1<<31
 
@@ -277,6 +283,7 @@ func (m *meter) encode(globals []uint32) ([]byte, error) {
 	section(sectionDataCount, m.sections[sectionDataCount])
 	section(sectionCode, bodies)
 	section(sectionData, m.encodeDatas())
+	section(sectionCustom, m.encodeNames())
 	if uint64(len(out)) > maxMetered {
 		return nil, errors.New("it has too much code to be metered")
 	}

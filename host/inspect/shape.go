@@ -61,6 +61,7 @@ type Shape struct {
 	// sections holds the content of each, nil for what there is not.
 	sections [sectionTag + 1][]byte
 	size     int
+	names    []byte // what a custom section says of the names of functions, unread
 	// fixed says that the module can change what a copy of its memory and globals
 	// does not hold, or "" (G5).
 	fixed string
@@ -142,8 +143,12 @@ func Parse(code []byte) (*Shape, error) {
 		}
 		if id == sectionCustom {
 			inner := &cursor{data: content}
-			if inner.name(); inner.err != nil {
+			name := inner.name()
+			if inner.err != nil {
 				return nil, fmt.Errorf("a custom section's name: %w", inner.err)
+			}
+			if name == sectionNames {
+				s.names = content[inner.at:]
 			}
 			continue
 		}

@@ -191,6 +191,7 @@ func (f *frame) now() time.Time {
 // an instance starts, from the system for mutations.
 func (f *frame) fill(b []byte) {
 	f.looked = true
+	f.charge(len(b))
 	if f.call != nil && f.call.Kind == abi.Mutation {
 		_, _ = crand.Read(b) // it never fails
 		return

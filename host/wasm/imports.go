@@ -139,6 +139,7 @@ func (f *frame) hostLog(p []uint64) int64 {
 	if level < abi.LogDebug || level > abi.LogError {
 		return f.fail(abi.ErrnoInvalid, fmt.Sprintf("log level %d", level))
 	}
+	f.charge(len(b))
 	f.logs.entry(level, b)
 	return 0
 }

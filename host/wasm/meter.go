@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -21,7 +22,7 @@ import (
 const (
 	firstFuel = 50_000
 	leastFuel = 5_000
-	mostFuel  = 200_000
+	mostFuel  = 100_000
 	maxSlice  = 200 * time.Microsecond
 
 	// A guest has maxStack bytes of stack as inspect counts them. Beyond softStack
@@ -78,6 +79,14 @@ func (f *frame) tick(m inspect.Meter) inspect.Meter {
 	return inspect.NewMeter(fuel, room)
 }
 
+// charge makes the guest pay for what a host function did for it, beyond what
+// every host function costs: its own payments are for instructions only.
+func (f *frame) charge(units int) {
+	if units >= 512 {
+		f.inst.meter.Set(uint64(inspect.Meter(f.inst.meter.Get()).Less(units)))
+	}
+}
+
 // slice sets the size of the next slice after one that took so long.
 func (f *frame) slice(took time.Duration) {
 	switch i := f.inst; {
@@ -102,6 +111,19 @@ func (f *frame) share(now time.Time) {
 	}
 	f.watch.resume()
 	f.ticked = f.since
+}
+
+// withoutMeter takes the meter out of a guest's stack: the host function and the
+// one that calls it.
+func withoutMeter(trace string) string {
+	head, rest, ok := strings.Cut(trace, "\n\t"+inspect.MeterModule+".")
+	if !ok {
+		return trace
+	}
+	for range 2 {
+		_, rest, _ = strings.Cut(rest, "\n")
+	}
+	return head + "\n" + rest
 }
 
 // refuel sets the meter before guest code runs.

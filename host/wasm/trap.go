@@ -198,7 +198,7 @@ func (f *frame) fault(err error) error {
 	switch {
 	case f.stopped != nil:
 		if trap, ok := f.stopped.(*TrapError); ok {
-			trap.Trace, trap.Said = err.Error(), f.logs.first
+			trap.Trace, trap.Said = withoutMeter(err.Error()), f.logs.first
 		}
 		return f.refine(f.stopped)
 	case f.hosting != "":
