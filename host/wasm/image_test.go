@@ -94,7 +94,9 @@ func TestNothingOfACallIsSeenByTheNext(t *testing.T) {
 // ways are all there are, for a memory of four pages.
 func ways() []*way {
 	return []*way{
-		{scans, nil}, {discards, nil}, {copies, []span{{0, 4 << 16}}},
+		{scans, nil},
+		{discards, nil},
+		{copies, []span{{0, 4 << 16}}},
 		{keeps, []span{{0, osPage}, {DataAt, DataAt + 2*osPage}}},
 	}
 }
