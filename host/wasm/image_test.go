@@ -59,7 +59,7 @@ func leaky() map[string]Guest {
 	}
 }
 
-// G5, G6, G7, G10, X8: nothing that a call leaves is there for the next one, in
+// G5, G6, G7, G10, X9: nothing that a call leaves is there for the next one, in
 // whichever way instances are made the image again.
 func TestNothingOfACallIsSeenByTheNext(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func ways() []*way {
 	}
 }
 
-// X8: without the sweep of this test each of these guests would tell.
+// X9: without the sweep of this test each of these guests would tell.
 func TestStickyInstancesRemember(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"memory", "last page", "input", "global", "memory size", "table", "clock"} {
@@ -131,7 +131,7 @@ func TestInputBufferIsTheImages(t *testing.T) {
 	}
 }
 
-// X8: two users take turns, at the same time, on a guest that keeps all it can.
+// X9: two users take turns, at the same time, on a guest that keeps all it can.
 func TestTwoUsersNeverMeet(t *testing.T) {
 	t.Parallel()
 	keep := func(at []byte) []byte { return Join(at, I32(InputAt), Load(), Store()) }

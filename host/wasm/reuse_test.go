@@ -158,7 +158,7 @@ func TestIdleInstancesHaveABudget(t *testing.T) {
 	}
 }
 
-// X4, X8: what ended badly is never used again, in no way of reuse.
+// X4, X9: what ended badly is never used again, in no way of reuse.
 func TestFaultsEndTheInstance(t *testing.T) {
 	t.Parallel()
 	code := Join(I32(DataAt+100), Load(), Put(2), I32(DataAt+100), I32(9), Store(), Get(0), If(Unreachable()), number(Get(2)))
