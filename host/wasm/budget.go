@@ -8,7 +8,7 @@ import (
 
 // instanceBytes estimates what an instance needs beside its memory: wazero's
 // tables, functions and stack.
-const instanceBytes = 64 << 10
+const instanceBytes = 128 << 10
 
 // budget bounds what idle instances keep for themselves, per tenant and in total.
 // Those that were used the longest time ago go first, whosever they are; the last

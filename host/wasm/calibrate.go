@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,12 +66,11 @@ func (p *Pool) touched(ctx context.Context, m *image, manifest []byte) touch {
 	return t
 }
 
-// trial measures the way, on so many cores at once, and returns the time for each
-// memory that was restored.
+// trial measures the way, on so many cores at once, and returns the shortest time
+// for a memory that was restored, as a mean over the cores: longer ones tell of what
+// else the machine does.
 func (m *image) trial(w *way, t touch, cores int) time.Duration {
-	var mu sync.Mutex // protects the fields below
-	var total time.Duration
-	var rounds int
+	var total, tried atomic.Int64
 	var wg sync.WaitGroup
 	for range cores {
 		wg.Go(func() {
@@ -84,21 +84,22 @@ func (m *image) trial(w *way, t touch, cores int) time.Duration {
 			}()
 			sweeps := newSweeper(space)
 			m.round(w, t, space, sweeps) // the first one maps pages that later ones find
-			n, began := 0, time.Now()
-			for ; n < 2 || time.Since(began) < trialTime; n++ {
+			best := time.Hour
+			began := time.Now()
+			for last := began; last.Sub(began) < trialTime || best == time.Hour; {
 				m.round(w, t, space, sweeps)
+				now := time.Now()
+				best, last = min(best, now.Sub(last)), now
 			}
-			took := time.Since(began)
-			mu.Lock()
-			defer mu.Unlock()
-			total, rounds = total+took, rounds+n
+			total.Add(int64(best))
+			tried.Add(1)
 		})
 	}
 	wg.Wait()
-	if rounds == 0 {
+	if tried.Load() == 0 {
 		return time.Hour
 	}
-	return total / time.Duration(rounds)
+	return time.Duration(total.Load() / tried.Load())
 }
 
 // round does to the memory what a call does, and restores it.

@@ -43,6 +43,7 @@ type instance struct {
 	batch   uint64              // the batch it was kept for
 	bytes   int64               // what it was counted with when it became idle
 	stamp   int64               // when that was, on the budget's clock
+	since   time.Time           // and on the wall
 
 	seed   [32]byte  // of randomness before the first call
 	bornAt time.Time // the time it sees before the first call

@@ -115,6 +115,17 @@ func (m *memory) restore(mem api.Memory) bool {
 	return m.image.way.restore(m.space[:high], m.image.data, m.sweeps)
 }
 
+// rest drops what mapped memory keeps after it was restored.
+func (m *memory) rest() bool {
+	if m.space == nil || discard(m.data) != nil {
+		return false
+	}
+	if m.sweeps != nil {
+		m.sweeps.kept = 0
+	}
+	return true
+}
+
 // private estimates the bytes that are the instance's own, right after restore or
 // after a call.
 func (m *memory) private(restored bool) int64 {

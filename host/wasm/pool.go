@@ -26,8 +26,9 @@ type Pool struct {
 	batch   atomic.Uint64 // counts the times that no call waited
 	share   *share        // the tenant's part of the budget
 
-	mu       sync.Mutex // protects the fields below
-	idle     []*instance
+	mu       sync.Mutex  // protects the fields below
+	idle     []*instance // the oldest first
+	rested   int         // how many of them, from the first, rest
 	image    *image
 	imagined bool // whether there is an image, or will never be one
 	manifest []byte
@@ -69,6 +70,10 @@ func NewPool(r *Runtime, m *Module, config PoolConfig) (*Pool, error) {
 
 // SetReuse chooses how instances are used again from now on.
 func (p *Pool) SetReuse(r Reuse) { p.reuse.Store(uint32(r)) }
+
+// SetDynamic grants query_sql, which needs the manifest. Call it before the first
+// Call.
+func (p *Pool) SetDynamic(granted bool) { p.config.Dynamic = granted }
 
 // Describe starts an instance and returns its manifest. A second instance, born
 // at another time with another seed, must describe itself in the same bytes: a
@@ -189,6 +194,7 @@ func (p *Pool) take(ctx context.Context) (*instance, error) {
 		i := p.idle[n-1] // the newest: its memory is still in the caches
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
+		p.rested = min(p.rested, n-1)
 		p.stats.IdleBytes -= i.bytes
 		p.mu.Unlock()
 		p.share.add(-i.bytes)
@@ -283,11 +289,12 @@ func (p *Pool) put(ctx context.Context, i *instance) {
 	}
 	if good && !p.closed {
 		i.bytes = instanceBytes + i.memory.private(i.served == 0)
-		i.stamp = p.runtime.budget.clock.Add(1)
+		i.stamp, i.since = p.runtime.budget.clock.Add(1), time.Now()
 		p.idle = append(p.idle, i)
 		p.stats.IdleBytes += i.bytes
+		more := i.bytes - p.restLocked(i.since)
 		p.mu.Unlock()
-		if p.share.add(i.bytes) {
+		if p.share.add(more) {
 			p.runtime.budget.enforce(context.WithoutCancel(ctx), p)
 		}
 		return
@@ -320,6 +327,27 @@ func (p *Pool) goneLocked() (free func()) {
 	return func() {}
 }
 
+// restAfter is how long an instance is idle before it keeps nothing for itself.
+const restAfter = time.Second
+
+// restLocked lets the oldest instance rest that does not yet, if it is idle for long
+// enough, and returns how many bytes that frees. The next call on it has to fault in
+// again what it writes to, which is nothing to one that comes after a second.
+func (p *Pool) restLocked(now time.Time) (freed int64) {
+	if p.rested == len(p.idle) || now.Sub(p.idle[p.rested].since) < restAfter {
+		return 0
+	}
+	i := p.idle[p.rested]
+	p.rested++
+	if i.served > 0 || !i.memory.rest() {
+		return 0
+	}
+	freed = i.bytes - instanceBytes
+	i.bytes -= freed
+	p.stats.IdleBytes -= freed
+	return freed
+}
+
 // evict closes the idle instance that was used the longest time ago.
 func (p *Pool) evict(ctx context.Context) bool {
 	p.mu.Lock()
@@ -329,6 +357,7 @@ func (p *Pool) evict(ctx context.Context) bool {
 	}
 	i := p.idle[0]
 	p.idle = slices.Delete(p.idle, 0, 1)
+	p.rested = max(0, p.rested-1)
 	p.stats.IdleBytes -= i.bytes
 	p.stats.Evicted++
 	p.runtime.totals.evicted.Add(1)
@@ -363,7 +392,7 @@ func (p *Pool) Stats() PoolStats {
 func (p *Pool) Close(ctx context.Context) {
 	p.mu.Lock()
 	first, idle := !p.closed, p.idle
-	p.idle, p.closed = nil, true
+	p.idle, p.rested, p.closed = nil, 0, true
 	kept := p.stats.IdleBytes
 	p.stats.IdleBytes = 0
 	p.stats.Instances++ // so that the image lives until all are closed

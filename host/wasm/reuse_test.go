@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"testing"
+	"time"
 
 	"weir/abi"
 	"weir/host/tenant"
@@ -177,6 +178,39 @@ func TestFaultsEndTheInstance(t *testing.T) {
 			i.sick = true
 			p.put(t.Context(), i)
 			p.SetReuse(reuse)
+		}
+	}
+}
+
+// An instance that is idle for a second keeps nothing for itself, and works.
+func TestIdleInstancesRest(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, counting(), PoolConfig{MaxInstances: 4})
+	call(t, p, Call{})
+	p.image.way = &way{kind: copies, hot: []span{{0, p.image.size}}}
+	busy(t, p, 3)
+	kept := instanceBytes + int64(p.image.size)
+	for n, i := range p.idle {
+		if i.memory.space == nil {
+			t.Skip("this system maps no images")
+		}
+		i.served = 1
+		p.renew(i)
+		i.bytes = kept
+		i.since = time.Now().Add(-time.Duration(3-n) * restAfter / 2) // the first is idle for 1.5 s, the second for 1
+	}
+	p.stats.IdleBytes = 3 * kept
+	for _, want := range []int64{2, 1, 1, 1} { // how many do not rest
+		p.share.bytes.Store(p.Stats().IdleBytes)
+		busy(t, p, 1)
+		if s := p.Stats(); s.IdleBytes != 3*instanceBytes+want*int64(p.image.size) {
+			t.Errorf("%d bytes are kept, want those of %d", s.IdleBytes-3*instanceBytes, want)
+		}
+	}
+	for range 2 {
+		busy(t, p, 3)
+		if n := numberOf(t, call(t, p, Call{})); n != 0 {
+			t.Errorf("a call sees %d before it", n)
 		}
 	}
 }
