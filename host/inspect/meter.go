@@ -45,7 +45,7 @@ func (m Meter) Room() int32 { return int32((int64(m) - int64(m.Fuel())) >> 32) }
 // Less returns the meter after units more were used. However many they are, the
 // fuel does not run into the room.
 func (m Meter) Less(units int) Meter {
-	return NewMeter(max(m.Fuel()-int32(min(units, 1<<30)), -1<<30), m.Room())
+	return NewMeter(int32(max(int64(m.Fuel())-int64(units), -1<<30)), m.Room())
 }
 
 // usedUp has the sign bits of both halves.
