@@ -148,11 +148,16 @@ func (w Window) Keep(name string) {
 }
 
 // Dark makes the page's reader one who prefers dark.
-func (w Window) Dark() {
+func (w Window) Dark() { w.t.Helper(); w.prefer("dark") }
+
+// Light ends Dark.
+func (w Window) Light() { w.t.Helper(); w.prefer("light") }
+
+func (w Window) prefer(scheme string) {
 	w.t.Helper()
 	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
 		return err
 	}))
