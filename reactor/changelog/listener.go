@@ -115,6 +115,9 @@ func (l *Listener) session(ctx context.Context, wg *sync.WaitGroup) error {
 	}()
 	r := newReader(serverVersion(conn))
 	if err := l.within(ctx, func(ctx context.Context) error {
+		if err := fits(ctx, conn); err != nil {
+			return err
+		}
 		if err := mark(ctx, conn, l.cfg.Retention); err != nil {
 			return err
 		}
