@@ -239,6 +239,9 @@ func (l *Listener) batch(ctx context.Context, conn *pgx.Conn, p page) (reactor.B
 	}
 	b.Changes = make([]reactor.Change, 0, len(p.rows))
 	for i := range p.rows {
+		if l.cfg.Seen != nil && !p.crowded {
+			l.cfg.Seen(p.rows[i].age)
+		}
 		c := p.rows[i].change(tables)
 		if p.crowded {
 			c.XID = own
