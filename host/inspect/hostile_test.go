@@ -185,7 +185,7 @@ func busy() []hostile {
 		}
 		return assemble(oneType(wide, wide), oneFunction, section(sectionCode, vector(bodyOf(append([][]byte{pushed}, code...)...))))
 	}
-	const limit, says = "function_work", "branches so much that the compiler would take too long"
+	const limit, says = "function_work", "that the compiler would take too long"
 	return []hostile{
 		{"W01 branches in a row", one(0, []byte{block, typeNone}, times(30_000, get, 0, brIf, 0), []byte{end}), limit, says},
 		{"W02 blocks in a row", one(0, times(18_000, block, typeNone, get, 0, brIf, 0, end)), limit, says},

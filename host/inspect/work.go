@@ -111,7 +111,7 @@ func (s *scan) judgeBody(fn int) error {
 		return err
 	}
 	if s.total() > g.FunctionWork {
-		return s.over("function_work", "branches so much that the compiler would take too long (up to %d s)", s.total()/1_000_000_000)
+		return s.over("function_work", "branches so much, or hands over so many values, that the compiler would take too long")
 	}
 	return nil
 }
