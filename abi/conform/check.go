@@ -56,10 +56,10 @@ type check struct {
 	reference []string // what each sample gave on a fresh instance
 }
 
-// fail keeps the first failure of each rule.
+// fail keeps the first line of the first failure of each rule.
 func (c *check) fail(rule, what string) {
-	if c.failed[rule] == "" {
-		c.failed[rule] = what
+	if first, _, _ := strings.Cut(what, "\n"); c.failed[rule] == "" {
+		c.failed[rule] = first
 	}
 }
 
@@ -89,7 +89,7 @@ func (c *check) run() {
 		return
 	}
 	c.refer()
-	if !c.ok(RuleEnds, RuleResult, RuleUses, RuleArguments, RuleAddresses) {
+	if !c.ok(RuleEnds, RuleResult, RuleError, RuleUses, RuleArguments, RuleAddresses) {
 		return
 	}
 	second := c.start(birth{now: 1_800_000_000_000_000, seed: 2})
@@ -272,8 +272,7 @@ func (c *check) describe(data []byte) (why string) {
 		err = m.Validate()
 	}
 	if err != nil {
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		return first
+		return err.Error()
 	}
 	c.described, c.manifest = data, m
 	for i := range m.Statements {

@@ -87,7 +87,7 @@ func (m *Main) writeResults(path string, results []conform.Result) error {
 		case r.Unchecked:
 			fmt.Fprintf(w, "-\t%s\tnot checked, because of what failed\n", r.Name)
 		default:
-			fmt.Fprintf(w, "ok\t%s\t%s\n", r.Name, r.Says)
+			fmt.Fprintf(w, "ok\t%s\t%s\n", r.Name, r.Title)
 		}
 	}
 	w.Flush()
