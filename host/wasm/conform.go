@@ -84,9 +84,11 @@ func (p *program) Memory(export string) (exported, imported bool) {
 }
 
 // shortType writes a type as the kit does.
-func shortType(f api.FunctionDefinition) string {
+func shortType(f api.FunctionDefinition) string { return shortTypes(f.ParamTypes(), f.ResultTypes()) }
+
+func shortTypes(params, results []api.ValueType) string {
 	var s []byte
-	for i, list := range [][]api.ValueType{f.ParamTypes(), f.ResultTypes()} {
+	for i, list := range [][]api.ValueType{params, results} {
 		if i > 0 {
 			s = append(s, ':')
 		}
