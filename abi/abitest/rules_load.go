@@ -36,9 +36,14 @@ func ruleExports() *HostRule {
 		r.load("no "+name, refused, with(func(g *guest) { g.without = name }), name)
 	}
 	for _, f := range []exported{
-		{abi.ExportDescribe, ":i", i32c(0)}, {abi.ExportDescribe, "i:I", i64c(0)}, {abi.ExportBuf, ":i", i32c(0)},
-		{abi.ExportBuf, "I:i", i32c(0)}, {abi.ExportCall, "ii:i", i32c(0)}, {abi.ExportCall, "i:I", i64c(0)},
-		{abi.ExportInitialize, "i:", nil}, {abi.ExportInitialize, ":i", i32c(0)},
+		{abi.ExportDescribe, ":i", i32c(0)},
+		{abi.ExportDescribe, "i:I", i64c(0)},
+		{abi.ExportBuf, ":i", i32c(0)},
+		{abi.ExportBuf, "I:i", i32c(0)},
+		{abi.ExportCall, "ii:i", i32c(0)},
+		{abi.ExportCall, "i:I", i64c(0)},
+		{abi.ExportInitialize, "i:", nil},
+		{abi.ExportInitialize, ":i", i32c(0)},
 	} {
 		r.load(f.name+" of type "+f.sig, refused, with(func(g *guest) { g.more = []exported{f} }), f.name)
 	}
@@ -70,8 +75,13 @@ func ruleImports() *HostRule {
 	}
 	r.load("all that there is", "", with(func(g *guest) { g.imports = all }))
 	for _, f := range []imported{
-		{"env", "open", "ii:i"}, {abi.Module, "http_get", "ii:i"}, {"weir_2", "query", "iii:i"}, {"weir_1x", "query", "iii:i"},
-		{"", "", ":"}, {abi.WASIModule, "fd_teleport", "i:i"}, {"wasi_snapshot_preview2", "fd_write", "iiii:i"},
+		{"env", "open", "ii:i"},
+		{abi.Module, "http_get", "ii:i"},
+		{"weir_2", "query", "iii:i"},
+		{"weir_1x", "query", "iii:i"},
+		{"", "", ":"},
+		{abi.WASIModule, "fd_teleport", "i:i"},
+		{"wasi_snapshot_preview2", "fd_write", "iiii:i"},
 	} {
 		r.load(fmt.Sprintf("%q.%q", f.module, f.name), refused, with(func(g *guest) { g.imports = []imported{f} }), f.module)
 	}
@@ -212,8 +222,11 @@ func ruleBuffer() *HostRule {
 		at   int32
 		want string
 	}{
-		{"end == size", memorySize - abi.InputBuffer, ""}, {"end == size+1", memorySize - abi.InputBuffer + 1, contract},
-		{"at the end", memorySize, contract}, {"ptr 2^32-1", -1, contract}, {"ptr+len overflows", -abi.InputBuffer, contract},
+		{"end == size", memorySize - abi.InputBuffer, ""},
+		{"end == size+1", memorySize - abi.InputBuffer + 1, contract},
+		{"at the end", memorySize, contract},
+		{"ptr 2^32-1", -1, contract},
+		{"ptr+len overflows", -abi.InputBuffer, contract},
 		{"ptr 2^31", -1 << 31, contract},
 	} {
 		r.load(c.name, c.want, with(func(g *guest) { g.buf = i32c(c.at) }))

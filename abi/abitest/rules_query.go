@@ -31,16 +31,19 @@ func ruleHandles() *HostRule {
 		b.errno(fmt.Sprintf("rows_len of %d", h), rowsLen(i32c(h)), abi.ErrnoHandle)
 	}
 	handle := i32c(1) // of the call before
-	for name, push := range map[string]code{
-		"rows_affected": cat(host(abi.ImportRowsAffected, handle), wrap),
-		"rows_read":     host(abi.ImportRowsRead, handle, ints(0, dataAt, 100)),
-		"rows_columns":  host(abi.ImportRowsColumns, handle, ints(dataAt, 100)),
-		"rows_pick":     host(abi.ImportRowsPick, handle, ints(dataAt, 0)),
-		"rows_project":  host(abi.ImportRowsProject, handle, ints(dataAt, 0)),
-		"rows_nest":     host(abi.ImportRowsNest, handle, ints(dataAt, 1, 1, 0, 0)),
-		"close":         host(abi.ImportClose, handle),
+	for _, f := range []struct {
+		name string
+		push code
+	}{
+		{"rows_affected", cat(host(abi.ImportRowsAffected, handle), wrap)},
+		{"rows_read", host(abi.ImportRowsRead, handle, ints(0, dataAt, 100))},
+		{"rows_columns", host(abi.ImportRowsColumns, handle, ints(dataAt, 100))},
+		{"rows_pick", host(abi.ImportRowsPick, handle, ints(dataAt, 0))},
+		{"rows_project", host(abi.ImportRowsProject, handle, ints(dataAt, 0))},
+		{"rows_nest", host(abi.ImportRowsNest, handle, ints(dataAt, 1, 1, 0, 0))},
+		{"close", host(abi.ImportClose, handle)},
 	} {
-		b.errno(name+" of a handle of another call", push, abi.ErrnoHandle)
+		b.errno(f.name+" of a handle of another call", f.push, abi.ErrnoHandle)
 	}
 	b.errno("rows_nest of a child of nobody", host(abi.ImportRowsNest, askUsual, ints(dataAt, 1, 99, 0, 0)), abi.ErrnoHandle)
 	closed := cat(host(abi.ImportClose, askUsual), drop)

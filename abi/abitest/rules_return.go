@@ -147,8 +147,10 @@ func ruleErrors() *HostRule {
 		})
 	}
 	for _, e := range []abi.Error{
-		{Code: "empty", Message: "write something first", Public: true}, {Code: "x", Message: "", Retryable: true},
-		{Code: abi.Conflict, Message: "é\n\x1b"}, {Code: abi.Code(strings.Repeat("x", 128)), Message: "m"},
+		{Code: "empty", Message: "write something first", Public: true},
+		{Code: "x", Message: "", Retryable: true},
+		{Code: abi.Conflict, Message: "é\n\x1b"},
+		{Code: abi.Code(strings.Repeat("x", 128)), Message: "m"},
 	} {
 		put("an error "+string(e.Code)[:1], abi.AppendError(nil, &e), &e)
 	}

@@ -29,9 +29,20 @@ func rulePages() *HostRule {
 	one := int32(len(row(0)))
 	read := func(from, size int32) code { return host(abi.ImportRowsRead, askUsual, ints(from, dataAt, size)) }
 	for _, c := range []struct{ from, size, want int32 }{
-		{0, 1000, 3 * one}, {1, 1000, 2 * one}, {2, 1000, one}, {0, 2*one + 1, 2 * one}, {0, 2*one - 1, one}, {0, one, one},
+		{0, 1000, 3 * one},
+		{1, 1000, 2 * one},
+		{2, 1000, one},
+		{0, 2*one + 1, 2 * one},
+		{0, 2*one - 1, one},
+		{0, one, one},
 		// What is needed is never so small that it could be an errno.
-		{0, one - 1, -64}, {0, 0, -64}, {3, 1000, 0}, {4, 1000, 0}, {3, 0, 0}, {-1, 1000, 0}, {-1 << 31, 1000, 0},
+		{0, one - 1, -64},
+		{0, 0, -64},
+		{3, 1000, 0},
+		{4, 1000, 0},
+		{3, 0, 0},
+		{-1, 1000, 0},
+		{-1 << 31, 1000, 0},
 	} {
 		b.number(fmt.Sprintf("from %d into %d", c.from, c.size), read(c.from, c.size), int64(c.want))
 	}

@@ -22,8 +22,13 @@ func ruleNow() *HostRule {
 		asked []int64
 		want  int64
 	}{
-		{nil, 0}, {[]int64{usualNow + 5*second}, usualNow + 5*second}, {[]int64{usualNow + 9*second, usualNow + 3*second, usualNow + 7*second}, usualNow + 3*second},
-		{[]int64{usualNow + 1}, usualNow + second}, {[]int64{usualNow}, usualNow + second}, {[]int64{0}, usualNow + second}, {[]int64{-1 << 63}, usualNow + second},
+		{nil, 0},
+		{[]int64{usualNow + 5*second}, usualNow + 5*second},
+		{[]int64{usualNow + 9*second, usualNow + 3*second, usualNow + 7*second}, usualNow + 3*second},
+		{[]int64{usualNow + 1}, usualNow + second},
+		{[]int64{usualNow}, usualNow + second},
+		{[]int64{0}, usualNow + second},
+		{[]int64{-1 << 63}, usualNow + second},
 	} {
 		var body code
 		for _, us := range c.asked {

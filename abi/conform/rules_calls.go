@@ -149,8 +149,11 @@ type wrongInput struct {
 func wrongsOf(s sample) []wrongInput {
 	right, has := s.input.Bytes, len(s.input.Values) > 0
 	all := []wrongInput{
-		{"empty", nil, has}, {"a map", []byte{0xa0}, has}, {"an array without end", []byte{0x9f, 0xff}, has},
-		{"not CBOR", []byte{0xff, 0xff}, has}, {"a lying count", []byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, false},
+		{"empty", nil, has},
+		{"a map", []byte{0xa0}, has},
+		{"an array without end", []byte{0x9f, 0xff}, has},
+		{"not CBOR", []byte{0xff, 0xff}, has},
+		{"a lying count", []byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, false},
 		{"null", []byte{0xf6}, has},
 	}
 	if has {
