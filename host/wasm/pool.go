@@ -118,7 +118,7 @@ func (p *Pool) Call(ctx context.Context, c *Call) (*Output, error) {
 		p.leave()
 		return nil, err
 	}
-	i.frame.inside = true
+	i.frame.inside, i.frame.since = true, time.Now()
 	// Deferred, because a Call.Log of the host may panic.
 	defer func() {
 		if i.frame.inside {
