@@ -121,7 +121,6 @@ func wrongStarts() []Wrong {
 		{conform.RuleExports, "has a weir_buf without a parameter", changed(func(g *guest) { g.more = []exported{{abi.ExportBuf, ":i", i32c(inputAt)}} })},
 		{conform.RuleExports, "is a command", changed(func(g *guest) { g.more = []exported{{"_start", ":", nil}} })},
 		{conform.RuleStart, "traps in _initialize", changed(func(g *guest) { g.init = trap })},
-		{conform.RuleStart, "traps in its start section", changed(func(g *guest) { g.start = trap })},
 		{conform.RuleStart, "traps in weir_describe", changed(func(g *guest) { g.describe = trap })},
 		{conform.RuleEarly, "reads the time in weir_describe", changed(func(g *guest) {
 			g.describe = cat(host(abi.ImportNow), code{0x1a}, value(manifestAt, uint32(len(g.manifest))))

@@ -48,7 +48,7 @@ func Rules() []Rule { return append([]Rule(nil), rules...) }
 var rules = []Rule{
 	{RuleImports, "It imports nothing that a host does not have.", "Anything else than the host functions and the part of WASI below, with exactly these types, is refused", "", "remove what needs the import, or give it the type of the table of host functions"},
 	{RuleExports, "It exports what a host calls.", "defined by the module itself, not imported", "", "export memory, weir_describe, weir_buf and weir_call with the types of the table of exports, and build a reactor (no _start)"},
-	{RuleStart, "It starts.", "Each instance starts with the module's start section, `_initialize`, `weir_describe`, and `weir_buf(65536)`", "G10", "look at what runs before the first call: init functions, constructors, package-level variables"},
+	{RuleStart, "It starts.", "Each instance starts with `_initialize`, `weir_describe`, and `weir_buf(65536)`", "G10", "look at what runs before the first call: init functions, constructors, package-level variables"},
 	{RuleEarly, "Before the first call it asks the host for nothing.", "Until then only `log` works; the others return −4", "G11", "call host functions only while weir_call runs"},
 	{RuleManifest, "It describes itself with a valid manifest.", "`weir_describe` 0 or 2", "", "return a packed value whose bytes are a valid manifest in CBOR; the vectors in abi/abitest/testdata/manifests.txt are examples"},
 	{RuleSame, "Every instance describes itself in the same bytes.", "All instances must describe themselves in the same bytes, at any time and with any randomness", "G11", "sort what comes out of hash maps, and keep time and randomness out of the manifest"},
