@@ -38,3 +38,12 @@ func TestManifestsPassTheConformanceKit(t *testing.T) {
 		return m.Validate()
 	})
 }
+
+// Security 34: a policy that returns anything else than a decision denies.
+func TestDecisionsPassTheConformanceKit(t *testing.T) {
+	t.Parallel()
+	abitest.Decisions(t, func(cbor []byte) (bool, error) {
+		d, err := abi.DecodeDecision(cbor)
+		return d != nil && d.Allow, err
+	})
+}

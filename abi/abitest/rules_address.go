@@ -81,10 +81,11 @@ func ruleAddresses() *HostRule {
 
 // ruleOffered looks at the bytes around what a guest offers.
 func ruleOffered() *HostRule {
-	r := &HostRule{Name: "host.offered", Says: "return the length that they need, and write nothing when `cap` is smaller", Traps: "A2, G6"}
+	r := &HostRule{Name: "host.offered", Says: "return the length that they need, and write nothing when `cap` is smaller", Traps: "A2, G6, security 27"}
 	canary := []byte(strings.Repeat("\xa5", 64))
 	b := r.book(guest{data: map[uint32][]byte{dataAt: canary, dataAt + 2048: []byte("key")}}, Setup{})
 	const buf = dataAt + 16
+	key := cat(ints(dataAt+4000, dataAt+2048, 3), code{0xfc, 0x0a, 0, 0})
 	call := Call{Config: map[string]string{"key": "hello"}}
 	// Each case leaves the canary: as bytes behind a head.
 	left := func(do code) code {
@@ -120,6 +121,8 @@ func ruleOffered() *HostRule {
 			}
 		}
 	}
+	b.add("config into its key", cat(key, host(abi.ImportConfig, ints(dataAt+4000, 3, dataAt+4000, 5)), drop,
+		i32c(dataAt+3999), i32c(0x65), putByte, value(dataAt+3999, 6)), call, gives(abi.AppendText(nil, "hello")))
 	wrong := cat(host(abi.ImportLog, ints(9, dataAt, 0)), drop)
 	b.add("error", left(cat(wrong, host(abi.ImportError, ints(buf, 4)))), call, gives(untouched))
 	b.add("random", left(host(abi.ImportRandom, ints(buf, 0))), call, gives(untouched))

@@ -208,7 +208,7 @@ func ruleExec() *HostRule {
 }
 
 func ruleStatements() *HostRule {
-	r := &HostRule{Name: "host.statements", Says: "PostgreSQL said no, or other writes were in the way", Traps: "security 30, 56"}
+	r := &HostRule{Name: "host.statements", Says: "PostgreSQL said no, or other writes were in the way", Traps: "security 30, 35, 56"}
 	// The text of the last errno, as a text of two bytes of length.
 	look := cat(rowsLen(askUsual), set(localA))
 	length := host(abi.ImportError, ints(dataAt+3, 2000))
@@ -267,6 +267,16 @@ func ruleStatements() *HostRule {
 	}{{"the database is away", away, abi.Unavailable}, {"a bug of the host", errors.New("BUG"), abi.Internal}} {
 		fault := Call{Answer: func(context.Context, Asked) Answer { return Answer{Fault: c.fault} }}
 		b.fails(c.name, cat(look, forever(nil), trap), fault, c.want)
+	}
+	for _, what := range []any{"whoops", errors.New("whoops"), nil} {
+		panics := Call{Answer: func(context.Context, Asked) Answer {
+			if what == nil {
+				var none *Outcome
+				return Answer{Rows: [][]abi.Value{{abi.Text(none.Rows)}}}
+			}
+			panic(what)
+		}}
+		b.fails(fmt.Sprintf("a panic of the host with %v", what), cat(look, forever(nil), trap), panics, abi.Internal)
 	}
 	return r
 }

@@ -14,6 +14,9 @@ import (
 // any host, so that a slow machine breaks no rule.
 const Budget = 10 * time.Second
 
+// whole is how long all entries may take together.
+const whole = 10 * time.Minute
+
 // Plugin is what is checked: a module, or the text of a source file with the
 // engine that runs it.
 type Plugin struct {
@@ -25,6 +28,9 @@ type Plugin struct {
 // Check tries all rules on a plugin. The error is of the machine or of ctx, and
 // leaves the results without meaning.
 func Check(ctx context.Context, m Machine, p Plugin) ([]Result, error) {
+	parent := ctx
+	ctx, cancel := context.WithTimeout(ctx, whole)
+	defer cancel()
 	c := &check{ctx: ctx, plugin: p, failed: map[string]string{}, tried: map[string]bool{}}
 	program, err := m.Compile(ctx, p.Module)
 	if err != nil {
@@ -38,7 +44,7 @@ func Check(ctx context.Context, m Machine, p Plugin) ([]Result, error) {
 	for i, r := range rules {
 		results[i] = Result{Rule: r, Failed: c.failed[r.Name], Unchecked: c.failed[r.Name] == "" && !c.tried[r.Name]}
 	}
-	return results, ctx.Err()
+	return results, parent.Err()
 }
 
 // check is the state of one Check.
@@ -314,7 +320,7 @@ func (h *nullHost) why(ctx context.Context, err error) string {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Sprintf("it did not end within %v", Budget)
+		return fmt.Sprintf("it did not end within %v, or all calls together not within %v", Budget, whole)
 	case h.ended != "":
 		return h.ended + said
 	}

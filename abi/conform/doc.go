@@ -14,7 +14,8 @@
 //   - K2: a guest that keeps the contract fails no rule, whatever language it is
 //     written in.
 //   - K3: a Result that failed says what was seen, and its Rule what to do.
-//   - K4: a check ends, whatever the guest does: each entry has Budget.
+//   - K4: a check ends, whatever the guest does: each entry has Budget, and
+//     all together have ten minutes.
 //
 // # Ownership
 //
