@@ -29,10 +29,10 @@ func (m *Main) conform(ctx context.Context, name string) error {
 		}
 		plugin = conform.Plugin{Module: runs, Name: filepath.Base(path), Text: string(code)}
 	}
-	if err := m.compiles(ctx, plugin); err != nil {
+	if err := m.taken(ctx, plugin); err != nil {
 		return fmt.Errorf("%s: %w", m.shown(path), err)
 	}
-	machine, err := m.machine()
+	machine, err := wasm.NewMachine("")
 	if err != nil {
 		return err
 	}
@@ -43,34 +43,23 @@ func (m *Main) conform(ctx context.Context, name string) error {
 	return m.writeResults(path, results)
 }
 
-// compiles asks the runtime of a host whether it takes the module.
-func (m *Main) compiles(ctx context.Context, p conform.Plugin) (err error) {
-	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CompileTimeout: compileTimeout})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, runtime.Close(context.WithoutCancel(ctx))) }()
-	var compiled *wasm.Module
-	if p.Name == "" {
-		compiled, err = runtime.Compile(ctx, p.Module)
-	} else {
-		compiled, err = runtime.Compiler().CompileSource(ctx, p.Module, p.Name, p.Text)
-	}
-	if err != nil {
-		return err
-	}
-	return compiled.Close(context.WithoutCancel(ctx))
-}
-
-// machine makes what runs the guest for the kit.
-func (m *Main) machine() (*wasm.Machine, error) {
-	if state := m.stateDir(); state != "" {
-		// A cache that cannot be used costs time and nothing else.
-		if machine, err := wasm.NewMachine(filepath.Join(state, "wasm")); err == nil {
-			return machine, nil
+// taken asks the runtime whether it takes the module. What it says of the manifest
+// is left to the kit, which says it of every rule.
+func (m *Main) taken(ctx context.Context, p conform.Plugin) error {
+	var module *wasm.Module
+	var refused error
+	_, err := m.describeBy(ctx, func(r *wasm.Runtime) (*wasm.Module, error) {
+		if p.Name == "" {
+			module, refused = r.Compile(ctx, p.Module)
+		} else {
+			module, refused = r.Compiler().CompileSource(ctx, p.Module, p.Name, p.Text)
 		}
+		return module, refused
+	})
+	if module != nil && refused == nil {
+		return nil
 	}
-	return wasm.NewMachine("")
+	return err
 }
 
 // writeResults prints each rule, and below a failure what was seen and what to
