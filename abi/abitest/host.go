@@ -143,7 +143,7 @@ type bookCase struct {
 	body  code
 	call  Call
 	check func(o *Outcome, err error) string
-	local bool // the check is about an error, so the guest must live on after it
+	fault bool // it must end with an error, and the guest must live on
 }
 
 // Hosts runs all rules for hosts against one. A failure names its rule and case.
@@ -215,7 +215,7 @@ func (b *book) run(t testing.TB, h Host) []string {
 		if why := c.check(o, err); why != "" {
 			all = append(all, c.name+": "+why)
 		}
-		if !c.local {
+		if !c.fault {
 			continue
 		}
 		// A fault ends a call and nothing else.
@@ -259,7 +259,7 @@ func (b *book) module() []byte {
 	}
 	for i, c := range b.cases {
 		body := c.body
-		if c.local {
+		if c.fault {
 			body = cat(i32c(faultCell), i32c(1), store, body)
 		}
 		call = cat(call, get(0), i32c(int32(i)), equal, when(cat(body, leave)))

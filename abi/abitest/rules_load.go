@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/abi"
@@ -184,6 +185,11 @@ func ruleManifest() *HostRule {
 	r.load("behind the memory", contract, describes(value(memorySize, 1)))
 	r.load("over the end", contract, describes(value(memorySize-1, 2)))
 	r.load("far away", contract, describes(value(1<<30-1, 1<<20)))
+	most := largestManifest()
+	r.load("exactly 1 MiB", "", with(func(g *guest) {
+		const at = memorySize
+		g.pages, g.data, g.describe = 24, map[uint32][]byte{at: most}, value(at, uint32(len(most)))
+	}))
 	r.load("more than 1 MiB", contract, with(func(g *guest) { g.pages, g.describe = 20, value(0, abi.MaxManifest+1) }))
 	e := abi.AppendError(nil, &abi.Error{Code: "broken", Message: "two functions have one name"})
 	r.load("an error", refused, with(func(g *guest) {
@@ -192,6 +198,20 @@ func ruleManifest() *HostRule {
 	r.load("an error that is none", contract, describes(packed(abi.TagError, manifestAt, 3)))
 	r.load("an error behind the memory", contract, describes(packed(abi.TagError, memorySize, 1)))
 	return r
+}
+
+// largestManifest has exactly as many bytes as a manifest may have.
+func largestManifest() []byte {
+	m, err := abi.DecodeManifest(honestManifest())
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	for data := honestManifest(); ; data = abi.AppendManifest(nil, m) {
+		if len(data) == abi.MaxManifest {
+			return data
+		}
+		m.Functions[0].Doc = strings.Repeat("x", len(m.Functions[0].Doc)+abi.MaxManifest-len(data))
+	}
 }
 
 func ruleSame() *HostRule {

@@ -92,11 +92,9 @@ var wasiTypes = [][2]string{
 // GuestExports returns what a guest exports: the required functions, then the
 // optional ones.
 func GuestExports() (required, optional []Function) {
-	return []Function{
-		{"", abi.ExportDescribe, ":I"}, {"", abi.ExportBuf, "i:i"}, {"", abi.ExportCall, "ii:I"},
-	}, []Function{
-		{"", abi.ExportInitialize, ":"}, {"", abi.ExportSource, "i:I"},
-	}
+	required = []Function{{"", abi.ExportDescribe, ":I"}, {"", abi.ExportBuf, "i:i"}, {"", abi.ExportCall, "ii:I"}}
+	optional = []Function{{"", abi.ExportInitialize, ":"}, {"", abi.ExportSource, "i:I"}}
+	return required, optional
 }
 
 func find(all []Function, module, name string) (Function, bool) {
