@@ -12,6 +12,7 @@ type script struct {
 	rows   [][]byte
 	wide   int
 	sloppy bool
+	what   string // the rows, for people
 }
 
 // call runs a function on an input and returns its outcome in words that are

@@ -1,8 +1,9 @@
 package conform
 
 import (
-	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 
 	"weir/abi"
 )
@@ -58,34 +59,80 @@ func (c *check) survives(i *instance, s script, rule, when string) *instance {
 
 // shapes answers statements with rows of many shapes, also wrong ones.
 func (c *check) shapes() {
-	items := [][]byte{
-		abi.AppendInt(nil, 1), abi.AppendText(nil, "a"), abi.AppendNull(nil), abi.AppendBool(nil, true),
-		abi.AppendFloat(nil, 1.5), abi.AppendBytes(nil, []byte{1}), abi.AppendArray(nil, 0),
-		abi.AppendText(nil, string(bytes.Repeat([]byte("x"), 70<<10))),
-	}
 	i := c.fresh()
-	for width := range 9 {
-		for _, item := range items {
-			row := abi.AppendArray(nil, width)
-			for range width {
-				row = append(row, item...)
-			}
-			for _, count := range []int{1, 3} {
-				s := script{wide: width}
-				for range count {
-					s.rows = append(s.rows, row)
-				}
-				when := fmt.Sprintf("when a statement has %d rows of %d columns, each %.12x…", count, width, item)
-				if i = c.survives(i, s, RuleRows, when); i == nil {
-					return
-				}
-			}
-			if width == 0 {
-				break // without columns all are the same
-			}
+	for _, s := range shapes() {
+		if i = c.survives(i, s, RuleRows, "when a statement has "+s.what); i == nil {
+			return
+		}
+		if i = c.twice(i, s); i == nil {
+			return
 		}
 	}
 	i.g.Close()
+}
+
+// twice runs all samples under a script two times: the second must not see what
+// the first left.
+func (c *check) twice(i *instance, s script) *instance {
+	for _, at := range c.samples {
+		first, broken := i.call(at.fn, at.index, at.input.Bytes, s)
+		again, broken2 := i.call(at.fn, at.index, at.input.Bytes, s)
+		if broken == RuleEnds || broken2 == RuleEnds {
+			i.drop()
+			if i = c.fresh(); i == nil {
+				return nil
+			}
+			continue
+		}
+		if first != again {
+			c.fail(RuleForgets, fmt.Sprintf("%s gives %.200s, and then %.200s, when a statement has %s", at.fn.Name, first, again, s.what))
+		}
+	}
+	return i
+}
+
+// shapes makes rows: of one type in every width, and of integers and texts in
+// every order, which fit many a statement, short and too long for one page.
+func shapes() []script {
+	items := [][]byte{
+		abi.AppendInt(nil, 1), abi.AppendText(nil, "a"), abi.AppendNull(nil), abi.AppendBool(nil, true),
+		abi.AppendFloat(nil, 1.5), abi.AppendBytes(nil, []byte{1}), abi.AppendArray(nil, 0),
+		abi.AppendText(nil, strings.Repeat("x", 70<<10)),
+	}
+	of := func(what string, count int, columns ...[]byte) script {
+		row := abi.AppendArray(nil, len(columns))
+		for _, item := range columns {
+			row = append(row, item...)
+		}
+		return script{wide: len(columns), rows: slices.Repeat([][]byte{row}, count), what: fmt.Sprintf("%d rows of %d columns, %s", count, len(columns), what)}
+	}
+	all := []script{of("empty", 1), of("empty", 3)}
+	for width := 1; width <= 8; width++ {
+		for _, item := range items {
+			if len(item) > 100 && width > 2 {
+				continue
+			}
+			columns := slices.Repeat([][]byte{item}, width)
+			what := fmt.Sprintf("each %.12x…", item)
+			all = append(all, of(what, 1, columns...), of(what, 3, columns...))
+		}
+	}
+	for _, most := range [][2]int{{1, 5}, {40 << 10, 3}} {
+		length, widest := most[0], most[1]
+		text := abi.AppendText(nil, strings.Repeat("x", length))
+		for width := 2; width <= widest; width++ {
+			for mix := 1; mix < 1<<width-1; mix++ {
+				columns := make([][]byte, width)
+				for at := range columns {
+					if columns[at] = items[0]; mix>>at&1 != 0 {
+						columns[at] = text
+					}
+				}
+				all = append(all, of(fmt.Sprintf("integers and texts of %d bytes by %0*b", length, width, mix), 3, columns...))
+			}
+		}
+	}
+	return all
 }
 
 // How much memory may grow: without a bound is more than slack in the last half
