@@ -46,6 +46,10 @@ func NewPool(r *Runtime, m *Module, config PoolConfig) (*Pool, error) {
 	}, nil
 }
 
+// SetDynamic grants query_sql, which needs the manifest. Call it before the first
+// Call.
+func (p *Pool) SetDynamic(granted bool) { p.config.Dynamic = granted }
+
 // Describe starts an instance and returns its manifest. A second instance, born
 // at another time with another seed, must describe itself in the same bytes: a
 // manifest that depends on luck would make two nodes serve different plugins

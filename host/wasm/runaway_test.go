@@ -57,6 +57,9 @@ func runaways() map[string]Guest {
 	}
 }
 
+// paying is a body of Buf that does not leave its price to who calls it.
+var paying = Join(bytes.Repeat([]byte{0x41, 0, 0x1a}, 100), I32(InputAt))
+
 // seldom runs code once in a long while, so that its price is paid for nothing.
 func seldom(code []byte) []byte {
 	return Join(Get(localI32), I32(1), []byte{0x6a}, []byte{0x22, localI32}, I32(1023), []byte{0x71, 0x45}, If(code))
@@ -147,12 +150,20 @@ func TestTracesHaveTheNamesOfTheModule(t *testing.T) {
 // code, the guest ends at its budget all the same.
 func TestHostFunctionsArePaidFor(t *testing.T) {
 	t.Parallel()
-	imports := []Import{Host(abi.ImportRandom, "ii:i")}
-	fills := bytes.Repeat(Join(I32(0), I32(1<<20), Invoke(0), Drop()), 200) // a tenth of a second, and no loop
-	body := Join(fills, Get(0), Get(1), Invoke(3), Unreachable())
-	p := newPool(t, Guest{Imports: imports, Pages: 32, Call: body}, PoolConfig{Limits: tenant.Limits{GuestTimeout: 20 * time.Millisecond, MaxHostCalls: 1 << 40}})
+	imports := []Import{Host(abi.ImportRandom, "ii:i"), Host(abi.ImportLog, "iii:i")}
+	const fills = 1000 // a second of random bytes
+	fill := Join(I32(0), I32(1<<20), Invoke(0), Drop(), I32(abi.LogInfo), I32(0), I32(0), Invoke(1), Drop(), I32(1), Invoke(2+numBuf), Drop())
+	body := Join(bytes.Repeat(fill, fills), Pack(abi.TagNone, 0, 0))
+	p := newPool(t, Guest{Imports: imports, Pages: 32, Buf: paying, Call: body}, PoolConfig{Limits: tenant.Limits{
+		GuestTimeout: 5 * time.Millisecond, MaxHostCalls: 1 << 40, MaxGuestLogLines: fills,
+	}})
 	var late *DeadlineError
-	if err := fails(t, p, Call{}, abi.Deadline); !errors.As(err, &late) || !late.Guest {
+	lines := 0
+	if err := fails(t, p, Call{Log: func(int, string) { lines++ }}, abi.Deadline); !errors.As(err, &late) || !late.Guest {
 		t.Errorf("got %v", err)
+	}
+	// Unpaid, several hundred fit between two ticks.
+	if lines >= fills/4 {
+		t.Errorf("it filled %d times", lines)
 	}
 }
