@@ -7,6 +7,7 @@
 //
 //   - codec.txt: bytes and the value that they are, and bytes to refuse;
 //   - packed.txt: packed results and their parts;
+//   - inputs.txt: functions, arguments and callers, and the input that they make;
 //   - decisions.txt: what a policy may return, and what it may not;
 //   - manifests.txt: manifests as JSON, and for bad ones a part of the sentence
 //     that refuses them.

@@ -1,6 +1,7 @@
 package abitest
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -100,7 +101,10 @@ func ruleUses() *HostRule {
 	}
 	b.errno("query_sql", host(abi.ImportQuerySQL, ints(dataAt, 8, 0, 0)), abi.ErrnoGrant)
 	sql := []byte("select 1\xff\x00")
-	d := r.book(guest{data: map[uint32][]byte{dataAt: sql}}, Setup{Dynamic: true})
+	nulls := func(n int) []byte { return append(abi.AppendArray(nil, n), bytes.Repeat(abi.AppendNull(nil), n)...) }
+	d := r.book(guest{data: map[uint32][]byte{
+		dataAt: sql, dataAt + 100: nulls(abi.MaxParameters), dataAt + 1000: nulls(abi.MaxParameters + 1),
+	}}, Setup{Dynamic: true})
 	var got Asked
 	d.add("query_sql with the capability", cat(rowsLen(host(abi.ImportQuerySQL, ints(dataAt, 8, argsAt, argsLen))), drop, none),
 		Call{Answer: func(_ context.Context, a Asked) Answer {
@@ -115,6 +119,8 @@ func ruleUses() *HostRule {
 	d.errno("SQL that is no UTF-8", host(abi.ImportQuerySQL, ints(dataAt, 9, argsAt, argsLen)), abi.ErrnoInvalid)
 	d.errno("SQL with a zero", host(abi.ImportQuerySQL, ints(dataAt+9, 1, argsAt, argsLen)), abi.ErrnoInvalid)
 	d.errno("SQL of more than 64 KiB", host(abi.ImportQuerySQL, ints(0, abi.MaxStatementText+1, argsAt, argsLen)), abi.ErrnoLimit)
+	d.number("256 arguments", host(abi.ImportQuerySQL, ints(dataAt, 8, dataAt+100, 3+abi.MaxParameters)), 1)
+	d.errno("257 arguments", host(abi.ImportQuerySQL, ints(dataAt, 8, dataAt+1000, 3+abi.MaxParameters+1)), abi.ErrnoLimit)
 	d.errno("SQL with wrong arguments", host(abi.ImportQuerySQL, ints(dataAt, 8, dataAt, 8)), abi.ErrnoInvalid)
 	return r
 }
