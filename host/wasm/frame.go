@@ -166,7 +166,7 @@ func (f *frame) outside(run func(ctx context.Context) error) {
 }
 
 func (f *frame) enter(ctx context.Context) error {
-	err := f.inst.pool.runtime.enter(ctx)
+	err := f.inst.pool.admit(ctx)
 	f.inside, f.since = err == nil, time.Now()
 	return err
 }
@@ -175,7 +175,7 @@ func (f *frame) enter(ctx context.Context) error {
 func (f *frame) leave() {
 	if f.inside {
 		f.inside = false
-		f.inst.pool.runtime.leave()
+		f.inst.pool.runtime.running.leave()
 	}
 }
 
