@@ -69,6 +69,8 @@ var (
 	wrap    = code{0xa7} // i64 to i32
 	shift   = code{0x86} // i64
 	orBits  = code{0x84} // i64
+	add8    = code{0x7c} // i64
+	minus8  = code{0x7d} // i64
 	grow    = code{0x40, 0x00}
 	none    = i64c(int64(abi.Pack(abi.TagNone, 0, 0)))
 )

@@ -203,10 +203,9 @@ func ruleReturnedHandles() *HostRule {
 
 func ruleCopies() *HostRule {
 	r := &HostRule{Name: "host.copies", Says: "It\ncopies what it is given before the next guest instruction", Traps: "security 27"}
-	g := guest{data: map[uint32][]byte{dataAt: {0x43, 1, 2, 3}}}
-	b := r.book(g, Setup{})
+	b := r.book(guest{}, Setup{})
 	var first *Outcome
-	b.add("a result", value(dataAt, 4), Call{}, func(o *Outcome, err error) string {
+	b.add("a result", cat(ints(dataAt, 0x03020143), store, value(dataAt, 4)), Call{}, func(o *Outcome, err error) string {
 		first = o
 		return gives([]byte{0x43, 1, 2, 3})(o, err)
 	})
@@ -217,7 +216,7 @@ func ruleCopies() *HostRule {
 		return nothing(nil)(o, err)
 	})
 	var args abi.Value
-	b.add("arguments", cat(askUsual, set(localA), i32c(argsAt), i32c(0), store, host(abi.ImportRowsLen, get(localA)), drop, none),
+	b.add("arguments", cat(ints(dataAt, 0x61610182), store, host(abi.ImportQuery, ints(0, dataAt, argsLen)), set(localA), ints(dataAt, 0), store, host(abi.ImportRowsLen, get(localA)), drop, none),
 		Call{Answer: func(_ context.Context, a Asked) Answer {
 			args = a.Args
 			return people(1)
