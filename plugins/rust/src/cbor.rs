@@ -395,9 +395,9 @@ impl<'a> Decoder<'a> {
         self.value().map(drop)
     }
 
-    /// Reads any item.
+    /// Reads any item of an input or a row, which is one level already.
     pub fn value(&mut self) -> Result<Value> {
-        self.nested(0)
+        self.nested(1)
     }
 
     fn nested(&mut self, depth: usize) -> Result<Value> {

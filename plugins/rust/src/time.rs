@@ -130,19 +130,13 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// RFC 3339 in UTC, with as many digits of the second as it has.
+/// RFC 3339 in UTC with microseconds, as the host writes it.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil_from_days(self.micros.div_euclid(DAY));
         let clock = self.micros.rem_euclid(DAY);
-        let seconds = clock / SECOND;
-        write!(f, "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", year, month, day, seconds / 3600, seconds / 60 % 60, seconds % 60)?;
-        let micros = clock % SECOND;
-        if micros != 0 {
-            let digits = format!("{:06}", micros);
-            write!(f, ".{}", digits.trim_end_matches('0'))?;
-        }
-        f.write_str("Z")
+        let (hour, minute, second) = (clock / SECOND / 3600, clock / SECOND / 60 % 60, clock / SECOND % 60);
+        write!(f, "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", year, month, day, hour, minute, second, clock % SECOND)
     }
 }
 
