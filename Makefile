@@ -48,27 +48,27 @@ bin/quickjs.wasm: plugins/js/package-lock.json
 	@cd bin/engine && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@cp bin/engine/node_modules/quickjs-wasi/quickjs.wasm bin/quickjs.wasm && rm -rf bin/engine
 
-# What the samples in Rust and C are built from beside themselves.
-SDKS := $(wildcard plugins/rust/src/*.rs plugins/c/*.h cmd/weir/language*.go)
-
 guests: $(addprefix bin/guests/,rust.wasm c.wasm edges-rust.wasm edges-c.wasm) ## the samples in Rust and C that tests run, in bin/guests/
 
-bin/guests/rust.wasm: $(SDKS) $(wildcard plugins/testdata/languages/rust/src/*.rs) | guests-weir
-	@bin/guests/weir build plugins/testdata/languages/rust -o $@ && touch $@
+# What they are built with, beside their own source.
+RUST_SDK := $(wildcard plugins/rust/src/*.rs) cmd/weir/language_rust.go
+C_SDK := plugins/c/weir.h cmd/weir/language_c.go
 
-bin/guests/c.wasm: $(SDKS) $(wildcard plugins/testdata/languages/c/*.c) | guests-weir
-	@bin/guests/weir build plugins/testdata/languages/c -o $@ && touch $@
+bin/guests/rust.wasm: $(RUST_SDK) $(wildcard plugins/testdata/languages/rust/src/*) | guests-tools build
+	@bin/weir build plugins/testdata/languages/rust -o $@ && touch $@
 
-bin/guests/edges-rust.wasm: $(SDKS) $(wildcard plugins/testdata/edges/rust/src/*.rs) | guests-weir
-	@bin/guests/weir build plugins/testdata/edges/rust -o $@ && touch $@
+bin/guests/edges-rust.wasm: $(RUST_SDK) $(wildcard plugins/testdata/edges/rust/src/*) | guests-tools build
+	@bin/weir build plugins/testdata/edges/rust -o $@ && touch $@
 
-bin/guests/edges-c.wasm: $(SDKS) $(wildcard plugins/testdata/edges/c/*.c) | guests-weir
-	@bin/guests/weir build plugins/testdata/edges/c -o $@ && touch $@
+bin/guests/c.wasm: $(C_SDK) $(wildcard plugins/testdata/languages/c/*) | guests-tools build
+	@bin/weir build plugins/testdata/languages/c -o $@ && touch $@
 
-.PHONY: guests-weir
-guests-weir:
+bin/guests/edges-c.wasm: $(C_SDK) $(wildcard plugins/testdata/edges/c/*) | guests-tools build
+	@bin/weir build plugins/testdata/edges/c -o $@ && touch $@
+
+.PHONY: guests-tools
+guests-tools:
 	@.ci/deps rust wasm_clang
-	@go build -o bin/guests/weir ./cmd/weir
 
 bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
 	@.ci/bench

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -24,7 +25,7 @@ func File(t testing.TB, name string) string {
 	info, err := os.Stat(file)
 	switch {
 	case err == nil:
-		if source := newest(t, root); source.After(info.ModTime()) {
+		if source := newest(t, root, name); source.After(info.ModTime()) {
 			t.Fatalf("%s is older than what it is built from: run make guests", filepath.Base(file))
 		}
 		return file
@@ -54,16 +55,21 @@ func Root(t testing.TB) string {
 	return ""
 }
 
-// newest is when the SDKs in Rust and C, or a sample, were changed last.
-func newest(t testing.TB, root string) (last time.Time) {
+// newest is when the SDK or the source of a sample was changed last.
+func newest(t testing.TB, root, name string) (last time.Time) {
 	t.Helper()
-	for _, dir := range []string{"rust", "c", "testdata"} {
-		err := filepath.WalkDir(filepath.Join(root, "plugins", dir), func(path string, d fs.DirEntry, err error) error {
-			if ext := filepath.Ext(path); err != nil || ext != ".rs" && ext != ".c" && ext != ".h" {
+	of := "languages"
+	language, edges := strings.CutPrefix(name, "edges-")
+	if edges {
+		of = "edges"
+	}
+	for _, dir := range []string{language, filepath.Join("testdata", of, language)} {
+		err := filepath.WalkDir(filepath.Join(root, "plugins", dir), func(_ string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
 				return err
 			}
 			info, err := d.Info()
-			if err == nil && info.ModTime().After(last) {
+			if err == nil && filepath.Ext(d.Name()) != ".toml" && filepath.Ext(d.Name()) != ".md" && info.ModTime().After(last) {
 				last = info.ModTime()
 			}
 			return err
