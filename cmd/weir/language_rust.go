@@ -76,8 +76,10 @@ func compileRust(ctx context.Context, b build, output string) error {
 		return err
 	}
 	module := filepath.Join(dir, "plugin.wasm")
-	args := append([]string{"--crate-type", "cdylib", "--crate-name", "plugin", "--extern", "weir=" + library,
-		"-C", "link-arg=-zstack-size=65536", "-o", module}, rustFlags...)
+	args := append([]string{
+		"--crate-type", "cdylib", "--crate-name", "plugin", "--extern", "weir=" + library,
+		"-C", "link-arg=-zstack-size=65536", "-o", module,
+	}, rustFlags...)
 	if err := b.compiler(ctx, exec.CommandContext(ctx, rustc, append(args, filepath.Join("src", "lib.rs"))...)); err != nil {
 		return err
 	}
