@@ -160,3 +160,28 @@ func TestCargosOutputIsNoSource(t *testing.T) {
 	f("plugin/target/debug/x.rs", false)
 	f("go/target/x.go", true)
 }
+
+// What the READMEs show builds as it stands there.
+func TestReadmesOfRustAndCBuild(t *testing.T) {
+	t.Parallel()
+	f := func(lang, file string, more map[string]string) {
+		t.Run(lang, func(t *testing.T) {
+			sdk := filepath.Join("..", "..", "plugins", lang)
+			_, code, _ := strings.Cut(read(t, filepath.Join(sdk, "README.md")), "```"+lang+"\n")
+			code, _, found := strings.Cut(code, "```\n")
+			if !found {
+				t.Fatal("the README has no code")
+			}
+			dir := newProjectInLanguage(t, lang)
+			write(t, filepath.Join(dir, filepath.FromSlash(file)), code)
+			for name, text := range more {
+				write(t, filepath.Join(dir, filepath.FromSlash(name)), text)
+			}
+			if out := weir(t, dir, "build").must(t); !strings.Contains(out, "3 functions") {
+				t.Errorf("build says %q", out)
+			}
+		})
+	}
+	f("rust", "plugin/src/lib.rs", nil)
+	f("c", "plugin/plugin.c", map[string]string{"plugin/weir.h": "#include \"../weir/weir.h\"\n"})
+}
