@@ -27,6 +27,7 @@ type Runtime struct {
 	wazero  wazero.Runtime
 	cache   wazero.CompilationCache
 	running chan struct{} // a token for each guest that runs (G9)
+	waiting atomic.Int32  // who wants one
 	late    sync.WaitGroup
 	// equal keeps the compiler off a module that is being instantiated: wazero
 	// shares what it compiled between equal modules, and compiling one again writes
@@ -49,7 +50,9 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 	// write into the host's heap, and each other proposal is one more risk.
 	// Memory is bounded by each instance's allocator, so that it knows what it
 	// refused.
-	rc := interruptible(wazero.NewRuntimeConfigCompiler()).
+	// Guests are stopped by their meter (meter.go).
+	rc := wazero.NewRuntimeConfigCompiler().
+		WithCloseOnContextDone(false).
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithCompilationCache(cache).
 		WithDebugInfoEnabled(false).
@@ -154,11 +157,17 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	compiled, err := r.compile(ctx, bytes.Clone(code), c.turn)
+	metered, err := meterOf(bytes.Clone(code))
+	if err != nil {
+		<-c.turn
+		return nil, err
+	}
+	compiled, err := r.compile(ctx, metered.Code, c.turn)
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{compiled: compiled, code: sha256.Sum256(code), source: source}
+	metered.Code = nil
+	m := &Module{compiled: compiled, metered: metered, code: sha256.Sum256(code), source: source}
 	if m.digest = m.code; source != nil {
 		m.digest = sha256.Sum256(append(m.code[:], source...))
 	}
@@ -244,6 +253,8 @@ func (r *Runtime) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	select {
 	case r.running <- struct{}{}:
 		return nil
