@@ -64,12 +64,12 @@ func newest(t testing.TB, root, name string) (last time.Time) {
 		of = "edges"
 	}
 	for _, dir := range []string{language, filepath.Join("testdata", of, language)} {
-		err := filepath.WalkDir(filepath.Join(root, "plugins", dir), func(_ string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+		err := filepath.WalkDir(filepath.Join(root, "plugins", dir), func(path string, d fs.DirEntry, err error) error {
+			if ext := filepath.Ext(path); err != nil || ext != ".rs" && ext != ".c" && ext != ".h" {
 				return err
 			}
 			info, err := d.Info()
-			if err == nil && filepath.Ext(d.Name()) != ".toml" && filepath.Ext(d.Name()) != ".md" && info.ModTime().After(last) {
+			if err == nil && info.ModTime().After(last) {
 				last = info.ModTime()
 			}
 			return err

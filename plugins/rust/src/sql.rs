@@ -65,13 +65,11 @@ impl Scan<'_> {
             if escape && c == b'\\' {
                 self.at += 1;
             } else if c == quote {
-                if self.sql.get(self.at) == Some(&quote) {
-                    self.at += 1;
-                } else if escape && self.continued() {
-                    self.at += 1;
-                } else {
+                // A doubled quote is one of the string's characters.
+                if self.sql.get(self.at) != Some(&quote) && !(escape && self.continued()) {
                     return;
                 }
+                self.at += 1;
             }
         }
     }
