@@ -16,6 +16,7 @@ import (
 	"weir/host/wasm"
 	"weir/host/wasm/wasmtest"
 	"weir/plugins/guesttest"
+	"weir/plugins/js/jstest"
 )
 
 // edgeLanguages have a plugin of the edges of their SDK.
@@ -25,47 +26,70 @@ const wideSchema = `create table wide (id bigint primary key, body text not null
 	insert into wide select i, repeat('ü', (i % 7)::int * 100) from generate_series(1, 700) i;
 	insert into wide values (1000, repeat('x', 200000)), (1001, ''), (1002, repeat('y', 40000));`
 
-// Shapes without reading, pages, and what goes wrong: Rust and C say the same.
+// edgeFile returns the plugin of the edges in a language, built.
+func edgeFile(t *testing.T, language string) string {
+	t.Helper()
+	if language == "js" {
+		jstest.File(t)
+		return "../plugins/testdata/edges/js/edges.js"
+	}
+	return guesttest.File(t, "edges-"+language)
+}
+
+// Shapes without reading, pages, SQL that is made up, and what goes wrong:
+// JavaScript, Rust and C say the same.
 func TestLanguagesShapeAndReadRowsEqually(t *testing.T) {
 	t.Parallel()
 	answers := map[string]string{}
-	for _, language := range edgeLanguages {
-		code, err := os.ReadFile(guesttest.File(t, "edges-"+language))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := speaker{language, hosttest.Start(t, hosttest.Config{
-			Schema: text(t, samples+"/schema.sql") + wideSchema, Modules: map[string][]byte{"edges.wasm": code},
-			TOML: "plugins = \"plugins\"\n[limits]\nguest_timeout = \"30s\"\nquery_timeout = \"30s\"\n",
-		})}
-		f := func(path, want string) {
-			t.Helper()
-			got := s.answer(t, path, "")
-			if !strings.Contains(got, want) {
-				t.Errorf("%s: %s: %.600s, want %s", language, path, got, want)
+	for _, language := range otherLanguages {
+		t.Run(language, func(t *testing.T) {
+			s := startSpeaker(t, language, edgeFile(t, language), hosttest.Config{
+				Schema: text(t, samples+"/schema.sql") + wideSchema,
+				TOML:   "plugins = \"plugins\"\ngrant = [\"sql.dynamic\"]\n[limits]\nguest_timeout = \"30s\"\nquery_timeout = \"30s\"\n",
+			})
+			f := func(path, want string) {
+				t.Helper()
+				got := s.answer(t, path, "")
+				if !strings.Contains(got, want) {
+					t.Errorf("%s: %.600s, want %s", path, got, want)
+				}
+				if before, asked := answers[path]; asked && before != got {
+					t.Errorf("%s:\n%.600s\n%.600s in %s", path, before, got, language)
+				}
+				answers[path] = got
 			}
-			if before, asked := answers[path]; asked && before != got {
-				t.Errorf("%s:\n%.600s\n%.600s in %s", path, before, got, language)
+			f("rows.project", `"rows":[{"title":"naïve Grüße, 你好 🌍","id":2},{"title":"plain","id":1},{"title":"naïve`)
+			f("rows.nest", `{"id":9007199254740993,"name":"große Kiste","notes":[{"id":9007199254740995,`)
+			f("rows.read_projected", `{"id":9007199254740995,"title":"largest"}`)
+			f("rows.inside", `["first 4","leer 0","große Kiste 1"]`)
+			f("rows.wide", `{"last":1002,"rows":703,"bytes":660000}`)
+			f("sql.made?table=notes&before=4", `[{"id":1},{"id":2},{"id":3}]`)
+			f("sql.made?table=notes&before=4&title=whole", `[{"id":3}]`)
+			f("sql.passed?table=notes&before=3", `"rows":[{"id":1},{"id":2}]`)
+			f("sql.made?table=nothing&before=3", `"code":"sql_error"`)
+			f("codec.echo?x=%22%C3%BC%22", `"ü"`)
+			f("bad.index", `"code":"internal"`)
+			f("bad.column", `"code":"internal"`)
+			if language != "js" {
+				edgesOfMemory(t, s)
 			}
-			answers[path] = got
-		}
-		f("rows.project", `"rows":[{"title":"naïve Grüße, 你好 🌍","id":2},{"title":"plain","id":1},{"title":"naïve`)
-		f("rows.nest", `{"id":9007199254740993,"name":"große Kiste","notes":[{"id":9007199254740995,`)
-		f("rows.read_projected", `{"id":9007199254740995,"title":"largest"}`)
-		f("rows.inside", `["first 4","leer 0","große Kiste 1"]`)
-		f("rows.wide", `{"last":1002,"rows":703,"bytes":660000}`)
-		f("codec.echo?x=%22%C3%BC%22", `"ü"`)
-		f("bad.index", `"code":"internal"`)
-		f("bad.column", `"code":"internal"`)
-		f("bad.panic?x=1", `"code":"guest_trap"`)
-		// Rust asks for more memory than there may be; the arena in C is full before.
-		if got := s.answer(t, "bad.memory", ""); !strings.Contains(got, `"code":"guest_`) {
-			t.Errorf("%s: bad.memory: %s", language, got)
-		}
-		f("rows.project", `200 `) // what failed before left nothing behind
-		if first := s.answer(t, "random.draw", ""); !strings.Contains(first, `"a":"`) || strings.Contains(first, "AAAAAAAAAAAA") {
-			t.Errorf("%s: drew %s", language, first)
-		}
+			f("rows.project", `200 `) // what failed before left nothing behind
+		})
+	}
+}
+
+// edgesOfMemory asks for what Rust and C alone have.
+func edgesOfMemory(t *testing.T, s speaker) {
+	t.Helper()
+	// Rust asks for more memory than there may be; the arena in C is full before.
+	if got := s.answer(t, "bad.memory", ""); !strings.Contains(got, `"code":"guest_`) {
+		t.Errorf("bad.memory: %s", got)
+	}
+	if got := s.answer(t, "bad.panic?x=1", ""); !strings.Contains(got, `"code":"guest_trap"`) {
+		t.Errorf("bad.panic: %s", got)
+	}
+	if got := s.answer(t, "random.draw", ""); !strings.Contains(got, `"a":"`) || strings.Contains(got, "AAAAAAAAAAAA") {
+		t.Errorf("random.draw: %s", got)
 	}
 }
 

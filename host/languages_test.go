@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -76,22 +77,24 @@ type speaker struct {
 
 func newSpeaker(t *testing.T, language string) speaker {
 	t.Helper()
-	name := "sample.wasm"
-	if language == "js" {
-		name = "sample.js"
-	}
-	code, err := os.ReadFile(sampleFile(t, language))
+	return startSpeaker(t, language, sampleFile(t, language), hosttest.Config{
+		Schema: text(t, samples+"/schema.sql"),
+		TOML: "plugins = \"plugins\"\n[plugin.sample.config]\ngreeting = \"grüß Gott\"\nlong = \"" + strings.Repeat("ü", 500) + "\"\n" +
+			"[limits]\nguest_timeout = \"30s\"\nquery_timeout = \"30s\"\npolicy_timeout = \"30s\"\n",
+	})
+}
+
+func startSpeaker(t *testing.T, language, file string, cfg hosttest.Config) speaker {
+	t.Helper()
+	code, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return speaker{language, hosttest.Start(t, hosttest.Config{
-		Schema: text(t, samples+"/schema.sql"), Modules: map[string][]byte{name: code},
-		TOML: "plugins = \"plugins\"\n[plugin.sample.config]\ngreeting = \"grüß Gott\"\nlong = \"" + strings.Repeat("ü", 500) + "\"\n" +
-			"[limits]\nguest_timeout = \"30s\"\nquery_timeout = \"30s\"\npolicy_timeout = \"30s\"\n",
-	})}
+	cfg.Modules = map[string][]byte{"sample" + filepath.Ext(file): code}
+	return speaker{language, hosttest.Start(t, cfg)}
 }
 
-// what is in an answer by chance: transactions and ids of requests.
+// byChance is what differs in any two answers: transactions and ids of requests.
 var byChance = regexp.MustCompile(`"(tx|request_id)":"[^"]*"`)
 
 // answer asks for something; a path with a body is a call.

@@ -41,6 +41,9 @@
 #ifndef WEIR_PAGE_BYTES
 #define WEIR_PAGE_BYTES (16 * 1024) /* of rows, read at once */
 #endif
+#ifndef WEIR_CAPABILITIES
+#define WEIR_CAPABILITIES "" /* what the operator must grant: "sql.dynamic" */
+#endif
 #define WEIR_INPUT_BYTES (64 * 1024)
 #define WEIR_DEPTH 32
 
@@ -49,6 +52,7 @@
 #define WEIR_EXPORT(name) __attribute__((export_name(#name)))
 
 WEIR_IMPORT(query) int32_t weir_host_query(uint32_t statement, const void *args, uint32_t len);
+WEIR_IMPORT(query_sql) int32_t weir_host_query_sql(const char *sql, uint32_t sql_len, const void *args, uint32_t len);
 WEIR_IMPORT(exec) int32_t weir_host_exec(uint32_t statement, const void *args, uint32_t len);
 WEIR_IMPORT(rows_affected) int64_t weir_host_rows_affected(int32_t rows);
 WEIR_IMPORT(rows_len) int32_t weir_host_rows_len(int32_t rows);
@@ -763,6 +767,13 @@ WEIR_API weir_rows weir_opened(int32_t (*open)(uint32_t, const void *, uint32_t)
 /* weir_query asks for a statement, which runs when its rows are looked at; args may be NULL. */
 WEIR_API weir_rows weir_query(uint32_t statement, weir_out *args) { return weir_opened(weir_host_query, statement, args); }
 
+/* weir_query_sql asks for SQL that is made up during the call, which needs the capability sql.dynamic. */
+WEIR_API weir_rows weir_query_sql(weir_text sql, weir_out *args) {
+    weir_out *a = args != NULL ? args : weir_arguments();
+    weir_end(a);
+    return weir_failed() ? 0 : (weir_rows)weir_done(weir_host_query_sql(sql.at, sql.len, a->at, a->len));
+}
+
 /* weir_exec runs a statement of a mutation; weir_affected says how many rows it touched. */
 WEIR_API weir_rows weir_exec(uint32_t statement, weir_out *args) { return weir_opened(weir_host_exec, statement, args); }
 
@@ -1070,9 +1081,7 @@ WEIR_API weir_reply weir_describe_plugin(const weir_plugin *p) {
     weir_begin_array(w);
     for (uint32_t i = 0; i < p->functions_len; i++) weir_put_function(w, &p->functions[i]);
     weir_end(w);
-    weir_key(w, "capabilities");
-    weir_begin_array(w);
-    weir_end(w);
+    weir_put_names(w, "capabilities", WEIR_CAPABILITIES);
     weir_end(w);
     weir_reply reply = weir_value(w);
     weir_now_running.public = true;

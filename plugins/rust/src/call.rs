@@ -1,5 +1,8 @@
 use crate::error::{Error, Result};
 use crate::host;
+use crate::record::Record;
+use crate::rows::Rows;
+use crate::statement;
 use crate::time::Time;
 
 /// One run of a function: the door to the host. It ends with the handler.
@@ -34,6 +37,12 @@ impl Call {
         done(n)?;
         buf.truncate(n as usize);
         Ok(Some(String::from_utf8_lossy(&buf).into_owned()))
+    }
+
+    /// Asks for SQL that is made up during the call, which needs the capability
+    /// "sql.dynamic". In a mutation it may write, and returns what RETURNING gives.
+    pub fn query_sql<A: Record, R: Record>(&self, sql: &str, args: &A) -> Result<Rows<R>> {
+        statement::made(sql, args)
     }
 
     /// Fills buf with randomness: the same for each run of a query or policy with

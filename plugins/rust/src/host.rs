@@ -7,6 +7,7 @@ mod imports {
     #[link(wasm_import_module = "weir_1")]
     extern "C" {
         pub fn query(statement: i32, args: *const u8, len: i32) -> i32;
+        pub fn query_sql(sql: *const u8, sql_len: i32, args: *const u8, len: i32) -> i32;
         pub fn exec(statement: i32, args: *const u8, len: i32) -> i32;
         pub fn rows_affected(handle: i32) -> i64;
         pub fn rows_len(handle: i32) -> i32;
@@ -35,6 +36,7 @@ mod imports {
     }
     absent! {
         query(i32, *const u8, i32) -> i32;
+        query_sql(*const u8, i32, *const u8, i32) -> i32;
         exec(i32, *const u8, i32) -> i32;
         rows_affected(i32) -> i64;
         rows_len(i32) -> i32;
@@ -56,6 +58,10 @@ mod imports {
 
 pub fn query(statement: u32, args: &[u8]) -> i32 {
     unsafe { imports::query(statement as i32, args.as_ptr(), args.len() as i32) }
+}
+
+pub fn query_sql(sql: &str, args: &[u8]) -> i32 {
+    unsafe { imports::query_sql(sql.as_ptr(), sql.len() as i32, args.as_ptr(), args.len() as i32) }
 }
 
 pub fn exec(statement: u32, args: &[u8]) -> i32 {

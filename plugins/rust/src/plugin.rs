@@ -34,7 +34,7 @@ impl Plugin {
     }
 
     fn statement<A: Record, R: Row>(&mut self, sql: &str, writes: bool, policy: bool) -> &'static Statement {
-        let s = Statement::new::<A, R>(self.statements.len() as u32, sql, writes, policy);
+        let s: &Statement = Box::leak(Box::new(Statement::new::<A, R>(self.statements.len() as u32, sql, writes, policy)));
         self.statements.push(s);
         s
     }
@@ -94,7 +94,7 @@ impl Plugin {
         }
     }
 
-    /// Asks for a capability, which the operator must grant.
+    /// Asks for a capability, which the operator must grant: "sql.dynamic".
     pub fn capability(&mut self, name: &str) {
         self.capabilities.push(name.into());
     }

@@ -5,13 +5,13 @@ use crate::cbor::Decoder;
 use crate::error::{contract, internal, Error, Result};
 use crate::host;
 use crate::record::{self, Layout, Record};
-use crate::statement::Statement;
+use crate::statement::Origin;
 
 /// The rows of a statement, still at the host. They are read only when asked for: a
 /// handler that returns them as they are never moves a row. They end with their call.
 pub struct Rows<R> {
     pub(crate) handle: i32,
-    s: &'static Statement,
+    s: Origin,
     /// What project left over of the statement's columns, by name.
     projected: Option<Vec<String>>,
     of: PhantomData<fn() -> R>,
@@ -26,7 +26,7 @@ thread_local! {
 const PAGE_BYTES: usize = 64 << 10;
 
 impl<R> Rows<R> {
-    pub(crate) fn new(handle: i32, s: &'static Statement) -> Rows<R> {
+    pub(crate) fn new(handle: i32, s: Origin) -> Rows<R> {
         Rows { handle, s, projected: None, of: PhantomData }
     }
 
@@ -38,7 +38,7 @@ impl<R> Rows<R> {
         if handle < 0 {
             return self.refused(handle);
         }
-        Ok(Rows { handle, s: self.s, projected, of: PhantomData })
+        Ok(Rows { handle, s: self.s.clone(), projected, of: PhantomData })
     }
 
     /// How many rows there are. It runs the statement if nothing did yet.

@@ -1,5 +1,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::ops::Deref;
+use std::rc::Rc;
 
 use crate::call::Call;
 use crate::cbor::Encoder;
@@ -37,7 +39,7 @@ pub(crate) struct Nest {
 }
 
 impl Statement {
-    pub(crate) fn new<A: Record, R: Row>(index: u32, text: &str, writes: bool, policy: bool) -> &'static Statement {
+    pub(crate) fn new<A: Record, R: Row>(index: u32, text: &str, writes: bool, policy: bool) -> Statement {
         let (mut params, mut missing) = (Vec::new(), Vec::new());
         let has = A::plan(|plan| {
             for name in sql::parameters(text) {
@@ -48,7 +50,7 @@ impl Statement {
             }
             names(plan).join(", ")
         });
-        Box::leak(Box::new(Statement {
+        Statement {
             index,
             sql: text.to_string(),
             writes,
@@ -61,7 +63,7 @@ impl Statement {
             columns: R::columns(),
             layout: RefCell::default(),
             row: R::schema(),
-        }))
+        }
     }
 
     /// What is wrong with it, told when the plugin is described.
@@ -116,7 +118,7 @@ impl Statement {
         *self.layout.borrow_mut() = Layout::without(absent);
     }
 
-    fn arguments<A: Record>(&self, args: &A) -> Vec<u8> {
+    pub(crate) fn arguments<A: Record>(&self, args: &A) -> Vec<u8> {
         let mut e = Encoder::for_arguments();
         e.array(self.params.len());
         self.params.iter().for_each(|i| args.write_field(*i, &mut e));
@@ -126,6 +128,37 @@ impl Statement {
 
 fn names(plan: &Plan) -> Vec<String> {
     plan.fields.iter().map(|f| f.name.clone()).collect()
+}
+
+/// The statement that rows are of.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    Declared(&'static Statement),
+    /// Made up during the call.
+    Made(Rc<Statement>),
+}
+
+impl Deref for Origin {
+    type Target = Statement;
+    fn deref(&self) -> &Statement {
+        match self {
+            Origin::Declared(s) => s,
+            Origin::Made(s) => s,
+        }
+    }
+}
+
+/// Asks for SQL that is made up during the call.
+pub(crate) fn made<A: Record, R: Record>(text: &str, args: &A) -> Result<Rows<R>> {
+    let s = Statement::new::<A, R>(0, text, false, false);
+    if let Some(problem) = s.problem() {
+        return Err(internal(problem));
+    }
+    let handle = host::query_sql(text, &s.arguments(args));
+    if handle < 0 {
+        return Err(Error::refused(handle, &s.title()));
+    }
+    Ok(Rows::new(handle, Origin::Made(Rc::new(s))))
 }
 
 /// What a statement returns: a [`Record`], or () for nothing.
@@ -258,5 +291,5 @@ fn opened<R>(s: &'static Statement, handle: i32) -> Result<Rows<R>> {
     if handle < 0 {
         return Err(Error::refused(handle, &s.title()));
     }
-    Ok(Rows::new(handle, s))
+    Ok(Rows::new(handle, Origin::Declared(s)))
 }

@@ -1,4 +1,5 @@
 /* What only Rust and C can say, and what must go wrong: the edges of their SDKs. */
+#define WEIR_CAPABILITIES "sql.dynamic"
 #include "../../../c/weir.h"
 
 enum { BOXES, NOTES, WIDE };
@@ -134,6 +135,32 @@ static weir_reply wide(void) {
     return weir_value(w);
 }
 
+static const weir_field find_args[] = {
+    {"table", {WEIR_STRING}}, {"title", {WEIR_STRING, .optional = true}}, {"before", {WEIR_INTEGER}}, {0}};
+
+static weir_rows find(void) {
+    weir_text sql = WEIR_JOIN(weir_str("select id from "), weir_arg_text("table"), weir_str(" where id < $before {and title = $title} order by id"));
+    weir_out *a = weir_arguments();
+    weir_put_arg(a, "before");
+    weir_put_arg(a, "title");
+    return weir_query_sql(sql, a);
+}
+
+static weir_reply passed(void) { return weir_rows_result(find()); }
+
+static weir_reply made(void) {
+    weir_out *w = weir_result();
+    weir_begin_array(w);
+    for (weir_cursor k = weir_each(find()); weir_next(&k);) {
+        weir_begin_map(w);
+        weir_key(w, "id");
+        weir_put_int(w, weir_read_int(&k.row));
+        weir_end(w);
+    }
+    weir_end(w);
+    return weir_value(w);
+}
+
 static const weir_function functions[] = {
     {"bad.column", WEIR_QUERY, .run = bad_column, WEIR_USES(NOTES), .public = true},
     {"bad.index", WEIR_QUERY, .run = bad_index, WEIR_USES(NOTES), .public = true},
@@ -147,6 +174,8 @@ static const weir_function functions[] = {
     {"rows.project", WEIR_QUERY, .run = project, WEIR_USES(NOTES), .public = true},
     {"rows.read_projected", WEIR_QUERY, .run = read_projected, WEIR_USES(NOTES), .public = true},
     {"rows.wide", WEIR_QUERY, .run = wide, WEIR_USES(WIDE), .public = true},
+    {"sql.made", WEIR_QUERY, find_args, .run = made, .public = true},
+    {"sql.passed", WEIR_QUERY, find_args, .run = passed, .public = true},
 };
 
 WEIR_PLUGIN("edges", "1.0.0", statements, functions)

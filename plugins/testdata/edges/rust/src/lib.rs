@@ -13,6 +13,8 @@ record! {
     struct Wide { id: i64, body: String }
     struct Sum { rows: i64, bytes: i64, last: i64 }
     struct Drawn { a: Bytes, b: Bytes }
+    struct FindArgs { table: String, title: Option<String>, before: i64 }
+    struct Found { id: i64 }
 }
 
 fn edges(p: &mut Plugin) {
@@ -30,6 +32,13 @@ fn edges(p: &mut Plugin) {
         c.random(&mut a)?;
         c.random(&mut b)?;
         Ok(Drawn { a: Bytes(a.to_vec()), b: Bytes(b.to_vec()) })
+    })).public();
+    p.capability("sql.dynamic");
+    p.query("sql.made", func(|c, a: FindArgs| {
+        c.query_sql::<FindArgs, Found>(&format!("select id from {} where id < $before {{and title = $title}} order by id", a.table), &a)?.all()
+    })).public();
+    p.query("sql.passed", func(|c, a: FindArgs| {
+        c.query_sql::<FindArgs, Found>(&format!("select id from {} where id < $before {{and title = $title}} order by id", a.table), &a)
     })).public();
     p.query("rows.inside", func(move |c, _: Nobody| {
         // Rows are read while others are.
