@@ -5,21 +5,26 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"weir/abi"
 	"weir/host/config"
 	"weir/host/hosttest"
 )
 
-// newProjectInLanguage makes the project notes, if there is a compiler.
-func newProjectInLanguage(t *testing.T, lang string) string {
+// needs returns the compiler of a language. A test without it is skipped, but under
+// make test, which has found or installed it.
+func needs(t *testing.T, lang string) string {
 	t.Helper()
-	_, err := findRustc(t.Context())
+	find := findRustc
 	if lang == "c" {
-		_, err = findClang(t.Context())
+		find = findClang
 	}
+	compiler, err := find(t.Context())
 	switch {
 	case err == nil:
 	case os.Getenv("WEIR_NEEDS_GUESTS") != "":
@@ -27,6 +32,13 @@ func newProjectInLanguage(t *testing.T, lang string) string {
 	default:
 		t.Skipf("not run: %v", err)
 	}
+	return compiler
+}
+
+// newProjectInLanguage makes the project notes, if there is a compiler.
+func newProjectInLanguage(t *testing.T, lang string) string {
+	t.Helper()
+	needs(t, lang)
 	dir := t.TempDir()
 	weir(t, dir, "new", "notes", "--lang", lang).must(t)
 	return filepath.Join(dir, "notes")
@@ -138,6 +150,10 @@ func TestNewRefusesALanguageThatIsNotThere(t *testing.T) {
 	dir := t.TempDir()
 	weir(t, dir, "new", "notes", "--lang", "cobol").fails(t, 2, "cobol", "--lang go, rust, c or js")
 	weir(t, dir, "new", "notes", "--lang", "c", "--js").fails(t, 2, "--js")
+	weir(t, dir, "new", "notes", "--lang", "js").must(t)
+	if text := read(t, filepath.Join(dir, "notes", "plugins", "notes.js")); !strings.Contains(text, `plugin("notes"`) {
+		t.Errorf("the plugin in JavaScript is\n%s", text)
+	}
 }
 
 // What cargo writes for editors builds nothing.
@@ -184,4 +200,39 @@ func TestReadmesOfRustAndCBuild(t *testing.T) {
 	}
 	f("rust", "plugin/src/lib.rs", nil)
 	f("c", "plugin/plugin.c", map[string]string{"plugin/weir.h": "#include \"../weir/weir.h\"\n"})
+}
+
+// The SDK in Rust has tests of its own.
+func TestSDKInRustPassesItsTests(t *testing.T) {
+	t.Parallel()
+	rustc := needs(t, "rust")
+	file := filepath.Join(t.TempDir(), "tests")
+	for _, cmd := range []*exec.Cmd{
+		exec.CommandContext(t.Context(), rustc, "--edition", "2021", "-C", "opt-level=1", "--test", "-o", file, filepath.Join("..", "..", "plugins", "rust", "src", "lib.rs")),
+		exec.CommandContext(t.Context(), file),
+	} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+// The cases that the SDK in Rust is tested with are true of the host.
+func TestParametersOfSDKsAreThoseOfTheHost(t *testing.T) {
+	t.Parallel()
+	for line := range strings.Lines(read(t, filepath.Join("..", "..", "plugins", "testdata", "parameters.txt"))) {
+		at := strings.LastIndex(line, "=>")
+		if line[0] == '#' || at < 0 {
+			continue
+		}
+		parsed, err := abi.ParseStatement(strings.ReplaceAll(line[:at], `\n`, "\n"))
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		names := slices.DeleteFunc(slices.Clone(parsed.Names()), func(n string) bool { return n == abi.ParamNow })
+		if got, want := strings.Join(names, " "), strings.TrimSpace(line[at+2:]); got != want {
+			t.Errorf("%s: the host finds %q", line, got)
+		}
+	}
 }

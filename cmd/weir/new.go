@@ -147,7 +147,13 @@ func writeCompiledProject(root, name, lang string, sdk embed.FS) error {
 		err = copyTree(others, lang, place, fill)
 	}
 	if err == nil {
-		err = copyTree(sdk, lang, placeIn(filepath.Join(root, "weir"), name), strings.NewReplacer())
+		into := placeIn(filepath.Join(root, "weir"), name)
+		err = copyTree(sdk, lang, func(p string) string {
+			if p == "src/tests.rs" {
+				return ""
+			}
+			return into(p)
+		}, strings.NewReplacer("#[cfg(test)]\nmod tests;\n", ""))
 	}
 	return err
 }

@@ -72,6 +72,8 @@ mod scalar;
 mod schema;
 mod sql;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod time;
 mod value;
 
