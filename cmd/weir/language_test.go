@@ -151,6 +151,7 @@ func TestNewRefusesALanguageThatIsNotThere(t *testing.T) {
 	weir(t, dir, "new", "notes", "--lang", "cobol").fails(t, 2, "cobol", "--lang go, rust, c or js")
 	weir(t, dir, "new", "notes", "--lang", "c", "--js").fails(t, 2, "--js")
 	weir(t, dir, "new", "notes", "--lang", "js").must(t)
+	weir(t, filepath.Join(dir, "notes"), "test").fails(t, 2, "no go.mod", "plugins in Go")
 	if text := read(t, filepath.Join(dir, "notes", "plugins", "notes.js")); !strings.Contains(text, `plugin("notes"`) {
 		t.Errorf("the plugin in JavaScript is\n%s", text)
 	}

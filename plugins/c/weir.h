@@ -454,18 +454,22 @@ WEIR_API uint32_t weir_read_map(weir_reader *r) { return weir_read_count(r, WEIR
 
 WEIR_API void weir_skip_nested(weir_reader *r, uint32_t depth);
 
-/* weir_skip_pairs passes a map whose keys must differ. */
+/* weir_skip_pairs passes a map whose keys must differ. In the order that the host
+ * writes them, each is compared with the one before. */
 WEIR_API void weir_skip_pairs(weir_reader *r, uint32_t depth) {
     uint32_t n = weir_read_map(r);
     weir_reader first = *r;
+    weir_text last = {"", 0};
     for (uint32_t i = 0; i < n && !weir_failed(); i++) {
         weir_text key = weir_read_text(r);
+        bool after = i == 0 || key.len > last.len || (key.len == last.len && memcmp(key.at, last.at, key.len) > 0);
         weir_skip_nested(r, depth + 1);
         weir_reader before = first;
-        for (uint32_t j = 0; j < i && !weir_failed(); j++) {
+        for (uint32_t j = 0; !after && j < i && !weir_failed(); j++) {
             if (weir_same(weir_read_text(&before), key)) weir_read_fault(r, "a key that is there twice");
             weir_skip_nested(&before, depth + 1);
         }
+        if (after) last = key;
     }
 }
 
@@ -512,14 +516,20 @@ WEIR_API weir_out *weir_new_out(void) {
     return w;
 }
 
-/* weir_room makes place for n bytes more. */
+/* weir_room makes place for n bytes more: behind what is there, if nothing was
+ * allocated since, else in a new place. */
 WEIR_API uint8_t *weir_room(weir_out *w, uint32_t n) {
     if (n > w->cap - w->len) {
         uint32_t cap = w->cap;
-        while (cap - w->len < n) cap = cap < WEIR_ARENA_BYTES ? 2 * cap : w->len + n;
-        uint8_t *at = weir_alloc(cap);
-        memcpy(at, w->at, w->len);
-        w->at = at;
+        while (cap - w->len < n) cap = cap < WEIR_ARENA_BYTES / 2 ? 2 * cap : w->len + n;
+        if (w->at + ((w->cap + 15u) & ~15u) == weir_arena + weir_arena_used) {
+            if (cap - w->cap > WEIR_ARENA_BYTES - weir_arena_used) cap = w->len + n;
+            weir_alloc(cap - w->cap);
+        } else {
+            uint8_t *at = weir_alloc(cap);
+            memcpy(at, w->at, w->len);
+            w->at = at;
+        }
         w->cap = cap;
     }
     w->len += n;
