@@ -133,7 +133,7 @@ func edgePool(t *testing.T, language string) (*wasm.Pool, *abi.Manifest) {
 	return pool, manifest
 }
 
-func functionNamed(t *testing.T, m *abi.Manifest, name string) int {
+func functionNamed(t testing.TB, m *abi.Manifest, name string) int {
 	t.Helper()
 	for i, f := range m.Functions {
 		if f.Name == name {

@@ -24,7 +24,7 @@ import (
 const samples = "../plugins/testdata/languages"
 
 // sampleFile returns the plugin in a language, built.
-func sampleFile(t *testing.T, language string) string {
+func sampleFile(t testing.TB, language string) string {
 	t.Helper()
 	switch language {
 	case "go":
@@ -37,7 +37,7 @@ func sampleFile(t *testing.T, language string) string {
 }
 
 // compileSample compiles the plugin in a language.
-func compileSample(t *testing.T, language string) func(*wasm.Compiler) (*wasm.Module, error) {
+func compileSample(t testing.TB, language string) func(*wasm.Compiler) (*wasm.Module, error) {
 	t.Helper()
 	file := sampleFile(t, language)
 	code, err := os.ReadFile(file)
