@@ -14,6 +14,7 @@ import (
 	"weir/abi"
 	"weir/host/config"
 	"weir/host/hosttest"
+	"weir/plugins/guesttest"
 )
 
 // needs returns the compiler of a language. A test without it is skipped, but under
@@ -201,6 +202,19 @@ func TestReadmesOfRustAndCBuild(t *testing.T) {
 	}
 	f("rust", "plugin/src/lib.rs", nil)
 	f("c", "plugin/plugin.c", map[string]string{"plugin/weir.h": "#include \"../weir/weir.h\"\n"})
+}
+
+// The samples of the SDKs in Rust and C keep the guest contract, and so do new projects.
+func TestGuestsInRustAndCKeepTheContract(t *testing.T) {
+	t.Parallel()
+	for _, lang := range []string{"rust", "c"} {
+		t.Run(lang, func(t *testing.T) {
+			weir(t, ".", "inspect", "--conform", guesttest.File(t, lang)).must(t)
+			dir := newProjectInLanguage(t, lang)
+			weir(t, dir, "build").must(t)
+			weir(t, dir, "inspect", "--conform", "plugins/notes.wasm").must(t)
+		})
+	}
 }
 
 // The SDK in Rust has tests of its own.

@@ -24,9 +24,9 @@
  * A guest runs one call at a time, so the call is not passed around: what is asked of
  * the host, read or written concerns the call that runs. What goes wrong is kept, all
  * that follows does nothing and gives zeros, and the call ends with that error,
- * whatever the function returns. Memory comes from an arena of WEIR_ARENA_BYTES that
- * is empty again at the next call; when it is used up the plugin says so in the log
- * and traps. Texts are not ended by a zero. Read the functions in the order below:
+ * whatever the function returns. Memory comes from an arena at the end of the module's
+ * memory that is empty again at the next call; when the host gives no more, the plugin
+ * says so in the log and traps. Texts are not ended by a zero. Read the functions in the order below:
  * results, inputs, statements, rows, the rest; then CBOR itself. */
 #ifndef WEIR_H
 #define WEIR_H
@@ -35,9 +35,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef WEIR_ARENA_BYTES
-#define WEIR_ARENA_BYTES (256 * 1024) /* what one call may allocate */
-#endif
 #ifndef WEIR_PAGE_BYTES
 #define WEIR_PAGE_BYTES (16 * 1024) /* of rows, read at once */
 #endif
@@ -194,8 +191,9 @@ static struct {
     int64_t wake_at;
 } weir_now_running;
 
-static uint8_t weir_arena[WEIR_ARENA_BYTES] __attribute__((aligned(16)));
-static uint32_t weir_arena_used;
+extern uint8_t __heap_base;   /* the linker says where data ends */
+static uintptr_t weir_arena; /* where the arena begins; 0 before its first use */
+static size_t weir_arena_used;
 static uint8_t weir_first_input[WEIR_INPUT_BYTES];
 static uint8_t *weir_input_at = weir_first_input;
 static uint32_t weir_input_cap = WEIR_INPUT_BYTES;
@@ -244,12 +242,15 @@ WEIR_API __attribute__((noreturn)) void weir_panic(const char *why) {
 
 /* weir_alloc returns n bytes that are gone when the call ends. It never fails. */
 WEIR_API void *weir_alloc(uint32_t n) {
-    if (n > WEIR_ARENA_BYTES - weir_arena_used) weir_panic("the arena of the call is used up: define WEIR_ARENA_BYTES larger before weir.h");
-    void *at = weir_arena + weir_arena_used;
-    weir_arena_used += n;
-    weir_arena_used = (weir_arena_used + 15u) & ~15u;
-    if (weir_arena_used > WEIR_ARENA_BYTES) weir_arena_used = WEIR_ARENA_BYTES;
-    return at;
+    if (weir_arena == 0) weir_arena = ((uintptr_t)&__heap_base + 15u) & ~(uintptr_t)15u;
+    uint64_t size = ((uint64_t)n + 15u) & ~UINT64_C(15);
+    uint64_t end = weir_arena + weir_arena_used + size, have = (uint64_t)__builtin_wasm_memory_size(0) * 65536u;
+    if (end > have) {
+        uint64_t pages = (end - have + 65535u) / 65536u;
+        if (pages > 65535u || __builtin_wasm_memory_grow(0, (size_t)pages) == (size_t)-1) weir_panic("the host gives no more memory");
+    }
+    weir_arena_used += (size_t)size;
+    return (void *)(weir_arena + weir_arena_used - (size_t)size);
 }
 
 /* weir_join makes one text of several: WEIR_JOIN(a, weir_str(": "), b). */
@@ -262,6 +263,13 @@ WEIR_API weir_text weir_join(const weir_text *parts, uint32_t n) {
     return (weir_text){at, len};
 }
 #define WEIR_JOIN(...) weir_join((const weir_text[]){__VA_ARGS__}, sizeof((const weir_text[]){__VA_ARGS__}) / sizeof(weir_text))
+
+/* weir_cut is the beginning of a text, at most so many bytes of whole characters. */
+WEIR_API weir_text weir_cut(weir_text t, uint32_t most) {
+    if (t.len <= most) return t;
+    while (most > 0 && ((uint8_t)t.at[most] & 0xc0) == 0x80) most--;
+    return (weir_text){t.at, most};
+}
 
 /* weir_digits is the text of a number. */
 WEIR_API weir_text weir_digits(int64_t n) {
@@ -520,10 +528,10 @@ WEIR_API weir_out *weir_new_out(void) {
  * allocated since, else in a new place. */
 WEIR_API uint8_t *weir_room(weir_out *w, uint32_t n) {
     if (n > w->cap - w->len) {
-        uint32_t cap = w->cap;
-        while (cap - w->len < n) cap = cap < WEIR_ARENA_BYTES / 2 ? 2 * cap : w->len + n;
-        if (w->at + ((w->cap + 15u) & ~15u) == weir_arena + weir_arena_used) {
-            if (cap - w->cap > WEIR_ARENA_BYTES - weir_arena_used) cap = w->len + n;
+        if (n > UINT32_MAX / 4 - w->len) weir_panic("a result of a gigabyte");
+        uint32_t cap = (2 * w->cap > w->len + n ? 2 * w->cap : w->len + n) + 15u;
+        cap &= ~15u; /* as weir_alloc rounds it */
+        if ((uintptr_t)w->at + w->cap == weir_arena + weir_arena_used) {
             weir_alloc(cap - w->cap);
         } else {
             uint8_t *at = weir_alloc(cap);
@@ -629,7 +637,7 @@ WEIR_API void weir_key(weir_out *w, const char *name) { weir_put_str(w, name); }
 /* weir_sort_pairs brings the pairs of a map into the order of their encoded keys. */
 WEIR_API void weir_sort_pairs(uint8_t *at, uint32_t len, uint32_t n) {
     typedef struct { const uint8_t *at; uint32_t key, len; } pair;
-    uint32_t mark = weir_arena_used;
+    size_t mark = weir_arena_used;
     pair *pairs = weir_alloc(n * sizeof *pairs);
     uint8_t *copy = weir_alloc(len);
     memcpy(copy, at, len);
@@ -711,7 +719,7 @@ WEIR_API weir_reply weir_decide(bool allow, weir_text reason) {
     weir_put_bool(w, allow);
     if (reason.len > 0) {
         weir_key(w, "reason");
-        weir_put_text(w, reason);
+        weir_put_text(w, weir_cut(reason, 8 * 1024));
     }
     if (scope != NULL) {
         weir_end(scope);
@@ -1043,12 +1051,6 @@ WEIR_API void weir_begin_call(void) {
     memset(&weir_now_running, 0, sizeof weir_now_running);
 }
 
-WEIR_API weir_text weir_cut(weir_text t, uint32_t most) {
-    if (t.len <= most) return t;
-    while (most > 0 && ((uint8_t)t.at[most] & 0xc0) == 0x80) most--;
-    return (weir_text){t.at, most};
-}
-
 /* weir_error_value writes the error of the call. The arena may be full: it begins anew, and what it needs is copied first. */
 WEIR_API weir_reply weir_error_value(void) {
     static char code[128], message[7680];
@@ -1098,7 +1100,8 @@ WEIR_API weir_reply weir_describe_plugin(const weir_plugin *p) {
     return weir_failed() ? weir_error_value() : reply;
 }
 
-/* weir_input_buffer grows by whole pages at the end of memory; the first is part of the module. */
+/* weir_input_buffer grows by whole pages at the end of memory; the first is part of the
+ * module. The arena, which is empty between calls, moves behind it. */
 WEIR_API void *weir_input_buffer(uint32_t min) {
     if (min > weir_input_cap) {
         uint32_t pages = (min + 65535u) / 65536u;
@@ -1106,6 +1109,8 @@ WEIR_API void *weir_input_buffer(uint32_t min) {
         if (before == (size_t)-1) weir_panic("no memory for a larger input");
         weir_input_at = (uint8_t *)(before * 65536u);
         weir_input_cap = pages * 65536u;
+        weir_arena = (uintptr_t)weir_input_at + weir_input_cap;
+        weir_arena_used = 0;
     }
     return weir_input_at;
 }
