@@ -51,6 +51,9 @@ func (m *Main) test(ctx context.Context, dir string, flags []string) (err error)
 	if err != nil {
 		return errNoGo
 	}
+	if _, err := p.builds(); err != nil {
+		return err
+	}
 	if !inGoModule(p.dir) {
 		return usagef("weir test runs go test, but there is no go.mod in %s or above: tests in Go are for plugins in Go", p.shown)
 	}
