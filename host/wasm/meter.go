@@ -101,7 +101,7 @@ func (f *frame) slice(took time.Duration) {
 // (G9).
 func (f *frame) share(now time.Time) {
 	r := f.inst.pool.runtime
-	if !f.inside || now.Sub(f.since) < turn || r.waiting.Load() == 0 {
+	if !f.inside || now.Sub(f.since) < turn || r.running.waiting.Load() == 0 {
 		return
 	}
 	f.watch.pause()

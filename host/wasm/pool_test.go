@@ -194,8 +194,10 @@ func TestRunningGuestsTakeTurns(t *testing.T) {
 	}
 	defer p.Close(context.Background())
 	done, runs, both := make(chan error), make(chan struct{}), make(chan struct{})
+	var ended atomic.Bool
 	spin := func(began func()) {
 		_, err := p.Call(t.Context(), named(&Call{Log: func(int, string) { began() }}))
+		ended.Store(true)
 		done <- err
 	}
 	go spin(func() {
@@ -204,8 +206,8 @@ func TestRunningGuestsTakeTurns(t *testing.T) {
 	})
 	<-runs
 	reached := false
-	go spin(func() { reached = len(done) == 0 }) // the first one has not ended
-	for r.waiting.Load() == 0 {
+	go spin(func() { reached = !ended.Load() })
+	for r.running.waiting.Load() == 0 {
 		runtime.Gosched()
 	}
 	close(both)

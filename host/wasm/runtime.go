@@ -26,8 +26,7 @@ type Runtime struct {
 	config  Config
 	wazero  wazero.Runtime
 	cache   wazero.CompilationCache
-	running chan struct{} // a token for each guest that runs (G9)
-	waiting atomic.Int32  // who wants one
+	running *admission
 	budget  *budget
 	mapped  atomic.Int64 // instances whose memory is mapped
 	late    sync.WaitGroup
@@ -63,7 +62,7 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 		config:  config,
 		wazero:  wazero.NewRuntimeWithConfig(ctx, rc),
 		cache:   cache,
-		running: make(chan struct{}, max(1, config.MaxRunning)),
+		running: newAdmission(max(1, config.MaxRunning)),
 		budget:  newBudget(config.MaxIdleBytes),
 	}
 	if err := r.link(ctx); err != nil {
@@ -251,23 +250,3 @@ func (r *Runtime) Close(ctx context.Context) error {
 	r.late.Wait()
 	return errors.Join(r.wazero.Close(ctx), r.cache.Close(ctx))
 }
-
-// enter takes a token to run, waiting for one until ctx ends.
-func (r *Runtime) enter(ctx context.Context) error {
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	default:
-	}
-	r.waiting.Add(1)
-	defer r.waiting.Add(-1)
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// leave gives the token back.
-func (r *Runtime) leave() { <-r.running }
