@@ -235,7 +235,7 @@ func tryGet(url string) (int, error) {
 func TestReloadedSettingsReachGuestsThatKeepThem(t *testing.T) {
 	t.Parallel()
 	value := func(v string) string {
-		return "plugins = \"plugins\"\n[plugin.memory.config]\nword = \"" + v + "\"\n"
+		return "plugins = \"plugins\"\n[plugin.memory]\ninstances = \"sticky\"\n[plugin.memory.config]\nword = \"" + v + "\"\n"
 	}
 	s := hosttest.Start(t, hosttest.Config{TOML: value("one"), Schema: todos, Modules: map[string][]byte{"memory.wasm": remembering()}})
 	stream := watch(t, s.URL+"/v1/q/memory.word")

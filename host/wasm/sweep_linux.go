@@ -28,7 +28,10 @@ type pagemapScan struct {
 	inverted, all, any, returned                         uint64
 }
 
-type pagemapRegion struct{ from, to, categories uint64 }
+type pagemapRegion struct {
+	from, to uint64
+	_        uint64 // what the pages are
+}
 
 // The kernel's numbers, which are the same on these machines.
 const (
