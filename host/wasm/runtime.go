@@ -146,7 +146,8 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
-	if err := checkPreamble(code); err != nil {
+	shape, err := gate(bytes.Clone(code), source != nil)
+	if err != nil {
 		return nil, err
 	}
 	timeout := time.NewTimer(r.config.CompileTimeout)
@@ -162,7 +163,7 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	metered, err := meterOf(bytes.Clone(code))
+	metered, err := meterOf(shape)
 	if err != nil {
 		<-c.turn
 		return nil, err
@@ -175,9 +176,6 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	m := &Module{compiled: compiled, metered: metered, code: sha256.Sum256(code), source: source}
 	if m.digest = m.code; source != nil {
 		m.digest = sha256.Sum256(append(m.code[:], source...))
-	}
-	if err := m.check(); err != nil {
-		return nil, errors.Join(err, m.Close(ctx))
 	}
 	return m, nil
 }

@@ -28,10 +28,7 @@ type pagemapScan struct {
 	inverted, all, any, returned                         uint64
 }
 
-type pagemapRegion struct {
-	from, to uint64
-	_        uint64 // what the pages are
-}
+type pagemapRegion struct{ from, to, _ uint64 }
 
 // The kernel's numbers, which are the same on these machines.
 const (
