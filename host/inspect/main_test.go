@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 
 // crash greets and ends at the first question.
 func crash(in io.Reader, out io.Writer) error {
-	err := writeFrame(out, []byte(hello))
+	err := WriteFrame(out, []byte(hello))
 	if err == nil {
-		_, err = readFrame(in, maxQuestion)
+		_, err = ReadFrame(in, maxQuestion)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -50,16 +50,16 @@ func crash(in io.Reader, out io.Writer) error {
 
 // allowAll answers as a child would.
 func allowAll(in io.Reader, out io.Writer) error {
-	if err := writeFrame(out, []byte(hello)); err != nil {
+	if err := WriteFrame(out, []byte(hello)); err != nil {
 		return err
 	}
 	for {
-		question, err := readFrame(in, maxQuestion)
+		question, err := ReadFrame(in, maxQuestion)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
-			err = writeFrame(out, appendAnswer(nil, question, verdict{allowed: true}))
+			err = WriteFrame(out, appendAnswer(nil, question, verdict{allowed: true}))
 		}
 		if err != nil {
 			return err
