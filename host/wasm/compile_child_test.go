@@ -1,0 +1,405 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/abi"
+	. "weir/host/wasm/wasmtest"
+)
+
+// itself is this test binary as a compile child.
+func itself(t testing.TB) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{self, childArg}
+}
+
+// withChild makes a Runtime that compiles in a child, unless the test names
+// another program.
+func withChild(t testing.TB, config Config) *Runtime {
+	t.Helper()
+	if config.Command == nil {
+		config.Command = itself(t)
+	}
+	if config.CompileTimeout == 0 {
+		config.CompileTimeout = 2 * time.Minute // beside other tests, under the race detector
+	}
+	r, err := NewRuntime(context.Background(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(r.workshop.base, "*-*")); len(left) > 0 {
+			t.Errorf("it leaves %v", left)
+		}
+	})
+	return r
+}
+
+// serves fails the test if the runtime cannot compile and call a guest.
+func serves(t testing.TB, r *Runtime) {
+	t.Helper()
+	m, err := r.Compile(context.Background(), echo().Bytes())
+	if err != nil {
+		t.Fatalf("a good module: %v", err)
+	}
+	defer m.Close(context.Background())
+	p, err := NewPool(r, m, PoolConfig{Limits: generous})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	if got := numberOf(t, call(t, p, Call{})); got != 4711 {
+		t.Errorf("the guest says %d", got)
+	}
+}
+
+func echo() Guest { return Guest{Call: number(I32(4711))} }
+
+// record keeps what is logged.
+type record struct{ bytes.Buffer }
+
+func (r *record) logger() *slog.Logger { return slog.New(slog.NewTextHandler(r, nil)) }
+
+// refusal compiles what must be refused, and returns the sentence.
+func refusal(t testing.TB, r *Runtime, code []byte) *RefusedError {
+	t.Helper()
+	m, err := r.Compile(context.Background(), code)
+	if err == nil {
+		_ = m.Close(context.Background())
+	}
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		t.Fatalf("Compile: %v (%T), want a refusal", err, err)
+	}
+	return refused
+}
+
+// G1, G8: a module is compiled in a child and runs here.
+func TestChildCompiles(t *testing.T) {
+	t.Parallel()
+	var log record
+	r := withChild(t, Config{Logger: log.logger()})
+	serves(t, r)
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", log.String())
+	}
+	bad := append(Guest{}.Bytes(), Section(0, []byte{200})...)
+	if refused := refusal(t, r, bad); !strings.Contains(refused.What, "the module is not valid: ") {
+		t.Errorf("a module that is none: %s", refused.What)
+	}
+}
+
+// All native code is the child's: wazero compiles nothing that it has no file
+// for.
+func TestEngineThatLoadsCompilesNothing(t *testing.T) {
+	t.Parallel()
+	r := withChild(t, Config{})
+	if m, err := r.engine.load(echo().Bytes()); !errors.Is(err, context.Canceled) {
+		t.Errorf("load of a module that nobody has compiled: %v, %v", m, err)
+	}
+	if left, err := os.ReadDir(r.engine.dir); err != nil || len(left) > 0 {
+		t.Errorf("it has written %v (%v)", left, err)
+	}
+}
+
+// script makes a program that greets as a child and goes on in its own way, in the
+// directory where the native code should be.
+func script(t *testing.T, body string) []string {
+	t.Helper()
+	e, err := newEngine(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close(t.Context())
+	hello := compileHello(e.version())
+	path := filepath.Join(t.TempDir(), "child")
+	text := fmt.Sprintf("#!/bin/sh\nv=%s\numask 077\nprintf '\\000\\000\\000\\%03o%s'\n%s\n", e.version(), len(hello), hello, body)
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return []string{path}
+}
+
+// done is the child's answer that it has compiled.
+const done = `; printf '\000\000\000\001d'; exec sleep 1000`
+
+// G8: whatever the child does instead of compiling, the parent refuses the module
+// and goes on.
+func TestParentSurvivesItsChild(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("ab", 32)
+	f := func(what, body, want string, timeout time.Duration) {
+		t.Helper()
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := withChild(t, Config{Command: script(t, body), CompileTimeout: timeout})
+			refused := refusal(t, r, echo().Bytes())
+			if !strings.Contains(refused.What, want) {
+				t.Errorf("%s: %s, want %q", what, refused.What, want)
+			}
+			if (refused.Limit == "compile_timeout") != (timeout != 0) {
+				t.Errorf("%s: the limit is %q", what, refused.Limit)
+			}
+			// It is not tried again at once (W7): no other program would be, either.
+			r.config.Command = []string{filepath.Join(t.TempDir(), "missing")}
+			if again := refusal(t, r, echo().Bytes()); again.What != refused.What {
+				t.Errorf("%s, again: %s", what, again.What)
+			}
+			r.config.Command, r.config.CompileTimeout = itself(t), 2*time.Minute
+			other := echo()
+			other.Pages = 5
+			m, err := r.Compile(t.Context(), other.Bytes())
+			if err != nil {
+				t.Fatalf("%s, then another module: %v", what, err)
+			}
+			_ = m.Close(t.Context())
+		})
+	}
+	f("ends", "head -c 4 >/dev/null; echo oh no >&2", "oh no", 0)
+	f("is killed", "head -c 4 >/dev/null; kill -9 $$", "the compiler ends", 0)
+	f("hangs", "exec sleep 1000", "takes longer than 100ms", 100*time.Millisecond)
+	f("leaves somebody behind", "sleep 3 & exec sleep 1000", "takes longer than 100ms", 100*time.Millisecond)
+	f("echoes", "exec cat", "something else", 0)
+	f("answers at length", `printf '\377\377\377\377'; exec sleep 1000`, "something else", 0)
+	f("answers nothing", `printf '\000\000\000\000'; exec sleep 1000`, "says nothing", 0)
+	f("answers a riddle", `printf '\000\000\000\001?'; exec sleep 1000`, "something else", 0)
+	f("says much", "head -c 10000000 /dev/zero >&2"+`; printf '\000\000\000\001?'; exec sleep 1000`, "something else", 0)
+	f("leaves nothing", ":"+done, "something else than code", 0)
+	f("leaves an empty directory", "mkdir $v"+done, "something else than code", 0)
+	f("leaves garbage", "mkdir $v; echo garbage > $v/"+name+done, "not of wazero", 0)
+	f("leaves an empty file", "mkdir $v; : > $v/"+name+done, "not of wazero", 0)
+	f("leaves a name", "mkdir $v; echo > $v/x"+done, `called "x"`, 0)
+	f("leaves ten files", "mkdir $v; for i in 0 1 2 3 4 5 6 7 8 9; do echo > $v/"+name[1:]+"$i; done"+done, "something else than code", 0)
+	f("leaves two directories", "mkdir $v w; echo > $v/"+name+done, "something else than code", 0)
+	f("leaves a link", "mkdir $v; ln -s /etc/passwd $v/"+name+done, "not a private file", 0)
+	f("leaves a link to a directory", "mkdir ../x$$; ln -s ../x$$ $v; echo > $v/"+name+"; rmdir ../x$$ 2>/dev/null"+done, "is no directory", 0)
+	f("leaves a pipe", "mkdir $v; mkfifo $v/"+name+done, "not a private file", 0)
+	f("leaves a directory", "mkdir -p $v/"+name+done, "not a private file", 0)
+	f("leaves a device", "mkdir $v; ln /dev/null $v/"+name+" 2>/dev/null || ln -s /dev/zero $v/"+name+done, "not a private file", 0)
+	f("leaves a file for all", "mkdir $v; echo > $v/"+name+"; chmod 666 $v/"+name+done, "not a private file", 0)
+	f("leaves a file that is too large", fmt.Sprintf("mkdir $v; truncate -s %d $v/%s", maxNativeBytes+1, name)+done, "not a private file", 0)
+}
+
+// A fault of the host is no refusal: it may pass.
+func TestFaultOfTheChildIsNotTheModules(t *testing.T) {
+	t.Parallel()
+	r := withChild(t, Config{Command: script(t, `printf '\000\000\000\006fdisk!'; exec sleep 1000`)})
+	_, err := r.Compile(t.Context(), echo().Bytes())
+	var refused *RefusedError
+	if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "disk!") {
+		t.Errorf("Compile: %v", err)
+	}
+	r.config.Command = itself(t)
+	serves(t, r)
+}
+
+// Where a child cannot be started, this process compiles, and says why; where one
+// could be, a shortage is an error.
+func TestThisProcessCompilesWhereNoChildCan(t *testing.T) {
+	t.Parallel()
+	missing := []string{filepath.Join(t.TempDir(), "missing")}
+	for name, command := range map[string][]string{"none": {}, "missing": missing, "another program": {"/bin/sh", "-c", "echo hello everybody"}} {
+		var log record
+		r := withChild(t, Config{Command: command, Logger: log.logger()})
+		serves(t, r)
+		serves(t, r)
+		if n := strings.Count(log.String(), "compiled in this process"); n != 1 || !strings.Contains(log.String(), "reason=") {
+			t.Errorf("%s: logged %d times: %s", name, n, log.String())
+		}
+	}
+	r := withChild(t, Config{})
+	serves(t, r)
+	r.config.Command = missing
+	other := echo()
+	other.Pages = 5
+	if _, err := r.Compile(t.Context(), other.Bytes()); err == nil || !strings.Contains(err.Error(), "cannot be started") {
+		t.Errorf("after a child: %v", err)
+	}
+}
+
+// G1: who leaves ends the child.
+func TestChildEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	began := filepath.Join(t.TempDir(), "began")
+	r := withChild(t, Config{Command: script(t, "mkfifo "+began+"; exec 3<"+began+"; exec sleep 1000")})
+	c := r.Compiler()
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := c.Compile(ctx, echo().Bytes())
+		left <- err
+	}()
+	open := func() (f *os.File, err error) {
+		for ctx.Err() == nil {
+			if f, err = os.OpenFile(began, os.O_WRONLY, 0); err == nil || !errors.Is(err, os.ErrNotExist) {
+				break
+			}
+			runtime.Gosched()
+		}
+		return f, err
+	}
+	f, err := open() // opened by both: it runs
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("Compile: %v", err)
+	}
+	// The turn comes back, because the child has ended.
+	r.workshop.slots <- struct{}{}
+	<-r.workshop.slots
+	r.config.Command = itself(t)
+	m, err := c.Compile(t.Context(), echo().Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = m.Close(t.Context())
+}
+
+// nested is a function of nested loops: compiling takes the square of them.
+func nested(loops int) []byte {
+	body := Join(bytes.Repeat([]byte{0x03, 0x40}, loops), bytes.Repeat([]byte{0x0b}, loops))
+	return Guest{Init: body}.Bytes()
+}
+
+// tables is a module of br_tables with so many targets each.
+func tables(count, targets int) []byte {
+	table := Join([]byte{0x0e}, uleb(targets), make([]byte, targets), []byte{0})
+	one := Join([]byte{0x02, 0x40}, I32(0), table, []byte{0x0b})
+	return Guest{Init: bytes.Repeat(one, count)}.Bytes()
+}
+
+// chain is a function that computes with constants only.
+func chain(size int) []byte {
+	body := bytes.Repeat(Join(I32(1), []byte{0x6a}), size/3)
+	return Guest{Init: Join(I32(0), body, Drop())}.Bytes()
+}
+
+func uleb(n int) []byte {
+	var b []byte
+	for ; n >= 0x80; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n))
+}
+
+// G1: B08 to B11 of the hostile modules compile for minutes; the child is ended at
+// its time, and the parent serves meanwhile.
+func TestEndlessCompilationIsEnded(t *testing.T) {
+	t.Parallel()
+	r := withChild(t, Config{MaxCompiling: 4})
+	serves(t, r) // it is stored nowhere, but its children can be started
+	for name, code := range map[string][]byte{
+		"nested loops": nested(10_000), "br_table of a million": tables(1, 1_000_000),
+	} {
+		hostile := withChild(t, Config{CompileTimeout: 300 * time.Millisecond})
+		if refused := refusal(t, hostile, code); refused.Limit != "compile_timeout" {
+			t.Errorf("%s: %s", name, refused.What)
+		}
+		serves(t, r)
+	}
+}
+
+// B06 and B11 take gigabytes: the child ends at its bound, the parent does not.
+func TestMemoryOfTheCompilerIsBounded(t *testing.T) {
+	t.Parallel()
+	r := withChild(t, Config{CompileMemory: 256 << 20, CompileTimeout: 20 * time.Second})
+	for name, code := range map[string][]byte{"B06": chain(10 << 20), "B11": tables(1000, 1000)} {
+		refused := refusal(t, r, code)
+		// The race detector cannot be bounded: there its time ends it.
+		if raceEnabled && refused.Limit == "compile_timeout" {
+			continue
+		}
+		if !strings.Contains(refused.What, "needs more than 256 MiB of memory") {
+			t.Errorf("%s: %s", name, refused.What)
+		}
+	}
+	serves(t, r)
+}
+
+// The child has nothing of its parent's: see Confine for the rest.
+func TestChildIsConfined(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		return
+	}
+	dir := t.TempDir()
+	w := withChild(t, Config{}).workshop
+	p, err := w.start(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	proc := fmt.Sprintf("/proc/%d", p.Pid())
+	environ, err := os.ReadFile(proc + "/environ")
+	if err != nil || len(environ) > 0 {
+		t.Errorf("the environment is %q, %v", environ, err)
+	}
+	fds, err := os.ReadDir(proc + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		to, err := os.Readlink(filepath.Join(proc, "fd", fd.Name()))
+		if err != nil || !strings.HasPrefix(to, "pipe:") && !strings.HasPrefix(to, "anon_inode:[event") && !strings.HasPrefix(to, "/sys/fs/cgroup/") {
+			t.Errorf("fd %s is %s (%v)", fd.Name(), to, err)
+		}
+	}
+	tasks, err := filepath.Glob(proc + "/task/*/status")
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("%v threads, %v", len(tasks), err)
+	}
+	for _, task := range tasks {
+		status, err := os.ReadFile(task)
+		for _, want := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+			if err != nil || !strings.Contains(string(status), want) {
+				t.Errorf("a thread of the child lacks %q (%v)", want, err)
+			}
+		}
+	}
+	text, err := os.ReadFile(proc + "/limits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := strings.Join(strings.Fields(string(text)), " ")
+	want := []string{"Max core file size 0 0", fmt.Sprintf("Max file size %d", maxNativeBytes), "Max open files 16 16"}
+	if !raceEnabled {
+		want = append(want, "Max data size 2147483648 2147483648", "Max address space 6442450944 6442450944")
+	}
+	for _, w := range want {
+		if !strings.Contains(limits, w) {
+			t.Errorf("the child's limits lack %q: %s", w, limits)
+		}
+	}
+}
+
+// The caller's arguments say what the child gets, and nothing is guessed.
+func TestChildWithoutItsNumbersEnds(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"1"}, {"x", "1"}, {"1", "-1"}, {"1", "1", "1"}} {
+		if err := ServeCompile(strings.NewReader(""), &bytes.Buffer{}, args); err == nil {
+			t.Errorf("%q: it has served", args)
+		}
+	}
+}
+
+var _ = abi.Module
