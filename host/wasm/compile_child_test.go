@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/abi"
 	. "weir/host/wasm/wasmtest"
 )
 
@@ -45,8 +44,9 @@ func withChild(t testing.TB, config Config) *Runtime {
 		if err := r.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if left, _ := filepath.Glob(filepath.Join(r.workshop.base, "*-*")); len(left) > 0 {
-			t.Errorf("it leaves %v", left)
+		left, _ := filepath.Glob(filepath.Join(r.workshop.base, "compile-*"))
+		if _, err := os.Lstat(r.run); err == nil || len(left) > 0 {
+			t.Errorf("it leaves %s or %v", r.run, left)
 		}
 	})
 	return r
@@ -401,5 +401,3 @@ func TestChildWithoutItsNumbersEnds(t *testing.T) {
 		}
 	}
 }
-
-var _ = abi.Module
