@@ -84,6 +84,7 @@ func (h *Host) wire(ctx context.Context) error {
 	h.runtime, err = wasm.NewRuntime(ctx, wasm.Config{
 		CacheDir: filepath.Join(h.cfg.StateDir, "wasm"), MaxRunning: limits.MaxRunningGuests,
 		MaxModuleBytes: limits.MaxModuleBytes, CompileTimeout: limits.CompileTimeout,
+		Command: h.cfg.Compile, Logger: h.cfg.Logger,
 	})
 	if err != nil {
 		return err
