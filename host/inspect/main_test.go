@@ -18,14 +18,19 @@ const childArg, easyArg = "inspect-child", "easy-child"
 // crashArg makes it one that ends at every text.
 const crashArg = "crash-child"
 
+// fencedArg makes it one that is fenced in, and tries what it was asked to.
+const fencedArg = "fenced-child"
+
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{childArg, easyArg, crashArg}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{childArg, easyArg, crashArg, fencedArg}, os.Args[1]) {
 		do := Serve
 		switch os.Args[1] {
 		case easyArg:
 			do = allowAll
 		case crashArg:
 			do = crash
+		case fencedArg:
+			do = tries
 		}
 		if err := do(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)

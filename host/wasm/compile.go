@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,6 +27,7 @@ type workshop struct {
 
 	mu      sync.Mutex // protects the fields below
 	started bool       // a child has been ready: they can be started here
+	open    bool       // they reach more files than they need
 	inside  bool       // they cannot, and this process compiles
 	failed  map[[32]byte]failure
 }
@@ -118,20 +120,35 @@ func (w *workshop) insideLocked(reason error) {
 }
 
 // start starts a child. Where the first one cannot be started for reasons that
-// will not pass, this process compiles from now on.
+// will not pass, it is not fenced in, and where that is not why, this process
+// compiles from now on.
 func (w *workshop) start(dir string) (*inspect.Process, error) {
-	command := append(append([]string(nil), w.config.Command...), compileArgs(w.config)...)
-	p, err := inspect.StartProcess(inspect.Program{
-		Command: command, Dir: dir, Hello: compileHello(w.version), Timeout: childStart,
-	})
+	w.mu.Lock()
+	open, started := w.open, w.started
+	w.mu.Unlock()
+	p, err := w.startOne(dir, !open)
+	if err != nil && !open && !started && !isShortage(err) {
+		reason := err
+		if p, err = w.startOne(dir, false); err == nil {
+			w.config.Logger.Warn("modules are compiled by a child that can open files", "reason", reason)
+			open = true
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		w.started = true
+		w.started, w.open = true, open
 	} else if !w.started && !isShortage(err) && !w.inside {
 		w.insideLocked(err)
 	}
 	return p, err
+}
+
+func (w *workshop) startOne(dir string, fence bool) (*inspect.Process, error) {
+	return inspect.StartProcess(inspect.Program{
+		Command: slices.Concat(w.config.Command, compileArgs(w.config, fence)),
+		Dir:     dir, Hello: compileHello(w.version), Timeout: childStart,
+	})
 }
 
 // isShortage reports whether what keeps a child from starting is a shortage.

@@ -28,10 +28,18 @@ const (
 // use.
 func compileHello(version string) string { return "weir compile 1 " + version }
 
+// compileFence asks a child to see to it that it reaches no files but those of the
+// directory.
+const compileFence = "fence"
+
 // compileArgs are the arguments of a child, behind those of Config.Command.
-func compileArgs(config *Config) []string {
+func compileArgs(config *Config, fence bool) []string {
 	seconds := int(config.CompileTimeout.Seconds()) + 1
-	return []string{strconv.FormatInt(config.CompileMemory>>20, 10), strconv.Itoa(seconds)}
+	args := []string{strconv.FormatInt(config.CompileMemory>>20, 10), strconv.Itoa(seconds)}
+	if fence {
+		args = append(args, compileFence)
+	}
+	return args
 }
 
 // ServeCompile is the compile child: it confines the process, compiles one module
@@ -39,6 +47,13 @@ func compileArgs(config *Config) []string {
 // added to its Config.Command. After an error the process should end at once.
 func ServeCompile(in io.Reader, out io.Writer, args []string) error {
 	runtime.LockOSThread() // what is given up is given up by threads
+	if n := len(args) - 1; n > 0 && args[n] == compileFence {
+		// Its program starts once more, without this argument, which is the last.
+		if err := inspect.Fence(os.Args[:len(os.Args)-1]); err != nil {
+			return err
+		}
+		args = args[:n]
+	}
 	profile, err := compileProfile(args)
 	if err != nil {
 		return err

@@ -234,6 +234,23 @@ func TestThisProcessCompilesWhereNoChildCan(t *testing.T) {
 	}
 }
 
+// A child that cannot be fenced in is better than none.
+func TestChildIsStartedWithoutItsFence(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "child")
+	text := "#!/bin/sh\nfor last; do :; done\n[ $last = fence ] && exit 1\nexec " + strings.Join(itself(t), " ") + " $@\n"
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var log record
+	r := withChild(t, Config{Command: []string{path}, Logger: log.logger()})
+	serves(t, r)
+	serves(t, r)
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "can open files") {
+		t.Errorf("logged %s", log.String())
+	}
+}
+
 // G1: who leaves ends the child.
 func TestChildEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
@@ -322,7 +339,11 @@ func TestEndlessCompilationIsEnded(t *testing.T) {
 // B06 and B11 take gigabytes: the child ends at its bound, the parent does not.
 func TestMemoryOfTheCompilerIsBounded(t *testing.T) {
 	t.Parallel()
-	r := withChild(t, Config{CompileMemory: 256 << 20, CompileTimeout: 20 * time.Second})
+	timeout := time.Minute
+	if raceEnabled {
+		timeout = 3 * time.Second
+	}
+	r := withChild(t, Config{CompileMemory: 256 << 20, CompileTimeout: timeout})
 	for name, code := range map[string][]byte{"B06": chain(10 << 20), "B11": tables(1000, 1000)} {
 		refused := refusal(t, r, code)
 		// The race detector cannot be bounded: there its time ends it.
@@ -334,62 +355,6 @@ func TestMemoryOfTheCompilerIsBounded(t *testing.T) {
 		}
 	}
 	serves(t, r)
-}
-
-// The child has nothing of its parent's: see Confine for the rest.
-func TestChildIsConfined(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		return
-	}
-	dir := t.TempDir()
-	w := withChild(t, Config{}).workshop
-	p, err := w.start(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
-	proc := fmt.Sprintf("/proc/%d", p.Pid())
-	environ, err := os.ReadFile(proc + "/environ")
-	if err != nil || len(environ) > 0 {
-		t.Errorf("the environment is %q, %v", environ, err)
-	}
-	fds, err := os.ReadDir(proc + "/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range fds {
-		to, err := os.Readlink(filepath.Join(proc, "fd", fd.Name()))
-		if err != nil || !strings.HasPrefix(to, "pipe:") && !strings.HasPrefix(to, "anon_inode:[event") && !strings.HasPrefix(to, "/sys/fs/cgroup/") {
-			t.Errorf("fd %s is %s (%v)", fd.Name(), to, err)
-		}
-	}
-	tasks, err := filepath.Glob(proc + "/task/*/status")
-	if err != nil || len(tasks) == 0 {
-		t.Fatalf("%v threads, %v", len(tasks), err)
-	}
-	for _, task := range tasks {
-		status, err := os.ReadFile(task)
-		for _, want := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
-			if err != nil || !strings.Contains(string(status), want) {
-				t.Errorf("a thread of the child lacks %q (%v)", want, err)
-			}
-		}
-	}
-	text, err := os.ReadFile(proc + "/limits")
-	if err != nil {
-		t.Fatal(err)
-	}
-	limits := strings.Join(strings.Fields(string(text)), " ")
-	want := []string{"Max core file size 0 0", fmt.Sprintf("Max file size %d", maxNativeBytes), "Max open files 16 16"}
-	if !raceEnabled {
-		want = append(want, "Max data size 2147483648 2147483648", "Max address space 6442450944 6442450944")
-	}
-	for _, w := range want {
-		if !strings.Contains(limits, w) {
-			t.Errorf("the child's limits lack %q: %s", w, limits)
-		}
-	}
 }
 
 // The caller's arguments say what the child gets, and nothing is guessed.
