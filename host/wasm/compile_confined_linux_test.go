@@ -14,13 +14,22 @@ import (
 func TestChildIsConfined(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w := withChild(t, Config{}).workshop
+	asked := filepath.Join(t.TempDir(), "asked")
+	path := filepath.Join(t.TempDir(), "child")
+	text := "#!/bin/sh\nfor last; do :; done\necho $last >" + asked + "\nexec " + strings.Join(itself(t), " ") + " $@\n"
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := withChild(t, Config{Command: []string{path}}).workshop
 	p, err := w.start(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Kill()
 	proc := fmt.Sprintf("/proc/%d", p.Pid())
+	if last, err := os.ReadFile(asked); err != nil || string(last) != compileFence+"\n" {
+		t.Errorf("it was asked for %q, %v", last, err)
+	}
 	// Where there is Landlock, it has started once more, in its fence.
 	const landlockCreateRuleset, version = 444, 1
 	_, _, errno := syscall.Syscall(landlockCreateRuleset, 0, 0, version)
