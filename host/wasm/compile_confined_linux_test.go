@@ -16,8 +16,8 @@ func TestChildIsConfined(t *testing.T) {
 	dir := t.TempDir()
 	asked := filepath.Join(t.TempDir(), "asked")
 	path := filepath.Join(t.TempDir(), "child")
-	text := "#!/bin/sh\nfor last; do :; done\necho $last >" + asked + "\nexec " + strings.Join(itself(t), " ") + " $@\n"
-	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+	script := "#!/bin/sh\nfor last; do :; done\necho $last >" + asked + "\nexec " + strings.Join(itself(t), " ") + " $@\n"
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	w := withChild(t, Config{Command: []string{path}}).workshop
