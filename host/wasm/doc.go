@@ -28,17 +28,25 @@
 //     sees equal randomness and time (G10, G11).
 //   - X7: a statement runs when the guest first looks at rows, before an exec, or
 //     not at all in here: what nobody looked at is left to the caller (G13).
+//   - X8: native code comes from a compile child, which is confined, bounded in
+//     memory and ended at its time, and may leave anything (G1). What is kept of it
+//     on disk is used only if its MAC says that it is of this module, this meter,
+//     this wazero and this CPU; wazero is shown what was verified, and never
+//     compiles in the process that runs guests (G8). Config.Command says what
+//     happens where there is no child.
 //
 // # Ownership
 //
 // A call runs on the goroutine of its caller. A Runtime owns the goroutines of
-// compilations that outlasted CompileTimeout, and Close waits for them. While a
-// guest runs, the interruption of deadline.go keeps a goroutine that ends with
+// compilations that nobody waits for any more, with their children, and Close waits
+// for them. While a guest runs, the interruption of deadline.go keeps a goroutine that ends with
 // the call.
 //
 // # What it does not do
 //
-// It does not meter modules, check them before the compiler sees them, or give
+// It does not look at native code beyond its counts: who controls the compile child
+// controls the process. It does not meter modules, check them before the compiler
+// sees them, or give
 // a call a pristine instance: what one call leaves in memory is seen by the next
 // call on the same instance. It knows no manifest beyond its bytes, no policy,
 // no SQL and no HTTP, and its logs go where the call says.
