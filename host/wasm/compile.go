@@ -305,6 +305,8 @@ func (r *Runtime) compile(ctx context.Context, code []byte, module [32]byte, tur
 			timeout = timer.C
 		case <-timeout:
 			return nil, tooSlow(&r.config)
+		case <-r.ending:
+			return nil, ErrClosed
 		case <-ctx.Done():
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}

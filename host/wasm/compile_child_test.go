@@ -292,6 +292,63 @@ func TestChildEndsWithItsCaller(t *testing.T) {
 	_ = m.Close(t.Context())
 }
 
+// Close ends the children.
+func TestCloseEndsTheChildren(t *testing.T) {
+	t.Parallel()
+	r := withChild(t, Config{Command: script(t, "exec sleep 1000")})
+	left := make(chan error, 1)
+	go func() {
+		_, err := r.Compile(context.Background(), echo().Bytes())
+		left <- err
+	}()
+	for started := false; !started; runtime.Gosched() {
+		r.workshop.mu.Lock()
+		started = r.workshop.started
+		r.workshop.mu.Unlock()
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-left; !errors.Is(err, ErrClosed) {
+		t.Errorf("Compile: %v", err)
+	}
+}
+
+// W7: no child is started beyond the bound.
+func TestChildrenAreBounded(t *testing.T) {
+	t.Parallel()
+	began := filepath.Join(t.TempDir(), "began")
+	w := withChild(t, Config{Command: script(t, "echo >"+began), MaxCompiling: 1}).workshop
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.slots <- struct{}{} // another tenant's
+	if err := w.compile(ctx, t.TempDir(), echo().Bytes(), t.FailNow); !errors.Is(err, context.Canceled) {
+		t.Errorf("beside another: %v", err)
+	}
+	if _, err := os.Stat(began); err == nil {
+		t.Error("a child was started")
+	}
+	<-w.slots
+	_ = w.compile(t.Context(), t.TempDir(), echo().Bytes(), t.FailNow)
+	if len(w.slots) > 0 {
+		t.Error("its token was not given back")
+	}
+}
+
+// G1: counts that lie end the child at most: wazero allocates what they say.
+func TestLyingCountsDoNotReachTheParent(t *testing.T) {
+	t.Parallel()
+	r := withChild(t, Config{CompileMemory: 256 << 20, CompileTimeout: 10 * time.Second})
+	for section := byte(1); section <= 12; section++ {
+		code := append([]byte("\x00asm\x01\x00\x00\x00"), Section(section, []byte{0xff, 0xff, 0xff, 0xff, 0x0f})...)
+		if refused := refusal(t, r, code); refused.What == "" {
+			t.Errorf("section %d: refused without a reason", section)
+		}
+	}
+	r.config.CompileMemory, r.config.CompileTimeout = 1<<30, 2*time.Minute
+	serves(t, r)
+}
+
 // nested is a function of nested loops: compiling takes the square of them.
 func nested(loops int) []byte {
 	body := Join(bytes.Repeat([]byte{0x03, 0x40}, loops), bytes.Repeat([]byte{0x0b}, loops))

@@ -23,6 +23,7 @@ type Runtime struct {
 	wazero  wazero.Runtime // that of engine
 	running chan struct{}  // a token for each guest that runs (G9)
 	late    sync.WaitGroup
+	ending  chan struct{} // closed by Close
 
 	engine   *engine
 	workshop *workshop
@@ -43,7 +44,7 @@ type Runtime struct {
 // NewRuntime makes a Runtime. Close frees it.
 func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 	config = config.withDefaults()
-	r := &Runtime{config: config, running: make(chan struct{}, max(1, config.MaxRunning))}
+	r := &Runtime{config: config, running: make(chan struct{}, max(1, config.MaxRunning)), ending: make(chan struct{})}
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
@@ -136,7 +137,8 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 func (r *Runtime) equalTo(digest [32]byte) *sync.RWMutex { return &r.equal[digest[0]%64] }
 
 // Close frees everything, also instances that still run; close pools first. It
-// waits for compilations in flight and may be called twice.
+// ends compilations, waiting for those that run in this process, and may be called
+// twice.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if r.closed {
@@ -145,6 +147,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	}
 	r.closed = true
 	r.mu.Unlock()
+	close(r.ending)
 	r.late.Wait()
 	return r.shut(ctx)
 }
