@@ -123,7 +123,7 @@ func (v *validator) nests(i int) {
 		path := at(at("statements", i)+".nest", j)
 		switch {
 		case n.Name == "" || n.On == "" || n.Column == "":
-			v.fault(path, "name, on and column must not be empty")
+			v.fault(path, "name, on and column must not be empty: write all three")
 		case seen[n.Name]:
 			v.fault(path, "the name "+strconv.Quote(cut(n.Name, maxName))+" is used twice: rename one")
 		case !v.isStatement(n.Statement):

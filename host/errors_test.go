@@ -260,12 +260,16 @@ var badRequests = []struct{ method, path, header, body string }{
 	{"POST", "/v1/stream/abc?as=ann", "", `{"add":[]}`},
 }
 
-func TestGoldenErrors(t *testing.T) {
-	t.Parallel()
-	groups := []struct {
-		title string
-		list  []refusedPlugin
-	}{{"modules", brokenModules()}, {"manifests", brokenManifests()}, {"statements", brokenStatements()}}
+// refusedGroup is a list with its title.
+type refusedGroup struct {
+	title string
+	list  []refusedPlugin
+}
+
+// refusedGroups starts a host with all the plugins of the groups, and one with
+// nothing wrong, and returns what it says of each.
+func refusedGroups(t *testing.T, config hosttest.Config, groups []refusedGroup) (string, *hosttest.Server) {
+	t.Helper()
 	modules := map[string][]byte{}
 	for g, group := range groups {
 		for i, p := range group.list {
@@ -276,13 +280,15 @@ func TestGoldenErrors(t *testing.T) {
 	modules["shop.wasm"] = wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
 	var mu sync.Mutex // protects the field below
 	said := map[string]string{}
-	s := hosttest.Start(t, hosttest.Config{Schema: shop, Modules: modules, Event: func(e host.Event) {
+	config.Schema, config.Modules = shop, modules
+	config.Event = func(e host.Event) {
 		if e.Kind == host.PluginFailed {
 			mu.Lock()
 			defer mu.Unlock()
 			said[e.Name] = strings.ReplaceAll(e.Err.Error(), e.Name, "shop.wasm")
 		}
-	}})
+	}
+	s := hosttest.Start(t, config)
 	mu.Lock()
 	defer mu.Unlock()
 	var b strings.Builder
@@ -296,7 +302,18 @@ func TestGoldenErrors(t *testing.T) {
 			fmt.Fprintf(&b, "%s\n  %s\n\n", p.what, strings.ReplaceAll(text, "\n", "\n  "))
 		}
 	}
-	b.WriteString("# requests\n\n")
+	return b.String(), s
+}
+
+func TestGoldenErrors(t *testing.T) {
+	t.Parallel()
+	text, s := refusedGroups(t, hosttest.Config{}, []refusedGroup{{"modules", brokenModules()}, {"manifests", brokenManifests()}, {"statements", brokenStatements()}})
+	sandboxed, _ := refusedGroups(t, hosttest.Config{TOML: "plugins = \"plugins\"\ntrust = \"sandboxed\"\n"}, []refusedGroup{
+		{"grants of plugins that are not the operator's own", ungranted()},
+		{"statements of plugins that are not the operator's own", inspectedStatements()},
+	})
+	var b strings.Builder
+	b.WriteString(text + sandboxed + "# requests\n\n")
 	for _, r := range badRequests {
 		fmt.Fprintf(&b, "%s %s", r.method, r.path)
 		for _, more := range []string{r.header, r.body} {
@@ -306,6 +323,7 @@ func TestGoldenErrors(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "\n  %s\n\n", refusedRequest(t, s, r.method, r.path, r.header, r.body))
 	}
+	b.WriteString(refusedTokens(t))
 	goldenErrors(t, b.String())
 }
 

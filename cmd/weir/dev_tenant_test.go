@@ -31,7 +31,7 @@ func TestDevServesEveryTenant(t *testing.T) {
 	out, errs, stop := background(t, dir, "dev", "--listen", "127.0.0.1:0")
 	greeting := out.wait(t, "  change  ", 1)
 	url := pageURL.FindString(greeting)
-	for _, want := range []string{url + "/t/acme/v1/q/items.open?as=ann", "insert into acme.items (id) values (1)"} {
+	for _, want := range []string{url + "/t/acme/v1/q/items.open?as=ann", "insert into acme.items (id) values (2)"} {
 		if !strings.Contains(greeting, want) {
 			t.Errorf("dev does not print %q:\n%s", want, greeting)
 		}

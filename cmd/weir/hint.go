@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"weir/abi"
+	"weir/host/config"
 )
 
 // greet prints how to begin: the page, a stream by curl, and a row to insert.
@@ -72,42 +75,84 @@ type hints struct {
 	insert string // an SQL statement
 }
 
-// hints looks for a query that is easy to try, and for values that exist. What
-// it cannot find out is left at a plain guess.
+// hints looks for a query that is easy to try in the first tenant that has one. Of a
+// private database it shows only what was tried there.
 func (s *session) hints(ctx context.Context) hints {
-	h := hints{user: "ann", params: url.Values{}}
+	var open []openQuery
 	for _, t := range s.project.config.Tenants() {
 		for _, about := range s.modules.in(ctx, t.Plugins, s.project.config.Engine) {
-			if f := easiest(about.manifest); f != nil {
-				h.query, h.schema = f.Name, t.Schema
-				if t.Name != "default" {
-					h.path = "/t/" + t.Name
-				}
-				s.fillHints(ctx, &h, about.manifest, f)
-				return h
-			}
+			open = append(open, easy(about.manifest, t)...)
 		}
+		if len(open) > 0 {
+			break // of one tenant
+		}
+	}
+	if len(open) == 0 {
+		return hints{user: "ann", params: url.Values{}}
+	}
+	inOrder(open)
+	h := open[0].hints()
+	if s.project.private() { // else it is not ours to look around in
+		_ = withConn(ctx, s.cluster.URL(s.database), func(conn *pgx.Conn) error {
+			h = choose(ctx, conn, open)
+			return nil
+		})
 	}
 	return h
 }
 
-// easiest returns the first query whose required arguments are all scalars,
-// preferring one with arguments: it shows more.
-func easiest(m *abi.Manifest) *abi.Function {
-	var plain *abi.Function
-	for i := range m.Functions {
-		f := &m.Functions[i]
-		if f.Kind != abi.Query || slices.ContainsFunc(f.Fields, func(f abi.Field) bool { return required(f) && !scalar(f.Schema.Type) }) {
-			continue
+// inOrder puts a query that is open to everybody, or to the signed in, before one
+// that a policy guards, and then one with few arguments before one with many.
+func inOrder(open []openQuery) {
+	slices.SortStableFunc(open, func(a, b openQuery) int {
+		return cmp.Or(cmp.Compare(a.guarded(), b.guarded()), cmp.Compare(a.required(), b.required()))
+	})
+}
+
+// choose returns the first query whose result a plain INSERT changes, with that; if
+// there is none, the first with an INSERT that works; else the first.
+func choose(ctx context.Context, conn *pgx.Conn, open []openQuery) (best hints) {
+	for i, q := range open {
+		h := q.hints()
+		if h.fill(ctx, conn, q) {
+			return h
 		}
-		if slices.ContainsFunc(f.Fields, required) {
-			return f
-		}
-		if plain == nil {
-			plain = f
+		if i == 0 || best.insert == "" && h.insert != "" {
+			best = h
 		}
 	}
-	return plain
+	return best
+}
+
+// openQuery is a query that a person may try.
+type openQuery struct {
+	*abi.Function
+	manifest *abi.Manifest
+	tenant   config.Tenant
+}
+
+// guarded is 1 if a policy decides who may call it.
+func (q openQuery) guarded() int { return min(1, len(q.Access.Policies)) }
+
+// required counts the arguments that must be given.
+func (q openQuery) required() (n int) {
+	for _, f := range q.Fields {
+		if required(f) {
+			n++
+		}
+	}
+	return n
+}
+
+// easy returns the queries whose required arguments are all scalars.
+func easy(m *abi.Manifest, t config.Tenant) (list []openQuery) {
+	for i := range m.Functions {
+		f := &m.Functions[i]
+		if f.Kind == abi.Query && !slices.ContainsFunc(f.Fields, func(f abi.Field) bool { return required(f) && !scalar(f.Schema.Type) }) {
+			list = append(list, openQuery{f, m, t})
+		}
+	}
+	return list
 }
 
 func required(f abi.Field) bool { return !f.Schema.Optional && f.Schema.Default == nil }
@@ -116,45 +161,71 @@ func scalar(kind string) bool {
 	return kind == "integer" || kind == "string" || kind == "boolean" || kind == "number"
 }
 
-func (s *session) fillHints(ctx context.Context, h *hints, m *abi.Manifest, f *abi.Function) {
-	for _, field := range f.Fields {
+// hints are what can be said of a query without its database.
+func (q openQuery) hints() hints {
+	h := hints{user: "ann", query: q.Name, schema: q.tenant.Schema, params: url.Values{}}
+	if q.tenant.Name != "default" {
+		h.path = "/t/" + q.tenant.Name
+	}
+	for _, field := range q.Fields {
 		if required(field) {
 			h.params.Set(field.Name, guess(&field.Schema))
 		}
 	}
-	if !s.project.private() {
-		return // it is not ours to look around in
+	return h
+}
+
+// fill puts values that exist in the place of guesses, and looks for an INSERT that
+// works. shown says that the query's result then changes.
+func (h *hints) fill(ctx context.Context, conn *pgx.Conn, q openQuery) (shown bool) {
+	if _, err := conn.Exec(ctx, "set search_path = "+pgx.Identifier{h.schema}.Sanitize()); err != nil {
+		return false
 	}
-	_ = withConn(ctx, s.cluster.URL(s.database), func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "set search_path = "+pgx.Identifier{h.schema}.Sanitize()); err != nil {
-			return err
-		}
-		known := map[string]string{} // by column
-		for _, g := range append(policiesOf(m, f), f) {
-			for _, sql := range statementsOf(m, g) {
-				for column, value := range sample(ctx, conn, sql.text, sql.params) {
-					switch name := sql.params[column]; {
-					case h.params.Has(name):
-						h.params.Set(name, value)
-						known[column] = value
-					case claimOf(g, name) == "sub":
-						h.user = value
-						known[column] = value
-					}
+	known := map[string]string{}   // by column
+	settled := map[string]string{} // by argument, and the user by ""
+	for _, g := range append(policiesOf(q.manifest, q.Function), q.Function) {
+		for _, sql := range statementsOf(q.manifest, g) {
+			of := settledColumns(sql, g, settled)
+			maps.Copy(known, of)
+			found := sample(ctx, conn, sql.text, sql.params, of)
+			for _, column := range slices.Sorted(maps.Keys(found)) {
+				name := sql.params[column]
+				if claimOf(g, name) == "sub" {
+					name = ""
+				} else if !h.params.Has(name) {
+					continue
 				}
+				if _, is := settled[name]; !is {
+					settled[name] = found[column]
+				}
+				known[column] = settled[name]
 			}
 		}
-		if own := statementsOf(m, f); len(own) > 0 {
-			if tables := tablesOf(own[0].text); len(tables) > 0 {
-				table := tables[0]
-				if h.path != "" && !strings.Contains(table, ".") {
-					table = h.schema + "." + table // weir sql has no tenant
-				}
-				h.insert = exampleInsert(ctx, conn, table, known, h.user)
-			}
+	}
+	for name, value := range settled {
+		if name == "" {
+			h.user = value
+		} else {
+			h.params.Set(name, value)
 		}
-		return nil
-	})
+	}
+	e := example{conn: conn, query: q, user: h.user, params: h.params, known: known}
+	h.insert, shown = e.insert(ctx)
+	return shown
+}
+
+// settledColumns are the columns whose values another statement has settled.
+func settledColumns(sql comparing, f *abi.Function, settled map[string]string) map[string]string {
+	out := map[string]string{}
+	for column, name := range sql.params {
+		if claimOf(f, name) == "sub" {
+			name = ""
+		}
+		if value, is := settled[name]; is {
+			out[column] = value
+		}
+	}
+	return out
 }
 
 // guess is a value that fits a schema.
@@ -231,140 +302,51 @@ func statementsOf(m *abi.Manifest, f *abi.Function) []comparing {
 func tablesOf(sql string) []string {
 	var list []string
 	for _, match := range tableName.FindAllStringSubmatch(sql, -1) {
-		list = append(list, match[1])
+		list = append(list, strings.ToLower(match[1]))
 	}
 	return list
 }
 
 // sample returns one row's values of the compared columns, from the first table
-// of the statement that has some of them.
-func sample(ctx context.Context, conn *pgx.Conn, sql string, params map[string]string) map[string]string {
+// of the statement that has some of them. Columns that are settled have that value
+// in the row, if there is such a row.
+func sample(ctx context.Context, conn *pgx.Conn, sql string, params, settled map[string]string) map[string]string {
 	for _, table := range tablesOf(sql) {
-		var columns []string
+		var columns, quoted, where []string
+		var values []any
 		for _, c := range columnsOf(ctx, conn, table) {
-			if _, compared := params[c.name]; compared {
-				columns = append(columns, c.name)
+			if _, compared := params[c.name]; !compared {
+				continue
+			}
+			name := pgx.Identifier{c.name}.Sanitize()
+			columns, quoted = append(columns, c.name), append(quoted, name+"::text")
+			if value, is := settled[c.name]; is {
+				values = append(values, value)
+				where = append(where, fmt.Sprintf("%s::text = $%d", name, len(values)))
 			}
 		}
 		if len(columns) == 0 {
 			continue
 		}
-		quoted := make([]string, len(columns))
-		for i, c := range columns {
-			quoted[i] = pgx.Identifier{c}.Sanitize() + "::text"
-		}
 		list := strings.Join(quoted, ", ")
-		values := make([]string, len(columns))
+		found := make([]string, len(columns))
 		into := make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
+		for i := range found {
+			into[i] = &found[i]
 		}
+		condition := cmp.Or(strings.Join(where, " and "), "true")
 		order := strings.ReplaceAll(list, "::text", "")
-		if conn.QueryRow(ctx, "select "+list+" from "+identifier(table)+" order by "+order+" limit 1").Scan(into...) != nil {
+		if conn.QueryRow(ctx, "select "+list+" from "+identifier(table)+" where "+condition+" order by "+order+" limit 1", values...).Scan(into...) != nil {
 			continue
 		}
-		found := map[string]string{}
+		out := map[string]string{}
 		for i, c := range columns {
-			found[c] = values[i]
+			out[c] = found[i]
 		}
-		return found
+		return out
 	}
 	return nil
 }
 
 // identifier quotes a table's name that may have a schema.
 func identifier(table string) string { return pgx.Identifier(strings.Split(table, ".")).Sanitize() }
-
-// column is what an example of a row must know of a column.
-type column struct {
-	name, kind string
-	must       bool   // an INSERT has to give it
-	refTable   string // of a foreign key, quoted
-	refColumn  string
-}
-
-func columnsOf(ctx context.Context, conn *pgx.Conn, table string) []column {
-	rows, err := conn.Query(ctx, `select a.attname, t.typname,
-			a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '',
-			coalesce(f.confrelid::regclass::text, ''), coalesce(r.attname, '')
-		from pg_attribute a
-		join pg_type t on t.oid = a.atttypid
-		left join pg_constraint f on f.conrelid = a.attrelid and f.contype = 'f' and f.conkey = array[a.attnum]
-		left join pg_attribute r on r.attrelid = f.confrelid and r.attnum = f.confkey[1]
-		where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped order by a.attnum`, identifier(table))
-	if err != nil {
-		return nil
-	}
-	list, _ := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c column, err error) {
-		err = row.Scan(&c.name, &c.kind, &c.must, &c.refTable, &c.refColumn)
-		return c, err
-	})
-	return list
-}
-
-// people are names of columns that hold who it was.
-var people = regexp.MustCompile(`(^|_)(user|author|owner|by|sender|who|assignee)(_|$)`)
-
-// exampleInsert is an INSERT of one plain row, or "" when a value is beyond
-// guessing. known are values of columns that lead to a row in the query's result.
-func exampleInsert(ctx context.Context, conn *pgx.Conn, table string, known map[string]string, user string) string {
-	var names, values []string
-	for _, c := range columnsOf(ctx, conn, table) {
-		value, isKnown := known[c.name]
-		switch {
-		case !c.must && !isKnown:
-			continue
-		case isKnown:
-		case c.refTable != "":
-			err := conn.QueryRow(ctx, "select min("+pgx.Identifier{c.refColumn}.Sanitize()+"::text) from "+c.refTable).Scan(&value)
-			if err != nil {
-				return ""
-			}
-		}
-		literal := exampleValue(c, value, user)
-		if literal == "" {
-			return ""
-		}
-		names, values = append(names, c.name), append(values, literal)
-	}
-	if len(names) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("insert into %s (%s) values (%s)", table, strings.Join(names, ", "), strings.Join(values, ", "))
-}
-
-// plainText is text that may stand in double quotes of a shell.
-var plainText = regexp.MustCompile(`^[\pL\pN _.,:@/+-]*$`)
-
-func exampleValue(c column, value, user string) string {
-	if !plainText.MatchString(value) {
-		return ""
-	}
-	switch c.kind {
-	case "int2", "int4", "int8", "float4", "float8", "numeric":
-		if value == "" {
-			return "1"
-		}
-		return value
-	case "bool":
-		return "false"
-	case "text", "varchar", "bpchar", "citext", "name":
-		if value == "" {
-			value = "hello"
-			if people.MatchString(c.name) {
-				value = user
-			}
-		}
-		return "'" + value + "'"
-	case "timestamptz", "timestamp", "date":
-		return "now()"
-	case "uuid":
-		if value == "" {
-			return "gen_random_uuid()"
-		}
-		return "'" + value + "'"
-	case "json", "jsonb":
-		return "'{}'"
-	}
-	return ""
-}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,8 @@ import (
 
 // serveTest serves one test of package weirtest: it makes a database, serves the
 // project's plugins on it and says {"url"}, then answers each {"sql"} on standard
-// input with {"rows"} or {"error"}, until standard input ends.
+// input with {"rows"} or {"error"}, and each {"claims"} with {"token"} or {"error"},
+// until standard input ends.
 func (m *Main) serveTest(ctx context.Context, dir string, files []string) error {
 	say := json.NewEncoder(m.Stdout)
 	err := m.serveTestOn(ctx, dir, files, say)
@@ -64,6 +66,7 @@ func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDataba
 	file.Database.URL, file.Database.Guest = config.Secret(db.weir), config.Secret(db.guest)
 	file.Database.Connections = testConnections
 	file.Server.Web = ""
+	tokens := newTestTokens(&file)
 	var faults faultList
 	cfg := host.Config{File: &file, Dev: true, StateDir: m.stateDir(), Inspect: commandOf(childSQL), Compile: commandOf(childCompile), Event: faults.add}
 	if cfg.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -97,23 +100,32 @@ func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDataba
 	if err := say.Encode(map[string]string{"url": h.URL()}); err != nil {
 		return err
 	}
-	return answerSQL(ctx, m.Stdin, db.admin, say)
+	return answerTest(ctx, m.Stdin, db.admin, tokens, say)
 }
 
-// answerSQL runs what in asks for, until it ends.
-func answerSQL(ctx context.Context, in io.Reader, url string, say *json.Encoder) error {
+// answerTest does what in asks for, until it ends.
+func answerTest(ctx context.Context, in io.Reader, url string, tokens *testTokens, say *json.Encoder) error {
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil || ctx.Err() != nil {
 			return nil //nolint:nilerr // the test has ended
 		}
-		var ask struct{ SQL string }
-		if err := json.Unmarshal(line, &ask); err != nil {
+		var ask struct {
+			SQL    string
+			Claims map[string]any
+		}
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.UseNumber() // integers are exact
+		if err := decoder.Decode(&ask); err != nil {
 			return fmt.Errorf("a line of the test is no JSON: %w", err)
 		}
-		rows, err := queryJSON(ctx, url, ask.SQL)
-		answer := map[string]any{"rows": rows}
+		answer := map[string]any{}
+		if ask.Claims != nil {
+			answer["token"], err = tokens.mint(ask.Claims)
+		} else {
+			answer["rows"], err = queryJSON(ctx, url, ask.SQL)
+		}
 		if err != nil {
 			answer = map[string]any{"error": err.Error()}
 		}

@@ -120,8 +120,13 @@ func compile(t *testing.T, file string, more ...string) map[int]string {
 	}
 	write(t, filepath.Join(dir, "tsconfig.json"), fmt.Sprintf(`{"compilerOptions": {"strict": true, "noEmit": true, "target": "es2022", "module": "esnext",
 		"moduleResolution": "bundler", "jsx": "react-jsx", "lib": ["es2022", "dom"], "preserveSymlinks": true}, "files": [%q%s]}`, file, strings.Join(append([]string{""}, quotedAll(more)...), ", ")))
-	cmd := exec.Command(node, tsc, "-p", dir, "--pretty", "false")
-	out, _ := cmd.CombinedOutput() // an exit code is what the errors are
+	return diagnose(t, file, node, tsc, "-p", dir, "--pretty", "false")
+}
+
+// diagnose runs the compiler and returns the lines of a file with errors.
+func diagnose(t *testing.T, file, node string, args ...string) map[int]string {
+	t.Helper()
+	out, _ := exec.Command(node, args...).CombinedOutput() // an exit code is what the errors are
 	wrong := map[int]string{}
 	for _, m := range regexp.MustCompile(`(?m)^(\S+)\((\d+),\d+\): (error .*)$`).FindAllStringSubmatch(string(out), -1) {
 		var line int
@@ -157,23 +162,28 @@ func TestGoodCallsCompile(t *testing.T) {
 
 func TestWrongCallsDoNotCompile(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/types/wrong.tsx")
+	wantMarked(t, "testdata/types/wrong.tsx", compile(t, "wrong.tsx", "weir-types.d.ts"))
+}
+
+// wantMarked wants an error in each line below a mark, and no other.
+func wantMarked(t *testing.T, path string, wrong map[int]string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong := compile(t, "wrong.tsx", "weir-types.d.ts")
 	marks := 0
 	for i, line := range strings.Split(string(text), "\n") {
 		if mark := strings.TrimSpace(line); strings.HasPrefix(mark, "// wrong: ") {
 			marks++
 			if wrong[i+2] == "" {
-				t.Errorf("wrong.tsx:%d compiles: %s", i+2, mark)
+				t.Errorf("%s:%d compiles: %s", path, i+2, mark)
 			}
 			delete(wrong, i+2)
 		}
 	}
 	for line, text := range wrong {
-		t.Errorf("wrong.tsx:%d should compile: %s", line, text)
+		t.Errorf("%s:%d should compile: %s", path, line, text)
 	}
 	if marks < 10 {
 		t.Errorf("there are %d marks", marks)

@@ -32,7 +32,7 @@ func IsDevToken(token string) bool { return strings.HasPrefix(token, devPrefix) 
 // "admin" that is admin. Unset it is still nobody.
 func (v *Verifier) DevUser(name string) (*Caller, error) {
 	if !devName.MatchString(name) {
-		return nil, refuse(KindMalformed, "development user name: use up to 64 letters, digits and _.@+-")
+		return nil, refuse(KindMalformed, "that is no name for a user of weir dev: use up to 64 letters, digits and _.@+-")
 	}
 	c := &Caller{
 		Principal: Principal{Tenant: v.cfg.Tenant, Issuer: DevIssuer, Subject: name},

@@ -23,7 +23,7 @@ func newKeySet(k Key, transport http.RoundTripper) (*keySet, error) {
 	case u.Scheme == "https":
 	case u.Scheme == "http" && k.JWKSPrivate && loopbackName(u.Hostname()):
 	default:
-		return nil, errors.New("jwks is not https: anybody on the way could sign tokens")
+		return nil, errors.New("jwks is not https: anybody on the way could sign tokens, use https")
 	}
 	if transport == nil {
 		transport = guardedTransport(k.JWKSPrivate)

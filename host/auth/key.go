@@ -52,7 +52,7 @@ func algorithmOf(key crypto.PublicKey) (string, error) {
 		if len(k) == ed25519.PublicKeySize {
 			return "EdDSA", nil
 		}
-		return "", errors.New("the Ed25519 key is incomplete")
+		return "", errors.New("the Ed25519 key is incomplete: give the issuer's public key as it is")
 	case *ecdsa.PublicKey:
 		if k != nil && k.Curve == elliptic.P256() {
 			return "ES256", nil
@@ -60,7 +60,7 @@ func algorithmOf(key crypto.PublicKey) (string, error) {
 		return "", errors.New("the EC key is not on P-256: use P-256, Ed25519 or RSA")
 	case *rsa.PublicKey:
 		if k == nil || k.N == nil || k.N.BitLen() < minRSABits || k.N.BitLen() > maxRSABits {
-			return "", fmt.Errorf("the RSA key does not have %d to %d bits", minRSABits, maxRSABits)
+			return "", fmt.Errorf("the RSA key does not have %d to %d bits: use such a one, or Ed25519", minRSABits, maxRSABits)
 		}
 		return "RS256", nil
 	}
@@ -102,7 +102,7 @@ func parsePEM(data []byte) (crypto.PublicKey, error) {
 		return nil, errors.New("the public key is not PEM: it begins with -----BEGIN PUBLIC KEY-----")
 	case block.Type == "PUBLIC KEY":
 	case block.Type == "RSA PUBLIC KEY":
-		return x509.ParsePKCS1PublicKey(block.Bytes)
+		return parsed(x509.ParsePKCS1PublicKey(block.Bytes))
 	default:
 		// Also a private key: that one has no business on a verifier.
 		return nil, fmt.Errorf("the PEM block is a %q: give the PUBLIC KEY", block.Type)
@@ -110,7 +110,16 @@ func parsePEM(data []byte) (crypto.PublicKey, error) {
 	if next, _ := pem.Decode(rest); next != nil {
 		return nil, errors.New("the PEM holds more than one block: add one entry for each key")
 	}
-	return x509.ParsePKIXPublicKey(block.Bytes)
+	return parsed(x509.ParsePKIXPublicKey(block.Bytes))
+}
+
+// parsed says of an unreadable key what to do. The library's text names parts of
+// ASN.1, which helps nobody.
+func parsed[K any](key K, err error) (crypto.PublicKey, error) {
+	if err != nil {
+		return nil, errors.New("the public key cannot be read: give it as the issuer publishes it")
+	}
+	return key, nil
 }
 
 // check refuses a Key that cannot be used, naming the field.

@@ -23,25 +23,28 @@ const maxKid = 256
 // understand none of them, and ignoring one would be to guess.
 var refusedHeaders = []string{"crit", "zip", "b64", "enc", "cty", "jwk", "jku", "x5u", "x5c"}
 
+// asIssued is the advice for what nobody issued.
+const asIssued = "send the issuer's token as it is"
+
 // split takes a token apart. It decodes the header only.
 func split(raw string, maxBytes int) (*token, error) {
 	switch {
 	case raw == "":
-		return nil, refuse(KindMissing, "no token")
+		return nil, refuse(KindMissing, "there is no token: send Authorization: Bearer and a token")
 	case len(raw) > maxBytes:
-		return nil, refuse(KindTooLarge, "%d bytes, limit %d", len(raw), maxBytes)
+		return nil, refuse(KindTooLarge, "it has %d bytes, more than the %d allowed: have the issuer put fewer claims into it", len(raw), maxBytes)
 	case strings.Count(raw, ".") != 2:
-		return nil, refuse(KindMalformed, "%d dots instead of 2", strings.Count(raw, "."))
+		return nil, refuse(KindMalformed, "it has %d dots instead of 2: "+asIssued, strings.Count(raw, "."))
 	}
 	last := strings.LastIndexByte(raw, '.')
 	header64, payload64, _ := strings.Cut(raw[:last], ".")
 	header, err := decodePart(header64)
 	if err != nil {
-		return nil, refuse(KindMalformed, "header: %v", err)
+		return nil, refuse(KindMalformed, "its header is refused, %v: "+asIssued, err)
 	}
 	t := &token{signed: raw[:last], payload: payload64}
 	if t.signature, err = decodeBase64(raw[last+1:]); err != nil {
-		return nil, refuse(KindMalformed, "signature: %v", err)
+		return nil, refuse(KindMalformed, "its signature is refused, %v: "+asIssued, err)
 	}
 	return t, t.readHeader(header)
 }
@@ -49,7 +52,7 @@ func split(raw string, maxBytes int) (*token, error) {
 func (t *token) readHeader(header map[string]any) error {
 	for _, name := range refusedHeaders {
 		if _, there := header[name]; there {
-			return refuse(KindMalformed, "header has %s", name)
+			return refuse(KindMalformed, "its header has %s, which weir does not take: have the issuer leave it out", name)
 		}
 	}
 	if typ, there := header["typ"]; there {
@@ -57,17 +60,17 @@ func (t *token) readHeader(header map[string]any) error {
 		// Tokens made for something else (logout, DPoP) say so in typ.
 		known := []string{"jwt", "at+jwt", "application/jwt", "application/at+jwt"}
 		if !slices.Contains(known, strings.ToLower(text)) {
-			return refuse(KindMalformed, "header has another typ")
+			return refuse(KindMalformed, "its typ says that it was made for something else: send the one whose typ is JWT or at+jwt")
 		}
 	}
 	t.algorithm, _ = header["alg"].(string)
 	if _, known := methods[t.algorithm]; !known {
-		return refuse(KindAlgorithm, "alg is not HS256, EdDSA, ES256 or RS256")
+		return refuse(KindAlgorithm, "its alg is not HS256, EdDSA, ES256 or RS256: have the issuer sign with one of them")
 	}
 	if kid, there := header["kid"]; there {
 		text, isText := kid.(string)
 		if !isText || text == "" || len(text) > maxKid {
-			return refuse(KindMalformed, "kid is not a short text")
+			return refuse(KindMalformed, "its kid is not a text of 1 to %d bytes: have the issuer name its key so", maxKid)
 		}
 		t.kid = text
 	}
@@ -112,7 +115,7 @@ func date(payload map[string]any, name string) (at time.Time, there bool, err er
 	}
 	n, isInt := v.(int64)
 	if !isInt || n <= 0 || n > maxDate {
-		return time.Time{}, true, refuse(KindMalformed, "%s is not a whole number of seconds in a sane year", name)
+		return time.Time{}, true, refuse(KindMalformed, "its %s is not a whole number of seconds in a sane year: have the issuer write seconds since 1970", name)
 	}
 	return time.Unix(n, 0), true, nil
 }

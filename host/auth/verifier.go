@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -83,7 +84,7 @@ func checkClaims(cfg Config) error {
 			return fmt.Errorf("auth claim %q: the name belongs to weir, which fills it in itself: use another", name)
 		}
 		if name == "" || path == "" {
-			return fmt.Errorf("auth claim %q: name and path must not be empty", name)
+			return fmt.Errorf("auth claim %q: name and path must not be empty: write where the token has it, such as org.name", name)
 		}
 	}
 	for name := range cfg.Admin {
@@ -119,7 +120,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Caller, error) {
 	// From here on the signature holds.
 	payload, err := decodePart(t.payload)
 	if err != nil {
-		return nil, refuse(KindMalformed, "payload: %v", err)
+		return nil, refuse(KindMalformed, "its payload is refused, %v: have the issuer write another", err)
 	}
 	if err := checkParties(payload, keys); err != nil {
 		return nil, err
@@ -192,26 +193,29 @@ func (v *Verifier) keysOf(ctx context.Context, t *token) ([]verifyKey, error) {
 	case len(good) > 0:
 		return good, nil
 	case candidates > 0:
-		return nil, refuse(KindSignature, "none of %d keys verifies it, kid %q", candidates, short(t.kid))
+		return nil, refuse(KindSignature, "none of %d keys verifies it, kid %q: compare auth.keys with the issuer's keys", candidates, short(t.kid))
 	default:
-		return nil, refuse(KindKey, "no %s key of kid %q", t.algorithm, short(t.kid))
+		return nil, refuse(KindKey, "there is no %s key of kid %q: add it to auth.keys, or to the issuer's key set", t.algorithm, short(t.kid))
 	}
 }
 
 // checkParties compares iss and aud with the keys that verified the token: an
 // issuer can only speak for itself.
 func checkParties(payload map[string]any, keys []verifyKey) error {
-	kind := KindIssuer
+	var issuers, audiences []string
 	for _, k := range keys {
-		if payload["iss"] != any(k.issuer) {
+		if issuers = append(issuers, strconv.Quote(k.issuer)); payload["iss"] != any(k.issuer) {
 			continue
 		}
 		if hasAudience(payload["aud"], k.audience) {
 			return nil
 		}
-		kind = KindAudience
+		audiences = append(audiences, strconv.Quote(k.audience))
 	}
-	return refuse(kind, "it is not that of the key")
+	if len(audiences) > 0 {
+		return refuse(KindAudience, "its aud does not hold %s, as its key wants: ask the issuer for a token for weir, or correct audience in auth.keys", strings.Join(audiences, " or "))
+	}
+	return refuse(KindIssuer, "its iss is not %s, whose key signed it: correct issuer in auth.keys", strings.Join(issuers, " or "))
 }
 
 func (v *Verifier) checkDates(payload map[string]any) (expires time.Time, err error) {
@@ -221,12 +225,12 @@ func (v *Verifier) checkDates(payload map[string]any) (expires time.Time, err er
 	case err != nil:
 		return expires, err
 	case !there && !v.cfg.AllowNoExp:
-		return expires, refuse(KindExpired, "no exp: allow it with allow_no_exp if that is meant")
+		return expires, refuse(KindExpired, "it has no exp: set auth.allow_no_exp if that is meant")
 	case there:
 		// J5: at exp it is over. Expires carries the leeway, so that a session
 		// ends when a new request would be refused.
 		if expires = expires.Add(v.cfg.ExpLeeway); !now.Before(expires) {
-			return expires, refuse(KindExpired, "since %s", now.Sub(expires))
+			return expires, refuse(KindExpired, "it expired %s ago: get a new one", now.Sub(expires))
 		}
 	}
 	for _, name := range []string{"nbf", "iat"} {
@@ -235,7 +239,7 @@ func (v *Verifier) checkDates(payload map[string]any) (expires time.Time, err er
 			return expires, err
 		}
 		if there && at.After(now.Add(v.cfg.Leeway)) {
-			return expires, refuse(KindNotYet, "%s is %s ahead: compare the clocks", name, at.Sub(now))
+			return expires, refuse(KindNotYet, "its %s is %s ahead: compare the clocks", name, at.Sub(now))
 		}
 	}
 	return expires, nil
@@ -245,7 +249,7 @@ func (v *Verifier) caller(payload map[string]any, expires time.Time) (*Caller, e
 	sub, _ := payload["sub"].(string)
 	// A control character, NUL before all, would not pass through PostgreSQL.
 	if sub == "" || strings.ContainsFunc(sub, unicode.IsControl) {
-		return nil, refuse(KindSubject, "sub is missing, empty or not a plain text")
+		return nil, refuse(KindSubject, "its sub is missing, empty or not a plain text: have the issuer name the caller there")
 	}
 	iss, _ := payload["iss"].(string)
 	c := &Caller{

@@ -67,9 +67,12 @@ func (w *walker) judgeCall(n object) {
 		return
 	}
 	where := "schema." + full
-	if schema != "" {
+	switch {
+	case schema != "":
 		where = full
-	} else if w.rules.Schema != "" {
+	case strings.HasPrefix(name, "pg_"):
+		where = "pg_catalog." + full
+	case w.rules.Schema != "":
 		where = w.rules.Schema + "." + full
 	}
 	w.refuse("calls %s(), which is not on the list of functions: write it with listed ones, or, when the operator has reviewed it, add %q to sql.functions", full, clip(where))

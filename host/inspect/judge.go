@@ -124,7 +124,7 @@ func (w *walker) judgeTable(n object) {
 	case schema == "weir":
 		w.refuse("reads weir.%s, which is weir's own: keep what you need in a table of yours", clip(table))
 	case schema == "information_schema" || strings.HasPrefix(schema, "pg_") || schema == "" && strings.HasPrefix(table, "pg_"):
-		w.refuse("reads the catalog (%s): keep what you need in a table of yours, whose name does not begin with pg_", clip(table))
+		w.refuse("reads the catalog (%s): keep what you need in a table of yours, whose name does not begin with pg_", clip(strings.TrimPrefix(schema+"."+table, ".")))
 	}
 	if p, _ := n["relpersistence"].(string); p != "" && p != "p" {
 		w.refuse("names a temporary table: use an ordinary one")

@@ -24,7 +24,7 @@ func tokens(text string) ([]token, error) {
 	}
 	wire, err := parser.ScanToProtobuf(text)
 	if err != nil {
-		return nil, refuse("is no SQL: %s", sentence(err))
+		return nil, refuse("is no SQL: %s: correct it", sentence(err))
 	}
 	var out []token
 	for len(wire) > 0 {

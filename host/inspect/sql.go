@@ -35,7 +35,7 @@ func checkSQL(text string, rules *Rules) (err error) {
 	}
 	tree, err := parser.ParseToJSON(text)
 	if err != nil {
-		return refuse("is no statement that the inspection can read: %s", sentence(err))
+		return refuse("is no statement that the inspection can read: %s: correct it", sentence(err))
 	}
 	root, err := decode(tree)
 	if err != nil {

@@ -46,6 +46,7 @@ func (s *Set) Reconfigure(ctx context.Context, t *tenant.Tenant, settings func(p
 			errs = append(errs, fmt.Errorf("plugin %s: %w", pluginName(path), err))
 			continue
 		}
+		pool.SetDynamic(dynamic(t, p.Manifest))
 		r.next[p] = &instances{settings: name, pool: pool}
 	}
 	if err := errors.Join(errs...); err != nil {

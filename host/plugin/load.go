@@ -135,6 +135,7 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 	if err := errors.Join(reserved(p.Manifest), granted(s.config.Tenant, p)); err != nil {
 		return nil, err
 	}
+	p.now.pool.SetDynamic(dynamic(s.config.Tenant, p.Manifest))
 	if s.config.Settings != nil {
 		p.now.settings = s.config.Settings(p.Name())
 	}
@@ -189,7 +190,6 @@ func (s *Set) poolConfig(t *tenant.Tenant, path string, digest [32]byte) wasm.Po
 	config := wasm.PoolConfig{
 		Plugin: pluginName(path), Limits: t.Limits,
 		InitSeed: digest,
-		Dynamic:  t.Has(tenant.DynamicSQL),
 	}
 	if s.config.InitSeed != nil {
 		config.InitSeed = s.config.InitSeed(digest)
@@ -202,12 +202,12 @@ func (s *Set) poolConfig(t *tenant.Tenant, path string, digest [32]byte) wasm.Po
 
 // granted refuses what the tenant's plugins may not claim for themselves (G16).
 // The effective capability is the manifest's and the tenant's, so an import
-// needs both.
+// needs both. A plugin in JavaScript has the imports of the engine, which all of
+// them share: what it may use is what its manifest asks for.
 func granted(t *tenant.Tenant, p *Plugin) error {
 	m := p.Manifest
 	var errs []error
-	dynamic := slices.Contains(m.Capabilities, string(tenant.DynamicSQL))
-	if p.module.Imports(abi.ImportQuerySQL) && !dynamic {
+	if p.module.Imports(abi.ImportQuerySQL) && !isSource(p.Path) && !slices.Contains(m.Capabilities, string(tenant.DynamicSQL)) {
 		errs = append(errs, refuse("it imports %s without asking for the capability: add %q to its capabilities", abi.ImportQuerySQL, tenant.DynamicSQL))
 	}
 	for _, c := range m.Capabilities {
@@ -227,6 +227,11 @@ func granted(t *tenant.Tenant, p *Plugin) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// dynamic is whether a plugin may make SQL up: it asked, and its tenant may.
+func dynamic(t *tenant.Tenant, m *abi.Manifest) bool {
+	return t.Has(tenant.DynamicSQL) && slices.Contains(m.Capabilities, string(tenant.DynamicSQL))
 }
 
 // functions makes the table of a plugin's functions.

@@ -81,7 +81,8 @@ func TestPluginsAreRefused(t *testing.T) {
 	f("no access", changed(func(m *abi.Manifest) { m.Functions[0].Access = abi.Access{} }), "says nothing about access", "weir.SignedIn()")
 	f("bad statement", changed(func(m *abi.Manifest) { m.Statements[0].SQL = "select 'x" }), "statements[0]")
 	f("trap in describe", Guest{Describe: Unreachable()}.Bytes(), "trap")
-	f("loop at the start", Guest{Start: Forever(nil)}.Bytes(), "computed for too long")
+	f("loop at the start", Guest{Init: Forever(nil)}.Bytes(), "computed for too long")
+	f("start function", Guest{Start: Forever(nil)}.Bytes(), "start function", "_initialize")
 	f("different each time", Guest{
 		Imports: []Import{WASI("random_get", "ii:i")}, Manifest: guest(manifest("p", "a.b"), 0).Manifest,
 		Data:     map[uint32][]byte{DataAt: abi.Bytes(make([]byte, 8)).AppendCBOR(nil)},

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -224,10 +225,16 @@ func (g *guards) caller(r *http.Request, q *request) (*auth.Caller, error) {
 	// Length comes before anything that reads the token (D7).
 	if limit := q.tenant.Limits.WithDefaults().MaxTokenBytes; limit > 0 && len(token) > limit {
 		g.server.stats.reached(q.tenant.Name, "token_bytes")
-		return nil, &Refusal{Kind: abi.TooLarge, Message: "the token is over " + strconv.Itoa(limit) + " bytes"}
+		return nil, &Refusal{Kind: abi.TooLarge, Message: "the token is over " + strconv.Itoa(limit) + " bytes: get one with fewer claims"}
 	}
 	if g.server.cfg.Verify == nil {
 		return nil, refusal(abi.Unauthenticated)
 	}
-	return g.server.cfg.Verify(r.Context(), q.tenant, token)
+	caller, err := g.server.cfg.Verify(r.Context(), q.tenant, token)
+	var refused *auth.Error
+	if auth.IsDevToken(token) && errors.As(err, &refused) {
+		// There is no secret to guess.
+		return nil, &Refusal{Kind: abi.Unauthenticated, Message: refused.Detail()}
+	}
+	return caller, err
 }

@@ -24,5 +24,5 @@ var (
 	// ErrUnknownTenant: no tenant has that host name or path.
 	ErrUnknownTenant = errors.New("unknown tenant")
 	// ErrOtherTenant: the token is valid, but for another tenant.
-	ErrOtherTenant = errors.New("token of another tenant")
+	ErrOtherTenant = errors.New("the token is another tenant's: send it to the address of its own tenant")
 )

@@ -249,7 +249,7 @@ func TestLoopsEndAtTheGuestBudget(t *testing.T) {
 func TestLoopsAtTheStartEnd(t *testing.T) {
 	t.Parallel()
 	loop := Join(Forever(nil), Unreachable())
-	for name, g := range map[string]Guest{"start": {Start: loop}, "init": {Init: loop}, "describe": {Describe: loop}, "buf": {Buf: loop}} {
+	for name, g := range map[string]Guest{"init": {Init: loop}, "describe": {Describe: loop}, "buf": {Buf: loop}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPool(t, g, PoolConfig{})
@@ -292,7 +292,7 @@ func TestHostFunctionsAreClosedBeforeTheFirstCall(t *testing.T) {
 	imports := []Import{Host(abi.ImportNow, ":I"), Host(abi.ImportLog, "iii:i")}
 	var lines []string
 	p := newPool(t, Guest{
-		Imports: imports, Start: early, Data: map[uint32][]byte{DataAt: []byte("hello")},
+		Imports: imports, Data: map[uint32][]byte{DataAt: []byte("hello")},
 		Init: Join(early, I32(abi.LogInfo), I32(DataAt), I32(5), Invoke(1), Drop()),
 	}, PoolConfig{Log: func(_ int, line string) { lines = append(lines, line) }})
 	call(t, p, Call{})

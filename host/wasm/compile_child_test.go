@@ -119,9 +119,9 @@ func TestEngineThatLoadsCompilesNothing(t *testing.T) {
 	}
 }
 
-// script makes a program that greets as a child and goes on in its own way, in the
+// childScript makes a program that greets as a child and goes on in its own way, in the
 // directory where the native code should be.
-func script(t *testing.T, body string) []string {
+func childScript(t *testing.T, body string) []string {
 	t.Helper()
 	e, err := newEngine(t.Context(), t.TempDir())
 	if err != nil {
@@ -149,7 +149,7 @@ func TestParentSurvivesItsChild(t *testing.T) {
 		t.Helper()
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			r := withChild(t, Config{Command: script(t, body), CompileTimeout: timeout})
+			r := withChild(t, Config{Command: childScript(t, body), CompileTimeout: timeout})
 			refused := refusal(t, r, echo().Bytes())
 			if !strings.Contains(refused.What, want) {
 				t.Errorf("%s: %s, want %q", what, refused.What, want)
@@ -200,7 +200,7 @@ func TestParentSurvivesItsChild(t *testing.T) {
 // A fault of the host is no refusal: it may pass.
 func TestFaultOfTheChildIsNotTheModules(t *testing.T) {
 	t.Parallel()
-	r := withChild(t, Config{Command: script(t, `printf '\000\000\000\006fdisk!'; exec sleep 1000`)})
+	r := withChild(t, Config{Command: childScript(t, `printf '\000\000\000\006fdisk!'; exec sleep 1000`)})
 	_, err := r.Compile(t.Context(), echo().Bytes())
 	var refused *RefusedError
 	if err == nil || errors.As(err, &refused) || !strings.Contains(err.Error(), "disk!") {
@@ -255,7 +255,7 @@ func TestChildIsStartedWithoutItsFence(t *testing.T) {
 func TestChildEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	began := filepath.Join(t.TempDir(), "began")
-	r := withChild(t, Config{Command: script(t, "mkfifo "+began+"; exec 3<"+began+"; exec sleep 1000")})
+	r := withChild(t, Config{Command: childScript(t, "mkfifo "+began+"; exec 3<"+began+"; exec sleep 1000")})
 	c := r.Compiler()
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 1)
@@ -295,7 +295,7 @@ func TestChildEndsWithItsCaller(t *testing.T) {
 // Close ends the children.
 func TestCloseEndsTheChildren(t *testing.T) {
 	t.Parallel()
-	r := withChild(t, Config{Command: script(t, "exec sleep 1000")})
+	r := withChild(t, Config{Command: childScript(t, "exec sleep 1000")})
 	left := make(chan error, 1)
 	go func() {
 		_, err := r.Compile(context.Background(), echo().Bytes())
@@ -318,7 +318,7 @@ func TestCloseEndsTheChildren(t *testing.T) {
 func TestChildrenAreBounded(t *testing.T) {
 	t.Parallel()
 	began := filepath.Join(t.TempDir(), "began")
-	w := withChild(t, Config{Command: script(t, "echo >"+began), MaxCompiling: 1}).workshop
+	w := withChild(t, Config{Command: childScript(t, "echo >"+began), MaxCompiling: 1}).workshop
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.slots <- struct{}{} // another tenant's

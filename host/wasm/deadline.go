@@ -2,64 +2,44 @@ package wasm
 
 import (
 	"context"
-	"sync"
 	"time"
-
-	"github.com/tetratelabs/wazero"
 )
 
-// This file is the seam of interruption: interruptible and watch are all that
-// knows how a running guest is stopped. It uses wazero's own way, which costs a
-// check in each loop and a goroutine for each call, and does not see recursion
-// without loops (G12). The meter of host/inspect replaces it: a metered module
-// asks the host for the time, and the answer stops it.
-
-// interruptible makes guests stop when the context of their call ends.
-func interruptible(c wazero.RuntimeConfig) wazero.RuntimeConfig {
-	return c.WithCloseOnContextDone(true)
-}
-
-// watch is the context of one guest call. It ends with its parent, or when the
-// guest has computed for its budget; the clock stands still while the guest
-// waits for SQL. It carries the call's frame, so that host functions find it
-// without a map (G14).
+// watch is the context of one guest call. It ends with its parent, and it counts
+// how long the guest computes: the clock stands still while the guest waits for
+// SQL. Nothing fires and no goroutine waits: the meter asks (G12). It carries the
+// call's frame, so that host functions find it without a map (G14).
+//
+// It belongs to the goroutine of the call, and is used again for the next one:
+// whoever may keep a context gets a waiting.
 type watch struct {
 	parent context.Context //nolint:containedctx // it is a context itself
 	frame  *frame
-	done   chan struct{}
-	unhook func() bool
-	timer  *time.Timer
-
-	mu    sync.Mutex // protects the fields below
-	left  time.Duration
-	since time.Time // when the clock was last started; zero while it stands still
-	used  time.Duration
-	err   error
-	guest bool // the budget ended it
-	ended bool // stop was called
+	budget time.Duration
+	used   time.Duration // before since
+	since  time.Time     // when the clock was last started; zero while it stands still
+	spent  bool          // the guest used up its budget
 }
 
 var _ context.Context = (*watch)(nil)
 
-// newWatch returns a watch whose clock runs. It must be stopped.
-func newWatch(parent context.Context, f *frame, budget time.Duration) *watch {
-	w := &watch{parent: parent, frame: f, done: make(chan struct{}), left: budget, since: time.Now()}
-	w.unhook = context.AfterFunc(parent, func() { w.end(parent.Err(), false) })
-	w.timer = time.AfterFunc(budget, w.expire)
-	return w
+// start makes the watch that of another call. The clock runs.
+func (w *watch) start(parent context.Context, f *frame, budget time.Duration) {
+	*w = watch{parent: parent, frame: f, budget: budget, since: time.Now()}
 }
 
 // Deadline returns the parent's deadline.
 func (w *watch) Deadline() (time.Time, bool) { return w.parent.Deadline() }
 
-// Done is closed when the guest has to stop.
-func (w *watch) Done() <-chan struct{} { return w.done }
+// Done is the parent's.
+func (w *watch) Done() <-chan struct{} { return w.parent.Done() }
 
-// Err says why.
+// Err says why the guest has to stop.
 func (w *watch) Err() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
+	if w.spent {
+		return context.DeadlineExceeded
+	}
+	return w.parent.Err()
 }
 
 // Value returns the frame for its key, and else what the parent has.
@@ -70,75 +50,48 @@ func (w *watch) Value(key any) any {
 	return w.parent.Value(key)
 }
 
+// check looks at the clock and returns why the guest has to stop, or nil.
+func (w *watch) check(now time.Time) error {
+	if !w.since.IsZero() && w.used+now.Sub(w.since) > w.budget {
+		w.spent = true
+	}
+	return w.Err()
+}
+
 // pause lets the clock stand still.
 func (w *watch) pause() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.timer.Stop()
 	if !w.since.IsZero() {
-		spent := time.Since(w.since)
-		w.used += spent
-		w.left -= spent
+		w.used += time.Since(w.since)
 		w.since = time.Time{}
 	}
 }
 
 // resume lets it run again.
 func (w *watch) resume() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended || w.err != nil || !w.since.IsZero() {
-		return
+	if w.since.IsZero() {
+		w.since = time.Now()
 	}
-	w.since = time.Now()
-	w.timer.Reset(max(0, w.left))
-}
-
-// stop ends the watch and reports whether it never fired. Only then does nobody
-// close the instance later: after stop it cannot fire any more.
-func (w *watch) stop() (quiet bool) {
-	w.pause()
-	w.unhook()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	return w.err == nil
-}
-
-// spent reports whether the guest's budget ended the watch.
-func (w *watch) spent() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.guest
 }
 
 // cost returns how long the clock ran.
 func (w *watch) cost() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.since.IsZero() {
 		return w.used
 	}
 	return w.used + time.Since(w.since)
 }
 
-// expire runs when the timer fires. A timer that fired just before a pause is
-// not the budget's end.
-func (w *watch) expire() {
-	w.mu.Lock()
-	early := w.since.IsZero() || time.Since(w.since) < w.left
-	w.mu.Unlock()
-	if !early {
-		w.end(context.DeadlineExceeded, true)
-	}
+// waiting is the context of what a call waits for. Unlike a watch it may be kept
+// for longer than the call. It tells a call inside it from others (G15).
+type waiting struct {
+	context.Context //nolint:containedctx // it is a context itself
+	frame           *frame
 }
 
-func (w *watch) end(err error, guest bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended || w.err != nil {
-		return
+// Value returns the frame for its key, and else what the parent has.
+func (w waiting) Value(key any) any {
+	if _, ok := key.(frameKey); ok {
+		return w.frame
 	}
-	w.err, w.guest = err, guest
-	close(w.done)
+	return w.Context.Value(key)
 }

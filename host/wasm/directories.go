@@ -22,10 +22,6 @@ const (
 	sweepTime = 24 * time.Hour
 )
 
-// meterVersion says what has rewritten the modules before they were compiled: it
-// is raised whenever the same module would become another.
-const meterVersion = "none"
-
 // open makes the directories, the engine that runs guests, and what compiles for
 // it.
 func (r *Runtime) open(ctx context.Context) error {
@@ -66,7 +62,7 @@ func (r *Runtime) openStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("compile cache: %w", err)
 	}
-	identity := identityOf(meterVersion, r.engine.version(), wazeroSum(), cpu)
+	identity := identityOf(r.engine.version(), wazeroSum(), cpu)
 	r.store, err = openStore(filepath.Join(r.config.CacheDir, storeDir), key, identity, r.config)
 	return err
 }

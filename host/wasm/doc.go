@@ -12,23 +12,35 @@
 //     host functions of the contract or WASI preview 1 functions, with the right
 //     types, and its exports are those of a guest. The refusal is one sentence
 //     that says what to do. Features beyond WebAssembly 2.0 are refused.
+//
 //   - X2: the host reads and writes only guest memory that it has checked for
 //     this access, writes only what the guest offered, and keeps no view of it
 //     (A1, A2, G6).
+//
 //   - X3: a call ends: at its guest budget, at its context's end, at a limit or
 //     with a result. Memory, results, host calls, statements, handles and logs
 //     are bounded by tenant.Limits.
+//
 //   - X4: a trap, an exit, a deadline, a limit, a broken contract and a fault of
 //     the host are typed errors, each with a Code. The instance is dropped after
 //     any of them; growth of memory alone is not a failure (G7).
+//
 //   - X5: an instance runs one call at a time (G15), a host function never calls
 //     back into a guest, and at most Config.MaxRunning guests run at a moment;
 //     one that waits for SQL does not count (G9).
+//
 //   - X6: a query or a policy with equal input, rows, configuration, now and seed
 //     sees equal randomness and time (G10, G11).
+//
 //   - X7: a statement runs when the guest first looks at rows, before an exec, or
 //     not at all in here: what nobody looked at is left to the caller (G13).
-//   - X8: native code comes from a compile child, which is confined, bounded in
+//
+//   - X8: every module that runs was rewritten by the meter of package inspect:
+//     between two ticks a guest does what takes a fraction of a millisecond, in
+//     whatever instructions, so that it ends at its deadline and never holds Go's
+//     garbage collector (G3, G12), and its stack ends at maxStack (G4).
+//
+//   - X9: native code comes from a compile child, which is confined, bounded in
 //     memory and ended at its time, and may leave anything (G1). What is kept of it
 //     on disk is used only if its MAC says that it is of this module, this meter,
 //     this wazero and this CPU; wazero is shown what was verified, and never
@@ -37,17 +49,15 @@
 //
 // # Ownership
 //
-// A call runs on the goroutine of its caller. A Runtime owns the goroutines of
-// compilations that nobody waits for any more, with their children, and Close waits
-// for them. While a guest runs, the interruption of deadline.go keeps a goroutine that ends with
-// the call.
+// A call runs on the goroutine of its caller; nothing else watches it. A Runtime
+// owns the goroutines of compilations that nobody waits for any more, with their
+// children, and Close waits for them.
 //
 // # What it does not do
 //
 // It does not look at native code beyond its counts: who controls the compile child
-// controls the process. It does not meter modules, check them before the compiler
-// sees them, or give
-// a call a pristine instance: what one call leaves in memory is seen by the next
-// call on the same instance. It knows no manifest beyond its bytes, no policy,
-// no SQL and no HTTP, and its logs go where the call says.
+// controls the process. It does not give a call a pristine instance: what one call
+// leaves in memory is seen by the next call on the same instance. It knows no
+// manifest beyond its bytes, no policy, no SQL and no HTTP, and its logs go where
+// the call says.
 package wasm

@@ -37,7 +37,9 @@ func newEngine(ctx context.Context, dir string) (*engine, error) {
 	// write into the host's heap, and each other proposal is one more risk.
 	// Memory is bounded by each instance's allocator, so that it knows what it
 	// refused.
-	rc := interruptible(wazero.NewRuntimeConfigCompiler()).
+	// Guests are stopped by their meter (meter.go).
+	rc := wazero.NewRuntimeConfigCompiler().
+		WithCloseOnContextDone(false).
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithCompilationCache(cache).
 		WithDebugInfoEnabled(false).

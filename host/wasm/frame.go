@@ -21,12 +21,16 @@ type frameKey struct{}
 // instance has one and uses it again for each call.
 type frame struct {
 	inst    *instance
-	watch   *watch
+	watch   *watch // its own, in clock
+	clock   watch
 	call    *Call      // nil while the instance starts
 	mem     api.Memory // set for the time of a host function
 	hosting string     // the host function that runs; "" while the guest does
 	stopped error      // why the host ended the guest
 	inside  bool       // the frame holds a token to run
+	since   time.Time  // when it got it
+	ticked  time.Time  // when the meter's current slice began
+	deep    bool       // the guest used more than softStack
 
 	hostCalls int
 	queries   []*Query
@@ -53,10 +57,11 @@ func (f *frame) reset(call *Call) {
 	limits := &f.inst.pool.config.Limits
 	f.logs.reset(log, limits.MaxGuestLogLines, limits.MaxGuestLogBytes)
 	*f = frame{
-		inst: f.inst, call: call, inside: f.inside,
+		inst: f.inst, call: call, inside: f.inside, since: f.since,
 		handles: f.handles[:0], logs: f.logs, page: f.page,
 		// The queries of the last call belong to its output.
 	}
+	f.watch = &f.clock
 	f.inst.memory.refused = false
 }
 
@@ -146,11 +151,12 @@ func (f *frame) failure() string {
 func (f *frame) outside(run func(ctx context.Context) error) {
 	f.watch.pause()
 	f.leave()
-	err := run(f.watch)
+	err := run(waiting{f.watch.parent, f})
 	if entered := f.enter(f.watch); err == nil {
 		err = entered
 	}
 	f.watch.resume()
+	f.ticked = time.Now()
 	switch {
 	case f.watch.Err() != nil:
 		f.stop(f.late())
@@ -161,7 +167,7 @@ func (f *frame) outside(run func(ctx context.Context) error) {
 
 func (f *frame) enter(ctx context.Context) error {
 	err := f.inst.pool.runtime.enter(ctx)
-	f.inside = err == nil
+	f.inside, f.since = err == nil, time.Now()
 	return err
 }
 
@@ -185,6 +191,7 @@ func (f *frame) now() time.Time {
 // an instance starts, from the system for mutations.
 func (f *frame) fill(b []byte) {
 	f.looked = true
+	f.charge(len(b))
 	if f.call != nil && f.call.Kind == abi.Mutation {
 		_, _ = crand.Read(b) // it never fails
 		return

@@ -110,6 +110,7 @@ func (f *frame) rowsRead(p []uint64) int64 {
 			break
 		}
 	}
+	f.charge(4 * len(page))
 	if cap(page) <= 2*maxPage {
 		f.page = page[:0] // keep what is not out of proportion
 	}
@@ -193,6 +194,7 @@ func (f *frame) indexes(ptr, n uint64, limit int) ([]uint32, int64) {
 	if !ok {
 		return nil, f.fail(abi.ErrnoBounds, "")
 	}
+	f.charge(8 * len(data))
 	list := make([]uint32, uint32(n))
 	for i := range list {
 		list[i] = binary.LittleEndian.Uint32(data[4*i:])

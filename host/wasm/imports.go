@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"weir/abi"
+	"weir/host/inspect"
 )
 
 const (
@@ -89,7 +90,10 @@ func (r *Runtime) link(ctx context.Context) error {
 		wasi.NewFunctionBuilder().WithGoModuleFunction(f, f.params, f.results).Export(f.name)
 	}
 	_, err2 := wasi.Instantiate(ctx)
-	return errors.Join(err, err2)
+	meter := r.wazero.NewHostModuleBuilder(inspect.MeterModule)
+	meter.NewFunctionBuilder().WithGoModuleFunction(ticker{}, []api.ValueType{i64}, []api.ValueType{i64}).Export(inspect.MeterTick)
+	_, err3 := meter.Instantiate(ctx)
+	return errors.Join(err, err2, err3)
 }
 
 func (f *frame) hostNow([]uint64) int64 {
@@ -135,6 +139,7 @@ func (f *frame) hostLog(p []uint64) int64 {
 	if level < abi.LogDebug || level > abi.LogError {
 		return f.fail(abi.ErrnoInvalid, fmt.Sprintf("log level %d", level))
 	}
+	f.charge(len(b))
 	f.logs.entry(level, b)
 	return 0
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"weir/abi"
+	"weir/host/inspect"
 )
 
 // startTimeout is the time that a guest may compute before its first call.
@@ -29,6 +30,8 @@ type instance struct {
 	describe api.Function
 	buf      api.Function
 	run      api.Function
+	meter    api.MutableGlobal
+	fuel     int32     // of the next slice
 	stack    [2]uint64 // parameters and result of a call
 
 	// The guest's input buffer (G6). It is checked against memory at every call.
@@ -47,7 +50,7 @@ type instance struct {
 // token to run.
 func (p *Pool) start(ctx context.Context, seed [32]byte, bornAt time.Time) (*instance, []byte, error) {
 	i := &instance{
-		pool: p, ticks: firstTick, seed: seed, bornAt: bornAt,
+		pool: p, ticks: firstTick, seed: seed, bornAt: bornAt, fuel: firstFuel,
 		memory: memory{limit: uint64(min(p.config.Limits.MaxMemoryBytes, maxMemory))},
 	}
 	i.frame.inst = i
@@ -79,13 +82,15 @@ func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, 
 	}
 	f := &i.frame
 	f.reset(call)
-	f.watch = newWatch(ctx, f, budget)
+	f.watch.start(ctx, f, budget)
 	err := run(f.watch)
-	// A watch that fired may close the instance at any later moment.
-	quiet := f.watch.stop()
+	f.watch.pause()
 	f.logs.flush()
 	f.tell()
-	i.sick = i.sick || err != nil || !quiet
+	i.sick = i.sick || err != nil
+	if f.deep && !i.sick {
+		i.find() // what wazero made for a deep stack stays with the functions (G4)
+	}
 	i.busy.Store(false)
 	return err
 }
@@ -107,17 +112,29 @@ func (i *instance) instantiate(w *watch) error {
 		return refuse("the module cannot be linked: %v", err)
 	}
 	i.mod = mod
-	i.describe = mod.ExportedFunction(abi.ExportDescribe)
-	i.buf = mod.ExportedFunction(abi.ExportBuf)
-	i.run = mod.ExportedFunction(abi.ExportCall)
+	i.meter = mod.ExportedGlobal(inspect.MeterGlobal).(api.MutableGlobal)
+	i.find()
+	for _, s := range i.pool.module.metered.Segments {
+		if !mod.Memory().Write(s.At, s.Bytes) {
+			return refuse("the module wants data at %d, outside its memory", s.At)
+		}
+	}
 	if initialize := mod.ExportedFunction(abi.ExportInitialize); initialize != nil {
 		return i.enter(w, initialize)
 	}
 	return nil
 }
 
+// find looks the exports up.
+func (i *instance) find() {
+	i.describe = i.mod.ExportedFunction(abi.ExportDescribe)
+	i.buf = i.mod.ExportedFunction(abi.ExportBuf)
+	i.run = i.mod.ExportedFunction(abi.ExportCall)
+}
+
 // enter calls a guest function with what is in i.stack.
 func (i *instance) enter(w *watch, fn api.Function) error {
+	i.refuel()
 	if err := fn.CallWithStack(w, i.stack[:]); err != nil {
 		return i.frame.fault(err)
 	}

@@ -57,6 +57,7 @@ func (f *frame) give(buf, size uint64, data []byte) int64 {
 	if !ok {
 		return f.fail(abi.ErrnoBounds, "")
 	}
+	f.charge(len(data))
 	if len(data) <= len(offered) {
 		copy(offered, data)
 	}
@@ -72,5 +73,6 @@ func (f *frame) text(ptr, n uint64, limit int) (string, abi.Errno) {
 	if !ok {
 		return "", abi.ErrnoBounds
 	}
+	f.charge(len(b))
 	return string(b), abi.OK
 }

@@ -12,14 +12,16 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"weir/abi"
+	"weir/host/inspect"
 )
 
 // Module is a compiled guest. It is immutable and safe for concurrent use.
 type Module struct {
 	compiled wazero.CompiledModule
-	code     [32]byte // SHA-256 of the module's bytes
-	digest   [32]byte
-	source   []byte // what weir_source gets; nil without
+	metered  *inspect.Metered // without its code
+	code     [32]byte         // SHA-256 of the metered form, which was compiled
+	digest   [32]byte         // SHA-256 of the module, and of its source
+	source   []byte           // what weir_source gets; nil without
 }
 
 // RefusedError says why a module or plugin cannot be loaded and what to do.
@@ -58,6 +60,9 @@ func (m *Module) Signatures() []string {
 	var all []string
 	for _, f := range m.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
+		if module == inspect.MeterModule {
+			continue
+		}
 		all = append(all, "import "+module+" "+name+signature(f.ParamTypes(), f.ResultTypes()))
 	}
 	for name, f := range m.compiled.ExportedFunctions() {
@@ -133,6 +138,9 @@ func (m *Module) checkImports() error {
 	known := imports()
 	for _, f := range m.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
+		if module == inspect.MeterModule {
+			continue // ours: meterOf refuses one of the module's own
+		}
 		want, ok := known[module][name]
 		switch got := signature(f.ParamTypes(), f.ResultTypes()); {
 		case module != abi.Module && isVersion(module):

@@ -46,6 +46,10 @@ func NewPool(r *Runtime, m *Module, config PoolConfig) (*Pool, error) {
 	}, nil
 }
 
+// SetDynamic grants query_sql, which needs the manifest. Call it before the first
+// Call.
+func (p *Pool) SetDynamic(granted bool) { p.config.Dynamic = granted }
+
 // Describe starts an instance and returns its manifest. A second instance, born
 // at another time with another seed, must describe itself in the same bytes: a
 // manifest that depends on luck would make two nodes serve different plugins
@@ -118,7 +122,7 @@ func (p *Pool) Call(ctx context.Context, c *Call) (*Output, error) {
 		p.leave()
 		return nil, err
 	}
-	i.frame.inside = true
+	i.frame.inside, i.frame.since = true, time.Now()
 	// Deferred, because a Call.Log of the host may panic.
 	defer func() {
 		if i.frame.inside {

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,9 +153,12 @@ func TestRunningGuestsAreBounded(t *testing.T) {
 	}
 	defer p.Close(context.Background())
 	ctx, cancel := context.WithCancel(t.Context())
-	done, runs := make(chan error), make(chan struct{})
+	done, runs, stays := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() {
-		_, err := p.Call(ctx, named(&Call{Log: func(int, string) { close(runs) }}))
+		_, err := p.Call(ctx, named(&Call{Log: func(int, string) {
+			close(runs)
+			<-stays // in a host function, with its token
+		}}))
 		done <- err
 	}()
 	<-runs
@@ -163,9 +167,58 @@ func TestRunningGuestsAreBounded(t *testing.T) {
 	if _, err := p.Call(short, named(&Call{})); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting") {
 		t.Errorf("the second call: %v", err)
 	}
+	close(stays)
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first call: %v", err)
+	}
+}
+
+// G9, G3: a guest that computes gives its token to one that waits, and gets it
+// again: with a single token, each of two endless loops uses up its own budget.
+func TestRunningGuestsTakeTurns(t *testing.T) {
+	t.Parallel()
+	r, err := NewRuntime(t.Context(), Config{MaxRunning: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close(context.Background())
+	says := host(abi.ImportLog, push(abi.LogInfo, DataAt, 0))
+	m, err := r.Compile(t.Context(), Guest{Imports: hostImports, Call: Join(says, Drop(), Forever(nil), Unreachable())}.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPool(r, m, PoolConfig{Limits: tenant.Limits{GuestTimeout: 50 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	done, runs, both := make(chan error), make(chan struct{}), make(chan struct{})
+	var ended atomic.Bool
+	spin := func(began func()) {
+		_, err := p.Call(t.Context(), named(&Call{Log: func(int, string) { began() }}))
+		ended.Store(true)
+		done <- err
+	}
+	go spin(func() {
+		close(runs)
+		<-both // until the other waits
+	})
+	<-runs
+	reached := false
+	go spin(func() { reached = !ended.Load() })
+	for r.waiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	close(both)
+	for range 2 {
+		var late *DeadlineError
+		if err := <-done; !errors.As(err, &late) || !late.Guest {
+			t.Errorf("a loop ended with %v", err)
+		}
+	}
+	if !reached {
+		t.Error("the second loop began after the first had ended")
 	}
 }
 

@@ -111,6 +111,7 @@ func (f *frame) args(ptr, n uint64) ([]abi.Value, int64) {
 	if len(data) == 0 {
 		return nil, 0
 	}
+	f.charge(8 * len(data))
 	d := abi.NewDecoder(data)
 	count, err := d.Array()
 	if err != nil {

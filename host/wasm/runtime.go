@@ -22,6 +22,7 @@ type Runtime struct {
 	config  Config
 	wazero  wazero.Runtime // that of engine
 	running chan struct{}  // a token for each guest that runs (G9)
+	waiting atomic.Int32   // who wants one
 	late    sync.WaitGroup
 	ending  chan struct{} // closed by Close
 
@@ -119,14 +120,21 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	digest := sha256.Sum256(code)
-	compiled, err := r.compile(ctx, bytes.Clone(code), digest, c.turn)
+	metered, err := meterOf(bytes.Clone(code))
+	if err != nil {
+		<-c.turn
+		return nil, err
+	}
+	// What is compiled is the metered form: with another meter it is another module.
+	built := sha256.Sum256(metered.Code)
+	compiled, err := r.compile(ctx, metered.Code, built, c.turn)
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{compiled: compiled, code: digest, source: source}
-	if m.digest = m.code; source != nil {
-		m.digest = sha256.Sum256(append(m.code[:], source...))
+	metered.Code = nil
+	m := &Module{compiled: compiled, metered: metered, code: built, digest: sha256.Sum256(code), source: source}
+	if source != nil {
+		m.digest = sha256.Sum256(append(m.digest[:], source...))
 	}
 	if err := m.check(); err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
@@ -159,6 +167,8 @@ func (r *Runtime) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	select {
 	case r.running <- struct{}{}:
 		return nil

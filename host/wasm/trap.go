@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/tetratelabs/wazero/sys"
-
 	"weir/abi"
 	"weir/host/tenant"
 )
@@ -197,15 +195,15 @@ const stackOverflow = "stack overflow"
 // fault turns what wazero returned into one of the typed errors. The instance
 // must be dropped.
 func (f *frame) fault(err error) error {
-	var exit *sys.ExitError
 	switch {
 	case f.stopped != nil:
+		if trap, ok := f.stopped.(*TrapError); ok {
+			trap.Trace, trap.Said = withoutMeter(err.Error()), f.logs.first
+		}
 		return f.refine(f.stopped)
 	case f.hosting != "":
 		what, trace, _ := strings.Cut(err.Error(), " (recovered by wazero)")
 		return &HostError{Where: f.where(), Func: f.hosting, Bug: true, Trace: trace, Err: errors.New("BUG: panic: " + what)}
-	case f.watch.Err() != nil && errors.As(err, &exit):
-		return f.late()
 	}
 	trap := &TrapError{Where: f.where(), Kind: TrapPlain, Trace: err.Error(), Said: f.logs.first}
 	if cause := errors.Unwrap(err); cause != nil {
@@ -249,5 +247,5 @@ func (f *frame) late() error {
 	if errors.Is(f.watch.Err(), context.Canceled) {
 		return fmt.Errorf("%s: %w", f.where(), context.Canceled)
 	}
-	return &DeadlineError{Where: f.where(), Guest: f.watch.spent()}
+	return &DeadlineError{Where: f.where(), Guest: f.watch.spent}
 }

@@ -2,12 +2,16 @@
 ;; is not here are QuickJS's own.
 
 (import "weir_1" "query" (func $query (param i32) (param i32) (param i32) (result i32)))
+(import "weir_1" "query_sql" (func $query_sql (param i32) (param i32) (param i32) (param i32) (result i32)))
 (import "weir_1" "exec" (func $exec (param i32) (param i32) (param i32) (result i32)))
 (import "weir_1" "rows_affected" (func $rows_affected (param i32) (result i64)))
 (import "weir_1" "rows_len" (func $rows_len (param i32) (result i32)))
 (import "weir_1" "rows_read" (func $rows_read (param i32) (param i32) (param i32) (param i32) (result i32)))
 (import "weir_1" "rows_columns" (func $rows_columns (param i32) (param i32) (param i32) (result i32)))
 (import "weir_1" "rows_pick" (func $rows_pick (param i32) (param i32) (param i32) (result i32)))
+(import "weir_1" "rows_project" (func $rows_project (param i32) (param i32) (param i32) (result i32)))
+(import "weir_1" "rows_nest" (func $rows_nest (param i32) (param i32) (param i32) (param i32) (param i32) (param i32) (result i32)))
+(import "weir_1" "close" (func $close (param i32) (result i32)))
 (import "weir_1" "now" (func $now (result i64)))
 (import "weir_1" "wake_at" (func $wake_at (param i64) (result i32)))
 (import "weir_1" "random" (func $random (param i32) (param i32) (result i32)))
@@ -135,11 +139,14 @@
   (i32.wrap_i64 (call $int64 (local.get $argv) (local.get $i))))
 
 ;; What the SDK gets as an array of functions, in the order of the table.
-(elem $js.query $js.exec $js.rowsAffected $js.rowsLen $js.rowsRead $js.rowsColumns $js.rowsPick $js.now $js.wakeAt $js.random $js.log $js.config $js.error $js.text $js.put $js.input $js.output $js.eval $js.jobs $js.trap
+(elem $js.query $js.querySQL $js.exec $js.rowsAffected $js.rowsLen $js.rowsRead $js.rowsColumns $js.rowsPick $js.rowsProject $js.rowsNest $js.close $js.now $js.wakeAt $js.random $js.log $js.config $js.error $js.text $js.put $js.input $js.output $js.eval $js.jobs $js.trap
   $rejected) ;; the last one is not among the array
 
 (func $js.query (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
   (call $number (f64.convert_i32_s (call $query (call $int (local.get $argv) (i32.const 0)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 1))) (call $int (local.get $argv) (i32.const 2))))))
+
+(func $js.querySQL (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
+  (call $number (f64.convert_i32_s (call $query_sql (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 0))) (call $int (local.get $argv) (i32.const 1)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 2))) (call $int (local.get $argv) (i32.const 3))))))
 
 (func $js.exec (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
   (call $number (f64.convert_i32_s (call $exec (call $int (local.get $argv) (i32.const 0)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 1))) (call $int (local.get $argv) (i32.const 2))))))
@@ -158,6 +165,15 @@
 
 (func $js.rowsPick (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
   (call $number (f64.convert_i32_s (call $rows_pick (call $int (local.get $argv) (i32.const 0)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 1))) (call $int (local.get $argv) (i32.const 2))))))
+
+(func $js.rowsProject (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
+  (call $number (f64.convert_i32_s (call $rows_project (call $int (local.get $argv) (i32.const 0)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 1))) (call $int (local.get $argv) (i32.const 2))))))
+
+(func $js.rowsNest (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
+  (call $number (f64.convert_i32_s (call $rows_nest (call $int (local.get $argv) (i32.const 0)) (i32.add (global.get $io) (call $int (local.get $argv) (i32.const 1))) (call $int (local.get $argv) (i32.const 2)) (call $int (local.get $argv) (i32.const 3)) (call $int (local.get $argv) (i32.const 4)) (call $int (local.get $argv) (i32.const 5))))))
+
+(func $js.close (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
+  (call $number (f64.convert_i32_s (call $close (call $int (local.get $argv) (i32.const 0))))))
 
 (func $js.now (param $c i32) (param $this i64) (param $argc i32) (param $argv i32) (result i64)
   (call $number (f64.convert_i64_s (call $now))))

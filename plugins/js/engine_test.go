@@ -155,6 +155,9 @@ func TestTypesNameWhatThereIs(t *testing.T) {
 		if !strings.Contains(js.Types, " "+name+"(") && !strings.Contains(js.Types, " "+name+"<") && !strings.Contains(js.Types, "const "+name+":") && !strings.Contains(js.Types, "class "+name+" ") {
 			t.Errorf("weir.d.ts does not know %s", name)
 		}
+		if !strings.Contains(js.Types, "\ndeclare const "+name+`: typeof import("weir").`+name+"\n") {
+			t.Errorf("weir.d.ts does not know that %s is there without an import", name)
+		}
 	}
 	for _, declared := range regexp.MustCompile(`(?m)^  (?:function|const|class) (\w+)`).FindAllStringSubmatch(js.Types, -1) {
 		if !strings.Contains(names.String(), `"`+declared[1]+`"`) {

@@ -3,7 +3,7 @@
 //
 //   import { allowIf, query, select, t } from "weir"
 //
-// All of these names are also there without the import.
+// All of these names are also there without the import: see the end.
 
 declare module "weir" {
   /** A type of an argument, a claim, a column or a result. Each method returns another type. */
@@ -26,6 +26,16 @@ declare module "weir" {
   type Types = Record<string, Type<any>>
   type ValueOf<X> = X extends Type<infer T> ? T : never
   type Values<A extends Types> = { [K in keyof A]: ValueOf<A[K]> }
+
+  /** What may be returned where a result of type T is declared: a bigint is an integer, a Date is text, null is undefined. */
+  type Returned<T> = 0 extends 1 & T ? any
+    : T extends undefined ? undefined | null
+    : T extends number | bigint ? number | bigint
+    : T extends string ? string | Date
+    : T extends boolean | Uint8Array ? T
+    : T extends (infer I)[] ? readonly Returned<I>[]
+    : T extends object ? { [K in keyof T as undefined extends T[K] ? never : K]: Returned<T[K]> } & { [K in keyof T as undefined extends T[K] ? K : never]?: Returned<T[K]> }
+    : T
 
   const t: {
     /** An integer that a number holds exactly, to 2^53. A larger one is refused. */
@@ -63,20 +73,16 @@ declare module "weir" {
     function: Type<string>
   }
 
-  /** What a column may hold. Integers past 2^53 are bigints. */
-  type Column = string | number | bigint | boolean | null | Uint8Array | Column[]
-  type Row = Record<string, any>
-
   interface StatementOptions {
     /** The columns that tell rows apart: clients then get only the rows that changed. */
     key?: string | string[]
-    /** Rows inside rows: those of another select, whose only parameter is the set of the keys `on`. */
-    nest?: Record<string, { rows: Select<any>; on: string; column: string }>
+    /** Rows inside rows: what nest returns, a list of that, or the same by name. */
+    nest?: Nest | Nest[] | Record<string, { rows: Select<any>; on: string; column: string }>
     /** Types of columns, such as { id: t.int64 } for what is always a bigint. */
     row?: Types
   }
 
-  /** Rows that are still at the host. A function that returns them never reads them. */
+  /** Rows that are still at the host. Integers past 2^53 are bigints. A function that returns them never reads them. */
   interface Rows<R> extends Iterable<R> {
     readonly length: number
     all(): R[]
@@ -84,39 +90,47 @@ declare module "weir" {
     one(): R
     first(): R | undefined
     /** The rows with these indexes, in this order, unread. */
-    pick(indexes: number[]): Rows<R>
+    pick(indexes: readonly number[]): Rows<R>
+    /** The rows with these columns only, unread. By names the statement runs now, by numbers when it must. */
+    project(columns: readonly (string | number)[]): Rows<any>
+    /** The rows with those of child in each, under name, where its column equals on. Clients get them; all() does not. */
+    nest(name: string, on: string | number, child: Rows<any>, column: string | number): Rows<R>
+    /** Gives the rows up: a call may hold only so many. */
+    close(): void
   }
 
-  interface Select<R = Row> {
+  /** SQL that is made up during the call, which needs the capability "sql.dynamic". A mutation may write with it. */
+  function querySQL<R = any>(sql: string, args?: object, options?: { row?: Types }): Rows<R>
+
+  interface Nest { readonly name: string; readonly on: string; readonly column: string }
+
+  /** For select: under name come the rows of another select, whose only parameter is the set of the keys `on`, where its column equals them. */
+  function nest(name: string, on: string, rows: Select<any>, column: string): Nest
+
+  interface Select<R = any> {
     rows(args?: object): Rows<R>
     all(args?: object): R[]
     one(args?: object): R
     first(args?: object): R | undefined
   }
 
-  interface Exec<R = Row> extends Select<R> {
+  interface Exec<R = any> extends Select<R> {
     /** Runs it and returns how many rows it touched. */
     run(args?: object): number
     readonly writes: true
   }
 
   /** Declares a SELECT. Parameters are names, $room; {and author = $author} is kept when author is given. */
-  function select<R = Row>(sql: string, options?: StatementOptions): Select<R>
+  function select<R = any>(sql: string, options?: StatementOptions): Select<R>
   /** Declares an INSERT, UPDATE, DELETE or MERGE. Only mutations may run it. */
-  function exec<R = Row>(sql: string, options?: StatementOptions): Exec<R>
+  function exec<R = any>(sql: string, options?: StatementOptions): Exec<R>
 
-  interface Policy { readonly name: string }
+  interface Policy { readonly name: string; readonly __policy?: true }
 
-  interface Access {
-    /** All of these policies must allow. */
-    require?: Policy | Policy[]
-    /** Whoever has a valid token. */
-    signedIn?: true
-    /** Everybody. */
-    public?: true
-  }
+  /** Who may call: all of these policies must allow, or whoever has a valid token, or everybody. */
+  type Access = { require: Policy | Policy[] } | { signedIn: true } | { public: true }
 
-  interface FunctionOptions<Out = any> extends Access {
+  type FunctionOptions<Out = any> = Access & {
     /** The statements that it may run; without it, all that its kind allows. */
     uses?: Select<any>[]
     /** The type of its result, for clients; it is checked. */
@@ -125,10 +139,13 @@ declare module "weir" {
     doc?: string
   }
 
+  /** A function of the arguments. Rows that it returns without reading them never enter the plugin. */
+  type Body<A extends Types, Out> = (args: Values<A>) => Returned<Out> | Rows<any> | Promise<Returned<Out> | Rows<any>>
+
   /** A live query: a select, or a function of the arguments that computes from rows. */
-  function query<A extends Types, Out>(name: string, args: A, body: Select<any> | ((args: Values<A>) => Out | Promise<Out>), options: FunctionOptions): void
+  function query<A extends Types, Out = any>(name: string, args: A, body: (Select<any> & { readonly writes?: never }) | Body<A, NoInfer<Out>>, options: FunctionOptions<Out>): void
   /** A function that writes, in one transaction with its policies. */
-  function mutation<A extends Types, Out>(name: string, args: A, body: Select<any> | ((args: Values<A>) => Out | Promise<Out>), options: FunctionOptions): void
+  function mutation<A extends Types, Out = any>(name: string, args: A, body: Select<any> | Body<A, NoInfer<Out>>, options: FunctionOptions<Out>): void
 
   interface PolicyOptions { uses?: Select<any>[]; doc?: string }
 
@@ -146,8 +163,8 @@ declare module "weir" {
   /** The reason is public: a client may show it. */
   function deny(reason?: string, more?: { until?: Date }): Decision
 
-  /** Names the plugin; without it, its file does. */
-  function plugin(name: string, version?: string): void
+  /** Names the plugin; without it, its file does. Capabilities are what the operator must grant. */
+  function plugin(name: string, version?: string, options?: { capabilities?: "sql.dynamic"[] }): void
 
   /** An error that the client sees: throw fail("empty", "write something first"). Others are "internal" to it. */
   function fail(code: string, message: string, more?: { retryable?: boolean }): Error
@@ -163,3 +180,36 @@ declare module "weir" {
   /** Lines for the operator. console does the same. */
   const log: Record<"debug" | "info" | "warn" | "error", (...parts: unknown[]) => void>
 }
+
+// The same names, as a plugin has them without an import.
+declare const query: typeof import("weir").query
+declare const mutation: typeof import("weir").mutation
+declare const policy: typeof import("weir").policy
+declare const allowIf: typeof import("weir").allowIf
+declare const owner: typeof import("weir").owner
+declare const otherPolicy: typeof import("weir").otherPolicy
+declare const select: typeof import("weir").select
+declare const exec: typeof import("weir").exec
+declare const nest: typeof import("weir").nest
+declare const querySQL: typeof import("weir").querySQL
+declare const t: typeof import("weir").t
+declare const plugin: typeof import("weir").plugin
+declare const fail: typeof import("weir").fail
+declare const now: typeof import("weir").now
+declare const wakeAt: typeof import("weir").wakeAt
+declare const config: typeof import("weir").config
+declare const log: typeof import("weir").log
+declare const allow: typeof import("weir").allow
+declare const deny: typeof import("weir").deny
+declare const HostError: typeof import("weir").HostError
+
+interface Console {
+  trace(...parts: any[]): void
+  debug(...parts: any[]): void
+  log(...parts: any[]): void
+  info(...parts: any[]): void
+  warn(...parts: any[]): void
+  error(...parts: any[]): void
+}
+/** Lines for the operator, as log. */
+declare var console: Console

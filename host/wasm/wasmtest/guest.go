@@ -40,6 +40,8 @@ type Guest struct {
 	// Source is the body of weir_source, with the same locals as Call; nil: it is
 	// not exported.
 	Source []byte
+	// Wide is how many more i64 locals each function has.
+	Wide uint32
 	// Pages and MaxPages size the memory. Default 4 and none.
 	Pages, MaxPages uint32
 	// Without names an export to leave out, Extra sections to put at the end.
@@ -62,6 +64,7 @@ func (g Guest) Bytes() []byte {
 	if g.Call == nil {
 		g.Call = Pack(abi.TagNone, 0, 0)
 	}
+	m.wide = g.Wide
 	m.function(abi.ExportDescribe, ":I", g.Describe)
 	m.function(abi.ExportBuf, "i:i", g.Buf)
 	m.function(abi.ExportCall, "ii:I", g.Call)
@@ -89,6 +92,7 @@ type module struct {
 	types, imports, functions, exports, codes [][]byte
 	known                                     map[string]int
 	start                                     []byte
+	wide                                      uint32
 	data                                      map[uint32][]byte
 }
 
@@ -126,7 +130,7 @@ func (m *module) importFunc(i Import) {
 func (m *module) function(export, sig string, body []byte) int {
 	index := len(m.imports) + len(m.functions)
 	m.functions = append(m.functions, m.typeOf(sig))
-	locals := []byte{2, 4, 0x7f, 2, 0x7e}
+	locals := Join([]byte{2, 4, 0x7f}, unsigned(uint64(2+m.wide)), []byte{0x7e})
 	m.codes = append(m.codes, counted(Join(locals, body, []byte{0x0b})))
 	if export != "" {
 		m.exports = append(m.exports, Join(name(export), []byte{0}, unsigned(uint64(index))))

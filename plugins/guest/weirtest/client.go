@@ -3,6 +3,7 @@ package weirtest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,13 +13,37 @@ import (
 
 // Client is one user of a Server.
 type Client struct {
-	s    *Server
-	user string
+	s     *Server
+	user  string
+	token string // "" for a user by name
 }
 
 // As returns a client that is this user: its token has the claim sub and no other.
 // The empty name is somebody who is not signed in.
-func (s *Server) As(user string) *Client { return &Client{s, user} }
+func (s *Server) As(user string) *Client { return &Client{s: s, user: user} }
+
+// AsClaims returns a client whose token has these claims, by the names that the
+// plugin knows them by, as [auth] claims in weir.toml maps them. sub is required, and
+// a token ends in an hour unless exp says otherwise.
+//
+//	admin := w.AsClaims(map[string]any{"sub": "ann", "roles": []string{"admin"}, "org": 7})
+//
+// A claim that weir.toml does not name fails the test.
+func (s *Server) AsClaims(claims map[string]any) *Client {
+	s.t.Helper()
+	if claims == nil {
+		claims = map[string]any{} // to be refused for its sub
+	}
+	answer, err := s.asked(map[string]any{"claims": claims})
+	if err == nil && answer.Token == "" {
+		err = errors.New("weir made no token; is it of the version that made this project?")
+	}
+	if err != nil {
+		s.t.Fatalf("claims %v: %v", claims, err)
+	}
+	user, _ := claims["sub"].(string)
+	return &Client{s: s, user: user, token: answer.Token}
+}
 
 // Answer is a result in JSON.
 type Answer struct {
@@ -103,7 +128,7 @@ func (c *Client) call(name string, args any) (Answer, *problem, error) {
 
 func (c *Client) request(path string, body []byte) (*http.Request, error) {
 	target := c.s.URL + path
-	if c.user != "" {
+	if c.token == "" && c.user != "" {
 		target += "?as=" + url.QueryEscape(c.user)
 	}
 	r, err := http.NewRequest(http.MethodPost, target, bytes.NewReader(body))
@@ -111,6 +136,9 @@ func (c *Client) request(path string, body []byte) (*http.Request, error) {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	return r, nil
 }
 

@@ -51,5 +51,6 @@
 // # What it does not do
 //
 // It imports nothing but the standard library, and no plugin imports it outside
-// tests. A user of Start has no claims but sub.
+// tests. It takes no token of the project's own issuers: AsClaims signs with a key
+// that is made for the test.
 package weirtest

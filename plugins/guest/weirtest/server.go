@@ -109,26 +109,33 @@ func (s *Server) SQL(text string) Answer {
 }
 
 func (s *Server) ask(text string) (Answer, error) {
-	line, err := json.Marshal(map[string]string{"sql": text})
+	answer, err := s.asked(map[string]any{"sql": text})
+	return Answer{s.t, answer.Rows}, err
+}
+
+// said is what the process answers.
+type said struct {
+	Rows         json.RawMessage
+	Token, Error string
+}
+
+func (s *Server) asked(what map[string]any) (answer said, err error) {
+	line, err := json.Marshal(what)
 	if err != nil {
-		return Answer{}, err
+		return said{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.in.Write(append(line, '\n')); err != nil {
-		return Answer{}, fmt.Errorf("weir has ended: %s", s.faults)
-	}
-	var answer struct {
-		Rows  json.RawMessage
-		Error string
+		return said{}, fmt.Errorf("weir has ended: %s", s.faults)
 	}
 	if err := s.read(&answer); err != nil {
-		return Answer{}, err
+		return said{}, err
 	}
 	if answer.Error != "" {
-		return Answer{}, errors.New(answer.Error)
+		return said{}, errors.New(answer.Error)
 	}
-	return Answer{s.t, answer.Rows}, nil
+	return answer, nil
 }
 
 // read reads one line of what the process says.

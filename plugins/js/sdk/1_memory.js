@@ -1,7 +1,7 @@
 // The host's functions, in the order of the adapter's table. Addresses are
 // offsets into one buffer, which the adapter makes larger on demand.
-const [hostQuery, hostExec, hostAffected, hostLen, hostRead, hostColumns, hostPick, hostNow, hostWakeAt, hostRandom, hostLog,
-  hostConfig, hostError, textAt, put, inputBuffer, outputBuffer, evaluate, runJobs, trap] = host
+const [hostQuery, hostQuerySQL, hostExec, hostAffected, hostLen, hostRead, hostColumns, hostPick, hostProject, hostNest, hostClose, hostNow,
+  hostWakeAt, hostRandom, hostLog, hostConfig, hostError, textAt, put, inputBuffer, outputBuffer, evaluate, runJobs, trap] = host
 
 let bytes, view, at = 0 // the buffer, and where the next item is written
 

@@ -1,6 +1,7 @@
 // What a plugin declares.
 const statements = [], functions = []
-let pluginName = 'plugin', pluginVersion = '0.0.0'
+let pluginName = 'plugin', pluginVersion = '0.0.0', capabilities = []
+const dynamicSQL = 'sql.dynamic'
 let sealed = false // nothing may be declared any more
 let calling = false // a function runs
 
@@ -73,9 +74,14 @@ const otherPolicy = name => new Policy(name)
 const select = (sql, options = {}) => new Statement(sql, options, false)
 const exec = (sql, options = {}) => new Command(sql, options, true)
 
-function plugin(name, version = '0.0.0') {
+const nest = (name, on, rows, column) => new Nest(name, on, rows, column)
+
+function plugin(name, version = '0.0.0', options = {}) {
+  if (sealed) throw new Error('plugin works only at the top of the file')
+  checkOptions(options, ['capabilities'], 'plugin')
   pluginName = name
   pluginVersion = version
+  capabilities = [options.capabilities ?? []].flat()
 }
 
 const inOrderOfNames = (a, b) => a.name < b.name ? -1 : 1 // names are ASCII, or refused
@@ -86,7 +92,7 @@ function manifest() {
     abi: 1, name: pluginName, version: pluginVersion,
     statements: statements.map(s => s.describe()),
     functions: functions.sort(inOrderOfNames).map(describe),
-    capabilities: [],
+    capabilities,
   }
 }
 

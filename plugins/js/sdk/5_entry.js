@@ -64,7 +64,7 @@ function run(text, name) {
 }
 
 const api = {
-  query, mutation, policy, allowIf, owner, otherPolicy, select, exec, t, plugin, fail, now, wakeAt, config, log, allow, deny, HostError,
+  query, mutation, policy, allowIf, owner, otherPolicy, select, exec, nest, querySQL, t, plugin, fail, now, wakeAt, config, log, allow, deny, HostError,
 }
 
 // world is what a plugin sees beside JavaScript itself.
