@@ -250,6 +250,9 @@ func instantiateBoth(t *testing.T, where string, code []byte, name string, plain
 	return &p
 }
 
+// maxSpecTicks is more than all the official tests need.
+const maxSpecTicks = 5_000_000
+
 // specRuntime has the modules that the official tests import. With ticks, the
 // meter of its modules hardly ever has fuel.
 func specRuntime(t *testing.T, ticks *int) wazero.Runtime {
@@ -272,6 +275,9 @@ func specRuntime(t *testing.T, ticks *int) wazero.Runtime {
 	tick := api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 		*ticks++
 		m := inspect.Meter(stack[0])
+		if *ticks > maxSpecTicks {
+			panic("it does not end")
+		}
 		if m.Room() < 0 {
 			panic("stack overflow")
 		}
