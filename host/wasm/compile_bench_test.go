@@ -2,7 +2,6 @@ package wasm
 
 import (
 	"context"
-	"crypto/sha256"
 	"path/filepath"
 	"testing"
 )
@@ -15,7 +14,7 @@ func BenchmarkLoad(b *testing.B) {
 		b.Fatal(err)
 	}
 	r := withChild(b, Config{CacheDir: filepath.Join(b.TempDir(), "cache")})
-	module := sha256.Sum256(code)
+	module := builtFrom(b, code)
 	load := func(b *testing.B) {
 		m, err := r.Compile(context.Background(), code)
 		if err != nil {

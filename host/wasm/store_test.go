@@ -178,7 +178,7 @@ func TestRuntimeUsesWhatVerifiesOnly(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "cache")
 	code := echo().Bytes()
-	module := sha256.Sum256(code)
+	module := builtFrom(t, code)
 	nobody := []string{filepath.Join(t.TempDir(), "missing")}
 	first := withChild(t, Config{CacheDir: dir})
 	serves(t, first)
@@ -230,6 +230,16 @@ func TestRuntimeUsesWhatVerifiesOnly(t *testing.T) {
 	}, false)
 	// What f stored with the other key is no use with that of the directory.
 	f("with the first key again", func(*Runtime, string) error { return nil }, false)
+}
+
+// builtFrom returns the digest of what is compiled for a module.
+func builtFrom(t testing.TB, code []byte) [32]byte {
+	t.Helper()
+	metered, err := meterOf(bytes.Clone(code))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(metered.Code)
 }
 
 // forge puts the right checksum into a stored file of wazero's.
