@@ -39,7 +39,7 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/host/config":                     {nil, []string{"github.com/BurntSushi/toml"}},
 	"weir/host/tenant":                     {nil, nil},
 	"weir/host/auth":                       {[]string{"host/tenant"}, []string{"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset"}},
-	"weir/host/wasm":                       {[]string{"abi", "host/inspect", "host/tenant"}, []string{"github.com/tetratelabs/wazero"}},
+	"weir/host/wasm":                       {[]string{"abi", "host/inspect", "host/tenant"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 	"weir/host/wasm/wasmtest":              {[]string{"abi"}, nil},
 	"weir/host/inspect":                    {[]string{"abi"}, []string{"github.com/wasilibs/go-pgquery", "golang.org/x/sys"}},
 	"weir/host/db":                         {[]string{"abi", "reactor", "host/tenant"}, []string{"github.com/jackc/pgx/v5"}},

@@ -37,6 +37,8 @@ type Call struct {
 	// Reached is told, once the call has ended, of each bound that refused the guest
 	// something without ending it, by its key in the configuration. Nil is allowed.
 	Reached func(limit string)
+
+	warmUp bool // it is nobody's call, and runs no SQL
 }
 
 // Statements maps the index of each statement that a function may run to the

@@ -42,6 +42,9 @@ type Config struct {
 	// Logger gets a line when modules are compiled in this process, and when what
 	// lies in CacheDir was changed. Nil discards.
 	Logger *slog.Logger
+	// MaxIdleBytes bounds what the idle instances of all pools keep for themselves;
+	// over it those go that were used the longest time ago. Default 512 MiB.
+	MaxIdleBytes int64
 }
 
 func (c Config) withDefaults() Config {
@@ -55,6 +58,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.MaxIdleBytes = cmp.Or(c.MaxIdleBytes, l.MaxTotalIdleGuestBytes)
 	return c
 }
 
@@ -62,6 +66,11 @@ func (c Config) withDefaults() Config {
 type PoolConfig struct {
 	// Plugin names the plugin in errors.
 	Plugin string
+	// Tenant names whose plugin it is. The idle instances of a tenant have a budget
+	// of their own, Limits.MaxIdleGuestBytes.
+	Tenant string
+	// Reuse says how instances are used again. Default Pristine.
+	Reuse Reuse
 	// Limits bounds its calls. Zero fields mean the defaults.
 	Limits tenant.Limits
 	// MaxInstances bounds the instances, which is also how many calls run or wait

@@ -23,6 +23,8 @@ type Runtime struct {
 	wazero  wazero.Runtime // that of engine
 	running chan struct{}  // a token for each guest that runs (G9)
 	waiting atomic.Int32   // who wants one
+	budget  *budget
+	mapped  atomic.Int64 // instances whose memory is mapped
 	late    sync.WaitGroup
 	ending  chan struct{} // closed by Close
 
@@ -45,7 +47,12 @@ type Runtime struct {
 // NewRuntime makes a Runtime. Close frees it.
 func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 	config = config.withDefaults()
-	r := &Runtime{config: config, running: make(chan struct{}, max(1, config.MaxRunning)), ending: make(chan struct{})}
+	r := &Runtime{
+		config:  config,
+		running: make(chan struct{}, max(1, config.MaxRunning)),
+		budget:  newBudget(config.MaxIdleBytes),
+		ending:  make(chan struct{}),
+	}
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
@@ -57,12 +64,15 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 
 // totals are the counters of all pools there were. Those of the pools end with
 // them, and a figure that is summed up by others must never fall.
-type totals struct{ calls, started, dropped atomic.Int64 }
+type totals struct{ calls, started, dropped, resets, regrown, evicted atomic.Int64 }
 
 // Totals returns the counters of all pools there were, without what is alive.
 func (r *Runtime) Totals() PoolStats {
 	t := &r.totals
-	return PoolStats{Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load()}
+	return PoolStats{
+		Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load(),
+		Resets: t.resets.Load(), Regrown: t.regrown.Load(), Evicted: t.evicted.Load(),
+	}
 }
 
 // Compile is what a Compiler of its own does once.
