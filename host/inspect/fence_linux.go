@@ -43,7 +43,7 @@ func Fence(args []string) error {
 	if errno != 0 {
 		return fmt.Errorf("fence: %w", errno)
 	}
-	defer unix.Close(int(ruleset))
+	defer func() { _ = unix.Close(int(ruleset)) }()
 	for path, access := range fencedPaths() {
 		if err := fenceAllow(int(ruleset), path, access&handled); err != nil {
 			return fmt.Errorf("fence: %s: %w", path, err)
@@ -97,7 +97,7 @@ func fenceAllow(ruleset int, path string, access uint64) error {
 	if err != nil {
 		return nil
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)}
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
 	if errno != 0 {

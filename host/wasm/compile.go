@@ -68,7 +68,7 @@ func (w *workshop) produce(ctx context.Context, module [32]byte, code []byte, in
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // if not now, it is swept up
 	if err := w.compile(ctx, dir, code, inside); err != nil {
 		w.remember(module, err)
 		return nil, err
@@ -344,7 +344,7 @@ func (r *Runtime) load(module [32]byte, code []byte, n *native) (wazero.Compiled
 	if err := r.show(path, n.code); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	defer os.Remove(path)
+	defer func() { _ = os.Remove(path) }() // if not now, before the next
 	compiled, err := r.engine.load(code)
 	if errors.Is(err, context.Canceled) {
 		err = errMissed

@@ -339,8 +339,10 @@ func TestChildrenAreBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.slots <- struct{}{} // another tenant's
-	if err := w.compile(ctx, t.TempDir(), echo().Bytes(), t.FailNow); !errors.Is(err, context.Canceled) {
-		t.Errorf("beside another: %v", err)
+	for range 20 { // of two ways to go on Go takes any
+		if err := w.compile(ctx, t.TempDir(), echo().Bytes(), t.FailNow); !errors.Is(err, context.Canceled) {
+			t.Errorf("beside another: %v", err)
+		}
 	}
 	if _, err := os.Stat(began); err == nil {
 		t.Error("a child was started")
