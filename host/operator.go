@@ -382,7 +382,13 @@ func (o *operator) Runs(ctx context.Context, tenantName string, limit int) (any,
 func (o *operator) Why(ctx context.Context, q serve.WhyQuery) (any, error) { return o.host.Why(ctx, q) }
 
 // Explain implements serve.Operator.
-func (o *operator) Explain(name string) (string, error) { return o.host.Explain(name) }
+func (o *operator) Explain(name, of string) (string, error) {
+	s, err := o.host.asked(of)
+	if err != nil {
+		return "", err
+	}
+	return explainIn(s, name)
+}
 
 // functionCosts sums up what functions cost since the start.
 type functionCosts struct {

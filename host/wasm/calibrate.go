@@ -24,7 +24,7 @@ func (p *Pool) calibrate(ctx context.Context, m *image, manifest []byte) {
 		return
 	}
 	t := p.touched(ctx, m, manifest)
-	cores := min(cap(p.runtime.running), runtime.GOMAXPROCS(0))
+	cores := min(p.runtime.config.MaxRunning, runtime.GOMAXPROCS(0))
 	best := m.trial(m.way, t, cores)
 	try := func(w *way, times float64) {
 		if took := m.trial(w, t, cores); float64(took)*times < float64(best) {

@@ -8,7 +8,8 @@ import (
 )
 
 // Call is one run of a guest function. The caller owns it and must not change
-// it before the run has ended.
+// it before the run has ended. Its Output is part of it: when it is run again, that
+// is the output of the other run.
 type Call struct {
 	// Function is the index in the manifest, Name its name for errors.
 	Function int
@@ -39,6 +40,7 @@ type Call struct {
 	Reached func(limit string)
 
 	warmUp bool // it is nobody's call, and runs no SQL
+	out    Output
 }
 
 // Statements maps the index of each statement that a function may run to the

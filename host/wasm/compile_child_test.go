@@ -339,7 +339,7 @@ func TestChildrenAreBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.slots <- struct{}{} // another tenant's
-	for range 20 { // of two ways to go on Go takes any
+	for range 20 {        // of two ways to go on Go takes any
 		if err := w.compile(ctx, t.TempDir(), echo().Bytes(), t.FailNow); !errors.Is(err, context.Canceled) {
 			t.Errorf("beside another: %v", err)
 		}

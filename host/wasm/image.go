@@ -132,8 +132,7 @@ func (i *instance) warmUp(ctx context.Context, manifest []byte) bool {
 			Now: i.bornAt, Seed: func() [32]byte { return i.seed },
 		}
 		if err := i.guard(ctx, c, budget, func(w *watch) error {
-			_, err := i.exchange(w, c)
-			return err
+			return i.exchange(w, c, &c.out)
 		}); err != nil {
 			return false
 		}

@@ -151,7 +151,7 @@ func (p *Pool) Call(ctx context.Context, c *Call) (*Output, error) {
 	// Deferred, because a Call.Log of the host may panic.
 	defer func() {
 		if i.frame.inside {
-			p.runtime.leave()
+			p.runtime.running.leave()
 		}
 		i.frame.inside = false
 		p.put(ctx, i)
@@ -169,15 +169,18 @@ func (p *Pool) enter(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := p.runtime.enter(ctx); err != nil {
+	if err := p.admit(ctx); err != nil {
 		<-p.slots
 		return err
 	}
 	return nil
 }
 
+// admit takes a token to run.
+func (p *Pool) admit(ctx context.Context) error { return p.runtime.running.enter(ctx, p.config.Tenant) }
+
 func (p *Pool) leave() {
-	p.runtime.leave()
+	p.runtime.running.leave()
 	<-p.slots
 }
 

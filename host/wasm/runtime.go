@@ -21,8 +21,7 @@ import (
 type Runtime struct {
 	config  Config
 	wazero  wazero.Runtime // that of engine
-	running chan struct{}  // a token for each guest that runs (G9)
-	waiting atomic.Int32   // who wants one
+	running *admission
 	budget  *budget
 	mapped  atomic.Int64 // instances whose memory is mapped
 	late    sync.WaitGroup
@@ -49,7 +48,7 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 	config = config.withDefaults()
 	r := &Runtime{
 		config:  config,
-		running: make(chan struct{}, max(1, config.MaxRunning)),
+		running: newAdmission(max(1, config.MaxRunning)),
 		budget:  newBudget(config.MaxIdleBytes),
 		ending:  make(chan struct{}),
 	}
@@ -114,7 +113,8 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
-	if err := checkPreamble(code); err != nil {
+	shape, err := gate(bytes.Clone(code), source != nil)
+	if err != nil {
 		return nil, err
 	}
 	timeout := time.NewTimer(r.config.CompileTimeout)
@@ -130,7 +130,7 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	metered, err := meterOf(bytes.Clone(code))
+	metered, err := meterOf(shape)
 	if err != nil {
 		<-c.turn
 		return nil, err
@@ -145,9 +145,6 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	m := &Module{compiled: compiled, metered: metered, code: built, digest: sha256.Sum256(code), source: source}
 	if source != nil {
 		m.digest = sha256.Sum256(append(m.digest[:], source...))
-	}
-	if err := m.check(); err != nil {
-		return nil, errors.Join(err, m.Close(ctx))
 	}
 	return m, nil
 }
@@ -169,23 +166,3 @@ func (r *Runtime) Close(ctx context.Context) error {
 	r.late.Wait()
 	return r.shut(ctx)
 }
-
-// enter takes a token to run, waiting for one until ctx ends.
-func (r *Runtime) enter(ctx context.Context) error {
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	default:
-	}
-	r.waiting.Add(1)
-	defer r.waiting.Add(-1)
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// leave gives the token back.
-func (r *Runtime) leave() { <-r.running }

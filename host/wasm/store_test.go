@@ -235,7 +235,11 @@ func TestRuntimeUsesWhatVerifiesOnly(t *testing.T) {
 // builtFrom returns the digest of what is compiled for a module.
 func builtFrom(t testing.TB, code []byte) [32]byte {
 	t.Helper()
-	metered, err := meterOf(bytes.Clone(code))
+	shape, err := gate(bytes.Clone(code), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metered, err := meterOf(shape)
 	if err != nil {
 		t.Fatal(err)
 	}
