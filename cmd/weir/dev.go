@@ -271,7 +271,7 @@ func (s *session) compile(ctx context.Context, b build) error {
 	slow := time.AfterFunc(slowBuild, func() {
 		why := ""
 		if missing != nil {
-			why = ": the first build compiles Go's own packages for WebAssembly, too"
+			why = languageOf(b.source).first
 		}
 		s.out.eventf("building %s%s", name, why)
 	})
