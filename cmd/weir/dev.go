@@ -328,7 +328,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 	}
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: s.m.stateDir(), Listener: clients, Admin: admin,
-		Inspect: inspectChild(), Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
+		Inspect: commandOf(childSQL), Compile: commandOf(childCompile), Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
 	})
 	if err != nil {
 		return nil, err
