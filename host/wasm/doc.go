@@ -38,7 +38,7 @@
 //   - X8: every module that runs was rewritten by the meter of package inspect:
 //     between two ticks a guest does what takes a fraction of a millisecond, in
 //     whatever instructions, so that it ends at its deadline and never holds Go's
-//     garbage collector (G3, G12), and its stack ends at maxStack (G4).
+//     garbage collector (G3, G12), and its stack ends at its limit (G4).
 //
 //   - X9: nothing of a call is seen by another one, unless the operator wants that
 //     (Reuse): an instance is made the image again, which was taken before any
