@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"weir/abi"
+	"weir/host/inspect"
 )
 
 // Runtime compiles modules and owns what all guests share. It is safe for
@@ -113,9 +114,14 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
-	shape, err := gate(bytes.Clone(code), source != nil)
-	if err != nil {
-		return nil, err
+	own := sha256.Sum256(code)
+	metered, known := r.store.form(own, source != nil)
+	var shape *inspect.Shape
+	if !known {
+		var err error
+		if shape, err = gate(bytes.Clone(code), source != nil); err != nil {
+			return nil, err
+		}
 	}
 	timeout := time.NewTimer(r.config.CompileTimeout)
 	defer timeout.Stop()
@@ -130,10 +136,12 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	metered, err := meterOf(shape)
-	if err != nil {
-		<-c.turn
-		return nil, err
+	if !known {
+		var err error
+		if metered, err = meterOf(shape); err != nil {
+			<-c.turn
+			return nil, err
+		}
 	}
 	// What is compiled is the metered form: with another meter it is another module.
 	built := sha256.Sum256(metered.Code)
@@ -141,8 +149,11 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	if err != nil {
 		return nil, err
 	}
+	if !known {
+		r.store.putForm(own, source != nil, metered)
+	}
 	metered.Code = nil
-	m := &Module{compiled: compiled, metered: metered, code: built, digest: sha256.Sum256(code), source: source}
+	m := &Module{compiled: compiled, metered: metered, code: built, digest: own, source: source}
 	if source != nil {
 		m.digest = sha256.Sum256(append(m.digest[:], source...))
 	}

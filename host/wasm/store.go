@@ -57,18 +57,28 @@ func (s *store) get(module [32]byte) (*native, bool) {
 	if s == nil {
 		return nil, false
 	}
-	path := s.path(module)
+	content, ok := s.read(module, sha256.Size)
+	if !ok {
+		return nil, false
+	}
+	return &native{name: hex.EncodeToString(content[:sha256.Size]), code: content[sha256.Size:]}, true
+}
+
+// read returns what was kept under a digest, at least so many bytes, all of them
+// checked.
+func (s *store) read(digest [32]byte, least int) ([]byte, bool) {
+	path := s.path(digest)
 	content, err := inspect.ReadPrivate(path, maxNativeBytes+storeHead)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false
 	}
-	if err != nil || len(content) < storeHead || !hmac.Equal(content[:sha256.Size], s.mac(module, content[sha256.Size:])) {
+	if err != nil || len(content) < sha256.Size+least || !hmac.Equal(content[:sha256.Size], s.mac(digest, content[sha256.Size:])) {
 		s.remove(path, err)
 		return nil, false
 	}
 	now := time.Now()
 	_ = os.Chtimes(path, now, now) // what is used is kept; if not, it is compiled again
-	return &native{name: hex.EncodeToString(content[sha256.Size:storeHead]), code: content[storeHead:]}, true
+	return content[sha256.Size:], true
 }
 
 // put keeps native code. Who cannot keep it compiles again.
@@ -86,9 +96,13 @@ func (s *store) write(module [32]byte, n *native) error {
 	if err != nil {
 		return err
 	}
-	content := slices.Concat(make([]byte, sha256.Size), name, n.code)
-	copy(content, s.mac(module, content[sha256.Size:]))
-	path := s.path(module)
+	return s.keep(module, slices.Concat(make([]byte, sha256.Size), name, n.code))
+}
+
+// keep writes content, which has room for the MAC in front, under a digest.
+func (s *store) keep(digest [32]byte, content []byte) error {
+	copy(content, s.mac(digest, content[sha256.Size:]))
+	path := s.path(digest)
 	temp := path + "." + rand.Text()
 	if err := os.WriteFile(temp, content, 0o600); err != nil {
 		return errors.Join(err, os.Remove(temp))
