@@ -171,17 +171,19 @@ type plan struct {
 	cost       uint32 // of what is paid for at the start
 	payments   []payment
 	dispatches []dispatch
+	loops      []loop
 	frame      uint32 // bytes of stack
 	calls      []site // of functions of the module's own, by name
 	deep       bool   // it calls something at all
 	moved      bool   // it has instructions that are written in another way
 	free       bool   // it does not pay: who calls it does
+	noisy      bool   // it has something by which the meter may change
 }
 
-// site is where a function is called: what pays for it, as for plan.pay.
+// site is where a function is called.
 type site struct {
-	payment int
-	fn      uint32
+	region
+	fn uint32
 }
 
 // plan prices a function.
@@ -198,18 +200,23 @@ func (m *meter) plan(fn int) error {
 		case opRefFunc, opMemoryFill, opMemoryCopy, opMemoryInit:
 			p.moved = true
 		}
+		switch in.op {
+		case opCallIndirect, opMemoryFill, opMemoryCopy, opMemoryInit:
+			p.noise(at.loop)
+		}
 		cost := costOf(in.op)
 		switch {
 		case in.op == opCall && in.a < m.tick:
 			cost = costHost
+			p.noise(at.loop)
 		case in.op == opCall:
-			p.calls = append(p.calls, site{at, in.a - m.tick})
+			p.calls = append(p.calls, site{*at, in.a - m.tick})
 		case in.op == opCallIndirect:
 			cost += freeCost
 		case in.op == opMemoryInit:
 			cost += uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
 		}
-		p.pay(at, cost)
+		p.pay(at.payment, cost)
 		return nil
 	})
 	if err != nil {
@@ -236,6 +243,8 @@ func (m *meter) cheap() {
 		for _, s := range p.calls {
 			if callee := &m.plans[s.fn]; callee.free {
 				p.pay(s.payment, callee.cost)
+			} else {
+				p.noise(s.loop)
 			}
 		}
 		p.calls = nil

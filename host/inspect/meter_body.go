@@ -51,7 +51,7 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 	if p.deep {
 		frame = int64(p.frame) << 32
 	}
-	dst = m.appendPayment(dst, frame+int64(p.cost), scratch)
+	dst = m.appendPayment(dst, frame+int64(p.cost), scratch, false)
 	if p.deep {
 		dst = append(dst, byte(opBlock))
 		switch len(typ.results) {
@@ -63,13 +63,20 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			dst = appendS64(dst, int64(m.typeFor("", string(typ.results))))
 		}
 	}
-	payments, kept := p.payments, 0 // kept is where the code begins that is not copied yet
+	payments, loops, kept := p.payments, p.loops, 0 // kept is where the code begins that is not copied yet
 	err := m.walk(fn, func(in *instr) error {
 		instead := func(code ...byte) {
 			dst = append(append(dst, b.code[kept:in.at]...), code...)
 			kept = in.end
 		}
 		switch in.op {
+		case opLoop:
+			if l := loops[0]; p.noisy && !l.noisy && (l.around < 0 || p.loops[l.around].noisy) {
+				dst = m.appendGlobal(append(dst, b.code[kept:in.at]...), opGlobalGet)
+				dst = appendU32(append(dst, byte(opLocalSet)), scratch)
+				kept = in.at
+			}
+			loops = loops[1:]
 		case opReturn:
 			if p.deep {
 				instead(appendU32([]byte{byte(opBr)}, uint32(in.depth))...)
@@ -88,10 +95,10 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			}
 		}
 		if len(payments) > 0 && payments[0].at == in.end {
-			if price := payments[0].price; price > 0 {
+			if pay := payments[0]; pay.price > 0 {
 				dst = append(dst, b.code[kept:in.end]...)
 				kept = in.end
-				dst = m.appendPayment(dst, int64(price), scratch)
+				dst = m.appendPayment(dst, int64(pay.price), scratch, p.quiet(pay.loop))
 			}
 			payments = payments[1:]
 		}
@@ -153,9 +160,14 @@ func (m *meter) appendGlobal(dst []byte, op opcode) []byte {
 func (m *meter) callTo(fn uint32) []byte { return appendU32([]byte{byte(opCall)}, fn) }
 
 // appendPayment takes a price off the meter and calls for more when it is used
-// up. Only a price with stack in it can use up the room.
-func (m *meter) appendPayment(dst []byte, price int64, scratch uint32) []byte {
-	dst = m.appendGlobal(dst, opGlobalGet)
+// up. Only a price with stack in it can use up the room. With known, scratch holds
+// the meter as it is; it always does afterwards.
+func (m *meter) appendPayment(dst []byte, price int64, scratch uint32, known bool) []byte {
+	if known {
+		dst = appendU32(append(dst, byte(opLocalGet)), scratch)
+	} else {
+		dst = m.appendGlobal(dst, opGlobalGet)
+	}
 	dst = appendS64(append(dst, byte(opI64Const)), price)
 	return m.appendTaken(dst, scratch, price>>32 != 0)
 }
@@ -174,17 +186,19 @@ func (m *meter) appendTaken(dst []byte, scratch uint32, room bool) []byte {
 	}
 	dst = append(dst, byte(opIf), typeNone)
 	dst = append(dst, m.callTo(m.refuel)...)
+	dst = appendU32(append(dst, byte(opLocalSet)), scratch)
 	return append(dst, byte(opEnd))
 }
 
-// refuelCode asks the host. It is a function, so that the many places that call
-// it are small.
+// refuelCode asks the host and returns the meter. It is a function, so that the many
+// places that call it are small.
 func (m *meter) refuelCode() added {
 	code := appendLocals(nil, nil, 0)
 	code = m.appendGlobal(code, opGlobalGet)
 	code = append(code, m.callTo(m.tick)...)
 	code = m.appendGlobal(code, opGlobalSet)
-	return added{m.typeFor("", ""), append(code, byte(opEnd))}
+	code = m.appendGlobal(code, opGlobalGet)
+	return added{m.typeFor("", "\x7e"), append(code, byte(opEnd))}
 }
 
 // The parameters of a bulk instruction, its last as a count of bytes, and the
@@ -240,7 +254,7 @@ func (b *bulk) payCount() {
 }
 
 // payChunk pays for a piece.
-func (b *bulk) payChunk() { b.code = b.appendPayment(b.code, bulkChunk>>bulkShift, bulkScratch) }
+func (b *bulk) payChunk() { b.code = b.appendPayment(b.code, bulkChunk>>bulkShift, bulkScratch, false) }
 
 // trapBeyond lets the instruction trap if local and the count reach beyond
 // memory.
