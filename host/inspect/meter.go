@@ -176,6 +176,7 @@ type plan struct {
 	calls      []site // of functions of the module's own, by name
 	deep       bool   // it calls something at all
 	moved      bool   // it has instructions that are written in another way
+	moves      bool   // it fills or copies memory
 	free       bool   // it does not pay: who calls it does
 	noisy      bool   // it has something by which the meter may change
 }
@@ -200,10 +201,6 @@ func (m *meter) plan(fn int) error {
 		case opRefFunc, opMemoryFill, opMemoryCopy, opMemoryInit:
 			p.moved = true
 		}
-		switch in.op {
-		case opCallIndirect, opMemoryFill, opMemoryCopy, opMemoryInit:
-			p.noise(at.loop)
-		}
 		cost := costOf(in.op)
 		switch {
 		case in.op == opCall && in.a < m.tick:
@@ -213,6 +210,10 @@ func (m *meter) plan(fn int) error {
 			p.calls = append(p.calls, site{*at, in.a - m.tick})
 		case in.op == opCallIndirect:
 			cost += freeCost
+			p.noise(at.loop)
+		case in.op == opMemoryFill, in.op == opMemoryCopy:
+			cost += smallBulk >> bulkShift
+			p.moves = true
 		case in.op == opMemoryInit:
 			cost += uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
 		}

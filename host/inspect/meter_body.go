@@ -43,10 +43,14 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 	scratch := uint32(len(typ.params)) + b.count // a local that only payments name
 	dst := make([]byte, 0, len(b.code)+len(b.code)/2+64)
 	if p.free {
-		dst = appendLocals(dst, b.locals, 0)
+		dst = appendLocals(dst, b.locals)
 		return append(dst, b.code...), nil
 	}
-	dst = appendLocals(dst, b.locals, typeI64)
+	if p.moves {
+		dst = appendLocals(dst, b.locals, typeI64, typeI32)
+	} else {
+		dst = appendLocals(dst, b.locals, typeI64)
+	}
 	frame := int64(0)
 	if p.deep {
 		frame = int64(p.frame) << 32
@@ -86,12 +90,12 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 				instead(appendU32([]byte{byte(in.op)}, in.a+1)...)
 			}
 		case opMemoryFill:
-			instead(m.callTo(m.fillFunc())...)
+			instead(m.appendBulk(nil, b.code[in.at:in.end], m.fillFunc(), scratch)...)
 		case opMemoryCopy:
-			instead(m.callTo(m.copyFunc())...)
+			instead(m.appendBulk(nil, b.code[in.at:in.end], m.copyFunc(), scratch)...)
 		case opMemoryInit:
 			if len(m.datas[in.a].bytes) > bulkChunk {
-				instead(m.callTo(m.initFunc(in.a))...)
+				instead(m.appendCall(nil, m.initFunc(in.a), scratch)...)
 			}
 		}
 		if len(payments) > 0 && payments[0].at == in.end {
@@ -118,17 +122,13 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 	return dst, nil
 }
 
-// appendLocals appends the locals and, if typ is not 0, one more.
-func appendLocals(dst []byte, runs []localRun, typ byte) []byte {
-	n := uint32(len(runs))
-	if typ != 0 {
-		n++
-	}
-	dst = appendU32(dst, n)
+// appendLocals appends the locals and more.
+func appendLocals(dst []byte, runs []localRun, more ...byte) []byte {
+	dst = appendU32(dst, uint32(len(runs)+len(more)))
 	for _, r := range runs {
 		dst = append(appendU32(dst, r.n), r.typ)
 	}
-	if typ != 0 {
+	for _, typ := range more {
 		dst = append(dst, 1, typ)
 	}
 	return dst
@@ -193,12 +193,37 @@ func (m *meter) appendTaken(dst []byte, scratch uint32, room bool) []byte {
 // refuelCode asks the host and returns the meter. It is a function, so that the many
 // places that call it are small.
 func (m *meter) refuelCode() added {
-	code := appendLocals(nil, nil, 0)
+	code := appendLocals(nil, nil)
 	code = m.appendGlobal(code, opGlobalGet)
 	code = append(code, m.callTo(m.tick)...)
 	code = m.appendGlobal(code, opGlobalSet)
 	code = m.appendGlobal(code, opGlobalGet)
 	return added{m.typeFor("", "\x7e"), append(code, byte(opEnd))}
+}
+
+// smallBulk is how many bytes a fill or a copy has paid for in advance.
+const smallBulk = 128
+
+// appendBulk does a fill or a copy on the spot when it is small, as most are, and
+// else calls the function for it.
+func (m *meter) appendBulk(dst, op []byte, fn, scratch uint32) []byte {
+	count := scratch + 1
+	dst = appendU32(append(dst, byte(opLocalTee)), count)
+	dst = appendU32(append(dst, byte(opLocalGet)), count)
+	dst = appendS64(append(dst, byte(opI32Const)), smallBulk)
+	dst = append(dst, i32LeU, byte(opIf))
+	dst = appendS64(dst, int64(m.typeFor("\x7f\x7f\x7f", "")))
+	dst = append(append(dst, op...), byte(opElse))
+	dst = m.appendCall(dst, fn, scratch)
+	return append(dst, byte(opEnd))
+}
+
+// appendCall calls a function of ours that pays. Scratch holds the meter again
+// afterwards.
+func (m *meter) appendCall(dst []byte, fn, scratch uint32) []byte {
+	dst = append(dst, m.callTo(fn)...)
+	dst = m.appendGlobal(dst, opGlobalGet)
+	return appendU32(append(dst, byte(opLocalSet)), scratch)
 }
 
 // The parameters of a bulk instruction, its last as a count of bytes, and the
