@@ -61,6 +61,7 @@ golden: ## rewrite golden files; review them line by line
 	go test ./host/config -run Golden -rewrite
 	go test ./host/serve ./cmd/weir -run Golden -update
 	go test ./host -run 'TestSandbox|Golden' -update
+	go test ./abi/abitest -run Golden -update
 
 fmt: ## fail if a file is not formatted
 	@out=$$($(GOFUMPT) -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -31,7 +31,8 @@ const (
 // library.
 var doors = map[string]struct{ ours, theirs []string }{
 	"weir/abi":                             {nil, nil},
-	"weir/abi/abitest":                     {[]string{"abi"}, nil},
+	"weir/abi/abitest":                     {[]string{"abi", "abi/conform"}, nil},
+	"weir/abi/conform":                     {[]string{"abi"}, nil},
 	"weir/reactor":                         {nil, nil},
 	"weir/reactor/reactortest":             {[]string{"reactor"}, nil},
 	"weir/reactor/changelog":               {[]string{"reactor"}, []string{"github.com/jackc/pgx/v5"}},
@@ -39,7 +40,7 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/host/config":                     {nil, []string{"github.com/BurntSushi/toml"}},
 	"weir/host/tenant":                     {nil, nil},
 	"weir/host/auth":                       {[]string{"host/tenant"}, []string{"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset"}},
-	"weir/host/wasm":                       {[]string{"abi", "host/inspect", "host/tenant"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
+	"weir/host/wasm":                       {[]string{"abi", "abi/conform", "host/inspect", "host/tenant"}, []string{"github.com/tetratelabs/wazero", "golang.org/x/sys"}},
 	"weir/host/wasm/wasmtest":              {[]string{"abi"}, nil},
 	"weir/host/inspect":                    {[]string{"abi"}, []string{"github.com/wasilibs/go-pgquery", "golang.org/x/sys"}},
 	"weir/host/db":                         {[]string{"abi", "reactor", "host/tenant"}, []string{"github.com/jackc/pgx/v5"}},
@@ -59,7 +60,7 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/plugins":                         {nil, nil},
 	"weir/plugins/js":                      {nil, nil},
 	"weir/plugins/js/jstest":               {[]string{"plugins/js"}, nil},
-	"weir/cmd/weir":                        {[]string{"abi", "plugins", "plugins/js", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
+	"weir/cmd/weir":                        {[]string{"abi", "abi/conform", "plugins", "plugins/js", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},
 	"weir/examples/chat/plugin":            {[]string{"plugins/guest"}, nil},
 	"weir/examples/jobs/plugin":            {[]string{"plugins/guest"}, nil},
 	"weir/examples/kanban/plugin":          {[]string{"plugins/guest"}, nil},

@@ -57,6 +57,8 @@ type Config struct {
 	Wire bool
 	// Uninspected starts a host that cannot inspect SQL.
 	Uninspected bool
+	// Serve starts the host as weir serve does, without users by name.
+	Serve bool
 	// Late starts the host without waiting for its plugins.
 	Late bool
 }
@@ -164,7 +166,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	public, admin := loopback(t), loopback(t)
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
-		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
+		File: file, Dev: !cfg.Serve, StateDir: stateDir(), Listener: public, Admin: admin,
 		Path: cfg.Path, Inspect: cfg.inspect(t), Observe: cfg.Observe, Traces: cfg.Traces, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -1,7 +1,12 @@
 // Package inspect decides what a plugin may bring in before anything else looks
-// at it. It holds the fourth layer of the SQL sandbox: an allow-list over the
-// parsed statement.
+// at it: its module and its SQL.
 //
+// Gate reads a module before a compiler does. A reader of our own takes it apart
+// (Shape), with every count and every index checked; limits and an estimate of
+// the compiler's work refuse what would keep it busy (work). Meter rewrites what
+// is left, so that it counts what it does.
+//
+// The fourth layer of the SQL sandbox is an allow-list over the parsed statement.
 // PostgreSQL's own parser reads the text (libpg_query as WebAssembly), and a
 // walker goes through the whole tree. What is not on a list (a kind of node, a
 // field of one, a function, an operator, a schema) is refused in a sentence that
@@ -27,6 +32,13 @@
 //     (Linux; elsewhere no environment and no files of ours).
 //   - I5: everything is bounded: texts, answers, waiting, verdicts kept, children
 //     (one), and how often one tenant may crash it.
+//   - I6: the gate takes time and memory in proportion to the module, and makes
+//     nothing for a number that it has not seen borne out (G1).
+//   - I7: what passes the gate names nothing but what the module itself has, in
+//     its own index spaces, and the compiler reads the same instructions (G2).
+//   - I8: what passes the gate, the compiler takes or refuses without a panic, and
+//     in bounded time and memory: seconds and a few hundred megabytes for one
+//     function, a minute for all.
 //
 // # Ownership
 //
@@ -34,9 +46,12 @@
 // time talks to the child; a goroutine waits for the process and ends with it. In
 // the child everything happens on one goroutine, locked to its thread.
 //
+// A Shape belongs to who made it until it is metered; it holds the module's bytes.
+//
 // # What it does not do
 //
-// It sees no catalog: it cannot know that a name on the list means a function
+// The gate does not check the types of operands: that is the compiler's part. It
+// sees no catalog: it cannot know that a name on the list means a function
 // that a user made in the same schema, what a view, a default, a trigger, a cast
 // or a domain calls, or how much a statement will read. Roles, the read-only
 // transaction and the bounds of the host are the layers for that.

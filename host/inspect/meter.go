@@ -24,7 +24,7 @@ const (
 
 // MeterVersion is part of the name of all that is kept of a metered module. It
 // grows with each change of what Meter makes of the same bytes.
-const MeterVersion = 2
+const MeterVersion = 4
 
 // Meter is fuel and room for the stack in one number, so that a function counts
 // both with one subtraction: the low half is the fuel that is left, in units of
@@ -45,7 +45,7 @@ func (m Meter) Room() int32 { return int32((int64(m) - int64(m.Fuel())) >> 32) }
 // Less returns the meter after units more were used. However many they are, the
 // fuel does not run into the room.
 func (m Meter) Less(units int) Meter {
-	return NewMeter(max(m.Fuel()-int32(min(units, 1<<30)), -1<<30), m.Room())
+	return NewMeter(int32(max(int64(m.Fuel())-int64(units), -1<<30)), m.Room())
 }
 
 // usedUp has the sign bits of both halves.
@@ -203,6 +203,8 @@ func (m *meter) plan(fn int) error {
 		}
 		cost := costOf(in.op)
 		switch {
+		case m.dear(in) > 0:
+			p.moved, cost = true, costCall // a payment of its own comes before it
 		case in.op == opCall && in.a < m.tick:
 			cost = costHost
 			p.noise(at.loop)
@@ -214,8 +216,6 @@ func (m *meter) plan(fn int) error {
 		case in.op == opMemoryFill, in.op == opMemoryCopy:
 			cost += smallBulk >> bulkShift
 			p.moves = true
-		case in.op == opMemoryInit:
-			cost += uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
 		}
 		p.pay(at.payment, cost)
 		return nil
@@ -226,6 +226,21 @@ func (m *meter) plan(fn int) error {
 	typ := &m.types[m.funcs[fn]]
 	p.frame = 64 + 16*(uint32(len(typ.params))+m.bodies[fn].count+uint32(h.most)+4) // G4
 	return nil
+}
+
+// dear returns the price of an instruction that pays for itself, just before it
+// runs, or 0: a region may have so many of these that one payment for all would be
+// far too late.
+func (m *meter) dear(in *instr) uint32 {
+	switch in.op {
+	case opMemoryGrow:
+		return costGrow
+	case opTableInit, opTableCopy, opTableGrow, opTableFill:
+		return costTable
+	case opMemoryInit:
+		return uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
+	}
+	return 0
 }
 
 // freeCost is the most that a function may cost without paying itself.
@@ -402,9 +417,11 @@ func (m *meter) encodeElems() []byte {
 }
 
 // encodeDatas keeps passive segments and empties the others, whose bytes the host
-// writes: what is made from an image needs them no more.
+// writes: what is made from an image needs them no more. Without a count no code
+// can name one, and none is kept: wazero keeps 24 bytes of each in each instance,
+// and the Go linker makes tens of thousands.
 func (m *meter) encodeDatas() []byte {
-	if len(m.datas) == 0 {
+	if m.dataCount < 0 {
 		return nil
 	}
 	dst := appendU32(nil, uint32(len(m.datas)))

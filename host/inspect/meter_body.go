@@ -73,6 +73,11 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			dst = append(append(dst, b.code[kept:in.at]...), code...)
 			kept = in.end
 		}
+		if price := m.dear(in); price > 0 {
+			dst = append(dst, b.code[kept:in.at]...)
+			kept = in.at
+			dst = m.appendPayment(dst, int64(price), scratch, false)
+		}
 		switch in.op {
 		case opLoop:
 			if l := loops[0]; p.noisy && !l.noisy && (l.around < 0 || p.loops[l.around].noisy) {

@@ -23,6 +23,9 @@ type Config struct {
 	// longer is abandoned: it goes on in the background, because the compiler
 	// cannot be stopped, and its code is freed when it ends. Default 10 s.
 	CompileTimeout time.Duration
+	// MaxIdleBytes bounds what the idle instances of all pools keep for themselves;
+	// over it those go that were used the longest time ago. Default 512 MiB.
+	MaxIdleBytes int64
 }
 
 func (c Config) withDefaults() Config {
@@ -30,6 +33,7 @@ func (c Config) withDefaults() Config {
 	c.MaxRunning = cmp.Or(c.MaxRunning, max(1, runtime.GOMAXPROCS(0)-1))
 	c.MaxModuleBytes = cmp.Or(c.MaxModuleBytes, l.MaxModuleBytes)
 	c.CompileTimeout = cmp.Or(c.CompileTimeout, l.CompileTimeout)
+	c.MaxIdleBytes = cmp.Or(c.MaxIdleBytes, l.MaxTotalIdleGuestBytes)
 	return c
 }
 
@@ -37,6 +41,11 @@ func (c Config) withDefaults() Config {
 type PoolConfig struct {
 	// Plugin names the plugin in errors.
 	Plugin string
+	// Tenant names whose plugin it is. The idle instances of a tenant have a budget
+	// of their own, Limits.MaxIdleGuestBytes.
+	Tenant string
+	// Reuse says how instances are used again. Default Pristine.
+	Reuse Reuse
 	// Limits bounds its calls. Zero fields mean the defaults.
 	Limits tenant.Limits
 	// MaxInstances bounds the instances, which is also how many calls run or wait

@@ -40,15 +40,22 @@
 //     whatever instructions, so that it ends at its deadline and never holds Go's
 //     garbage collector (G3, G12), and its stack ends at maxStack (G4).
 //
+//   - X9: nothing of a call is seen by another one, unless the operator wants that
+//     (Reuse): an instance is made the image again, which was taken before any
+//     caller's call (G5, G6), or is used once. No instance is shared between pools,
+//     and none is used after a fault.
+//
 // # Ownership
 //
 // A call runs on the goroutine of its caller; nothing else watches it. A Runtime
 // owns the goroutines of compilations that outlasted CompileTimeout, and Close
-// waits for them.
+// waits for them. Mapped memory belongs to its instance, and is unmapped by the pool
+// when no code of the guest runs any more (G12); the image goes with the last
+// instance of a closed pool.
 //
 // # What it does not do
 //
-// It does not give a call a pristine instance: what one call leaves in memory is
-// seen by the next call on the same instance. It knows no manifest beyond its
+// It does not hide from a call how long it takes, nor what others made of the
+// machine's caches. It knows no manifest beyond its
 // bytes, no policy, no SQL and no HTTP, and its logs go where the call says.
 package wasm

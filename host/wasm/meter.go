@@ -34,12 +34,8 @@ const (
 	turn = 2 * time.Millisecond
 )
 
-// meterOf takes a module apart and rewrites it so that it can be stopped.
-func meterOf(code []byte) (*inspect.Metered, error) {
-	shape, err := inspect.Parse(code)
-	if err != nil {
-		return nil, refuse("the module is not valid: %v", err)
-	}
+// meterOf rewrites a module so that it can be stopped.
+func meterOf(shape *inspect.Shape) (*inspect.Metered, error) {
 	metered, err := shape.Meter()
 	if err != nil {
 		return nil, refuse("the module is not valid: %v", err)
@@ -101,7 +97,7 @@ func (f *frame) slice(took time.Duration) {
 // (G9).
 func (f *frame) share(now time.Time) {
 	r := f.inst.pool.runtime
-	if !f.inside || now.Sub(f.since) < turn || r.waiting.Load() == 0 {
+	if !f.inside || now.Sub(f.since) < turn || r.running.waiting.Load() == 0 {
 		return
 	}
 	f.watch.pause()

@@ -30,10 +30,10 @@ func TestEverythingIsPaidFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for seed := range uint64(400) {
-		g := program{rand: rand.New(rand.NewPCG(seed, 3))}
+		g := spender{rand: rand.New(rand.NewPCG(seed, 3))}
 		body := g.sequence(0, 3)
-		if seed < uint64(len(hostile)) {
-			body = hostile[seed]
+		if seed < uint64(len(unpaid)) {
+			body = unpaid[seed]
 		}
 		code := Join(Get(1), Put(2), body, Pack(abi.TagNone, 0, 0))
 		shape, err := inspect.Parse(Guest{Buf: paying, Call: code}.Bytes())
@@ -71,15 +71,15 @@ func TestEverythingIsPaidFor(t *testing.T) {
 	}
 }
 
-// program writes the body of a function at random. Local 2 decides where it goes,
+// spender writes the body of a function at random. Local 2 decides where it goes,
 // local 3 where a dispatch does.
-type program struct {
+type spender struct {
 	rand       *rand.Rand
 	dispatches int
 }
 
-// hostile are programs that would run unpaid if the meter were a little wrong.
-var hostile = [][]byte{
+// unpaid are programs that would run so if the meter were a little wrong.
+var unpaid = [][]byte{
 	// Past the payment of each group, by a branch, by a table, and back as Go does.
 	Join(I32(1), Put(3), skipping(30, func(left int) []byte { return []byte{0x0c, byte(min(left, 2))} })),
 	Join(I32(1), Put(3), skipping(30, func(left int) []byte { return Join(Get(3), []byte{0x0e, 0, byte(min(left, 2))}) })),
@@ -123,7 +123,7 @@ func draw(n int32) []byte {
 }
 
 // sequence writes a few statements inside so many blocks.
-func (p *program) sequence(blocks, deep int) []byte {
+func (p *spender) sequence(blocks, deep int) []byte {
 	var code []byte
 	for range 1 + p.rand.IntN(4) {
 		code = Join(code, p.statement(blocks, deep))
@@ -131,7 +131,7 @@ func (p *program) sequence(blocks, deep int) []byte {
 	return code
 }
 
-func (p *program) statement(blocks, deep int) []byte {
+func (p *spender) statement(blocks, deep int) []byte {
 	kind := p.rand.IntN(16)
 	if deep == 0 {
 		kind = min(kind, 8)
@@ -164,7 +164,7 @@ func (p *program) statement(blocks, deep int) []byte {
 
 // dispatch writes a loop that jumps by table to one of its stretches. Some jump to
 // each other past it.
-func (p *program) dispatch(blocks, deep int) []byte {
+func (p *spender) dispatch(blocks, deep int) []byte {
 	p.dispatches++
 	n := 2 + p.rand.IntN(5)
 	code := Join([]byte{0x03, 0x40}, bytes.Repeat([]byte{0x02, 0x40}, n), Get(3), []byte{0x0e, byte(n - 1)})
@@ -189,4 +189,4 @@ func (p *program) dispatch(blocks, deep int) []byte {
 }
 
 // honest is a sequence that jumps nowhere outside itself.
-func (p *program) honest(deep int) []byte { return p.sequence(0, deep-1) }
+func (p *spender) honest(deep int) []byte { return p.sequence(0, deep-1) }

@@ -26,8 +26,9 @@ type Runtime struct {
 	config  Config
 	wazero  wazero.Runtime
 	cache   wazero.CompilationCache
-	running chan struct{} // a token for each guest that runs (G9)
-	waiting atomic.Int32  // who wants one
+	running *admission
+	budget  *budget
+	mapped  atomic.Int64 // instances whose memory is mapped
 	late    sync.WaitGroup
 	// equal keeps the compiler off a module that is being instantiated: wazero
 	// shares what it compiled between equal modules, and compiling one again writes
@@ -61,7 +62,8 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 		config:  config,
 		wazero:  wazero.NewRuntimeWithConfig(ctx, rc),
 		cache:   cache,
-		running: make(chan struct{}, max(1, config.MaxRunning)),
+		running: newAdmission(max(1, config.MaxRunning)),
+		budget:  newBudget(config.MaxIdleBytes),
 	}
 	if err := r.link(ctx); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
@@ -71,12 +73,15 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 
 // totals are the counters of all pools there were. Those of the pools end with
 // them, and a figure that is summed up by others must never fall.
-type totals struct{ calls, started, dropped atomic.Int64 }
+type totals struct{ calls, started, dropped, resets, regrown, evicted atomic.Int64 }
 
 // Totals returns the counters of all pools there were, without what is alive.
 func (r *Runtime) Totals() PoolStats {
 	t := &r.totals
-	return PoolStats{Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load()}
+	return PoolStats{
+		Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load(),
+		Resets: t.resets.Load(), Regrown: t.regrown.Load(), Evicted: t.evicted.Load(),
+	}
 }
 
 // openCache returns the compile cache. What lies in its directory is native
@@ -141,7 +146,8 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
-	if err := checkPreamble(code); err != nil {
+	shape, err := gate(bytes.Clone(code), source != nil)
+	if err != nil {
 		return nil, err
 	}
 	timeout := time.NewTimer(r.config.CompileTimeout)
@@ -157,7 +163,7 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	metered, err := meterOf(bytes.Clone(code))
+	metered, err := meterOf(shape)
 	if err != nil {
 		<-c.turn
 		return nil, err
@@ -170,9 +176,6 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	m := &Module{compiled: compiled, metered: metered, code: sha256.Sum256(code), source: source}
 	if m.digest = m.code; source != nil {
 		m.digest = sha256.Sum256(append(m.code[:], source...))
-	}
-	if err := m.check(); err != nil {
-		return nil, errors.Join(err, m.Close(ctx))
 	}
 	return m, nil
 }
@@ -245,23 +248,3 @@ func (r *Runtime) Close(ctx context.Context) error {
 	r.late.Wait()
 	return errors.Join(r.wazero.Close(ctx), r.cache.Close(ctx))
 }
-
-// enter takes a token to run, waiting for one until ctx ends.
-func (r *Runtime) enter(ctx context.Context) error {
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	default:
-	}
-	r.waiting.Add(1)
-	defer r.waiting.Add(-1)
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// leave gives the token back.
-func (r *Runtime) leave() { <-r.running }

@@ -1,6 +1,7 @@
 package weir
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -46,4 +47,20 @@ func TestOwner(t *testing.T) {
 		}]("x3", "documents", "owner")
 	})
 	refused("nobody", func() { Owner[struct{ ID int64 }]("x4", "documents", "owner") })
+}
+
+// What stands in a statement as a name is a name, whatever it is made of.
+func TestPlainName(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(`^("[^"\x00]+"|[A-Za-z_][A-Za-z0-9_]*)(\.("[^"\x00]+"|[A-Za-z_][A-Za-z0-9_]*))*$`)
+	parts := []string{"", "a", "_", "Z9", "9", `"`, `""`, `"x y"`, "\"\x00\"", ".", "a b", "é", "{", "`", "@", "[", `"é"`, ";"}
+	for _, a := range parts {
+		for _, b := range parts {
+			for _, c := range parts {
+				if s := a + b + c; plainName(s) != pattern.MatchString(s) {
+					t.Errorf("%q is a name: %v", s, plainName(s))
+				}
+			}
+		}
+	}
 }

@@ -3,6 +3,8 @@ package peers
 import (
 	"bytes"
 	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,7 +15,6 @@ import (
 
 	"weir/abi"
 	"weir/host/inspect"
-	"weir/host/tenant"
 	"weir/host/wasm"
 )
 
@@ -151,14 +152,39 @@ func meteredOf(t testing.TB, code []byte) *raw {
 	return newRaw(t, mod, global)
 }
 
-// mode is how much of one call the next one may see.
+// mode is how much of one call the next one may see. In a batch calls come from
+// several callers at once: one that comes alone is pristine.
 type mode struct {
-	name string
-	set  func(*wasm.PoolConfig)
+	name    string
+	reuse   wasm.Reuse
+	callers int
 }
 
 var modes = []mode{
-	{"sticky", func(*wasm.PoolConfig) {}},
+	{"sticky", wasm.Sticky, 1},
+	{"batch", wasm.Batch, 4},
+	{"pristine", wasm.Pristine, 1},
+}
+
+// contestant makes one of a call of a pool. The call is the callers' own each.
+func (m mode) contestant(name string, call func() error) contestant {
+	if m.callers == 1 {
+		return contestant{name: name + m.name, run: call}
+	}
+	const each = 64
+	return contestant{name: name + m.name, calls: m.callers * each, run: func() error {
+		errs := make([]error, m.callers)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() {
+				for range each {
+					errs[i] = errors.Join(errs[i], call())
+				}
+			})
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	}}
 }
 
 // weirPool is a pool of weir's, with its default limits.
@@ -171,9 +197,7 @@ func weirPool(t testing.TB, code []byte, m mode) *wasm.Pool {
 	module, err := r.Compile(ctx, code)
 	must(t, err)
 	t.Cleanup(func() { _ = module.Close(ctx) })
-	config := wasm.PoolConfig{Plugin: "peers", Limits: tenant.Limits{}}
-	m.set(&config)
-	p, err := wasm.NewPool(r, module, config)
+	p, err := wasm.NewPool(r, module, wasm.PoolConfig{Plugin: "peers", Reuse: m.reuse, MaxInstances: 1})
 	must(t, err)
 	t.Cleanup(func() { p.Close(ctx) })
 	return p

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -40,16 +41,25 @@ func BenchmarkPolicy(b *testing.B) {
 	for _, m := range modes {
 		p := weirPool(b, code, m)
 		ctx := context.Background()
-		c := &wasm.Call{Function: index, Name: "may", Kind: abi.Policy, Now: time.Unix(1_700_000_000, 0)}
-		all = append(all, decides(b, "weir-"+m.name, func(v map[string]any) (bool, error) {
-			c.Input = inputOf(v)
+		decide := func(c *wasm.Call) (bool, error) {
 			out, err := p.Call(ctx, c)
 			if err != nil {
 				return false, err
 			}
 			d, err := abi.DecodeDecision(out.Value)
 			return err == nil && d.Allow, err
-		}, who, other))
+		}
+		c := wasm.Call{Function: index, Name: "may", Kind: abi.Policy, Now: time.Unix(1_700_000_000, 0)}
+		decides(b, "weir-"+m.name, func(v map[string]any) (bool, error) {
+			c.Input = inputOf(v)
+			return decide(&c)
+		}, who, other)
+		all = append(all, m.contestant("weir-", func() error {
+			if ok, err := decide(&c); !ok || err != nil {
+				return errors.Join(errors.New("refused"), err)
+			}
+			return nil
+		}))
 	}
 	race(b, append(all, celContestant(b, who, other), opaContestant(b, true, who, other), opaContestant(b, false, who, other))...)
 }
@@ -74,7 +84,7 @@ func decides(t testing.TB, name string, decide func(map[string]any) (bool, error
 			t.Fatalf("%s says %v of %v", name, got, v)
 		}
 	}
-	return contestant{name, func() (err error) { verdict, err = decide(who); return err }}
+	return contestant{name: name, run: func() (err error) { verdict, err = decide(who); return err }}
 }
 
 // policyCall returns the policy's index and its input for a question.
