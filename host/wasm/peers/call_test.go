@@ -32,13 +32,15 @@ func benchCall(b *testing.B, guest, forExtism []byte, extismHead int) {
 	for _, m := range modes {
 		p := weirPool(b, guest, m)
 		ctx := context.Background()
-		c := wasm.Call{Name: "echo", Kind: abi.Query, Input: input, Now: time.Unix(1_700_000_000, 0)}
-		out, err := p.Call(ctx, &c)
-		must(b, err)
-		checkEcho(b, "weir", input, out.Value, 3)
-		all = append(all, m.contestant("weir-", func() error {
-			_, err := p.Call(ctx, &c)
-			return err
+		all = append(all, m.contestant("weir-", func() func() error {
+			c := wasm.Call{Name: "echo", Kind: abi.Query, Input: input, Now: time.Unix(1_700_000_000, 0)}
+			out, err := p.Call(ctx, &c)
+			must(b, err)
+			checkEcho(b, "weir", input, out.Value, 3)
+			return func() error {
+				_, err := p.Call(ctx, &c)
+				return err
+			}
 		}))
 	}
 	all = append(all, onWazero("raw-interruptible", rawOf(b, guest, plainConfig().WithCloseOnContextDone(true))))

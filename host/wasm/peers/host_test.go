@@ -15,6 +15,7 @@ import (
 
 	"weir/abi"
 	"weir/host/inspect"
+	"weir/host/tenant"
 	"weir/host/wasm"
 )
 
@@ -166,19 +167,26 @@ var modes = []mode{
 	{"pristine", wasm.Pristine, 1},
 }
 
-// contestant makes one of a call of a pool. The call is the callers' own each.
-func (m mode) contestant(name string, call func() error) contestant {
+// contestant makes one of what caller returns, for each caller its own: a Call has
+// room for its Output.
+func (m mode) contestant(name string, caller func() func() error) contestant {
 	if m.callers == 1 {
-		return contestant{name: name + m.name, run: call}
+		return contestant{name: name + m.name, run: caller()}
 	}
 	const each = 64
+	callers := make([]func() error, m.callers)
+	for i := range callers {
+		callers[i] = caller()
+	}
 	return contestant{name: name + m.name, calls: m.callers * each, run: func() error {
 		errs := make([]error, m.callers)
 		var wg sync.WaitGroup
-		for i := range errs {
+		for i, call := range callers {
 			wg.Go(func() {
 				for range each {
-					errs[i] = errors.Join(errs[i], call())
+					if err := call(); err != nil {
+						errs[i] = err
+					}
 				}
 			})
 		}
@@ -187,7 +195,7 @@ func (m mode) contestant(name string, call func() error) contestant {
 	}}
 }
 
-// weirPool is a pool of weir's, with its default limits.
+// weirPool is a pool of weir's.
 func weirPool(t testing.TB, code []byte, m mode) *wasm.Pool {
 	t.Helper()
 	ctx := context.Background()
@@ -197,7 +205,10 @@ func weirPool(t testing.TB, code []byte, m mode) *wasm.Pool {
 	module, err := r.Compile(ctx, code)
 	must(t, err)
 	t.Cleanup(func() { _ = module.Close(ctx) })
-	p, err := wasm.NewPool(r, module, wasm.PoolConfig{Plugin: "peers", Reuse: m.reuse, MaxInstances: 1})
+	p, err := wasm.NewPool(r, module, wasm.PoolConfig{
+		Plugin: "peers", Reuse: m.reuse, MaxInstances: 1,
+		Limits: tenant.Limits{GuestTimeout: 20 * time.Second}, // its clock goes on while the machine does something else
+	})
 	must(t, err)
 	t.Cleanup(func() { p.Close(ctx) })
 	return p
