@@ -18,6 +18,10 @@
 // when there are none for a while. Verdicts are kept on disk, so that a start
 // with the same plugins needs no child.
 //
+// What such a child needs, any room may use: StartProcess for the parent, Confine
+// and Fence for the child, and PrivateDir, PrivateKey and ReadPrivate for what is
+// kept and trusted later. Package wasm compiles modules in one.
+//
 // # Promises
 //
 //   - I1: what the walker does not know is refused. A new version of the parser
@@ -29,7 +33,9 @@
 //     has no guard: it would corrupt the parser silently. See nesting.
 //   - I4: the child has no environment, no file but its three pipes, no way to
 //     open one or to start a program, and bounded memory and computing time
-//     (Linux; elsewhere no environment and no files of ours).
+//     (Linux; elsewhere no environment and no files of ours). A child whose
+//     Profile lets it make files reaches those of its directory only, where the
+//     kernel has Landlock.
 //   - I5: everything is bounded: texts, answers, waiting, verdicts kept, children
 //     (one), and how often one tenant may crash it.
 //   - I6: the gate takes time and memory in proportion to the module, and makes

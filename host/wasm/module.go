@@ -17,9 +17,9 @@ import (
 type Module struct {
 	compiled wazero.CompiledModule
 	metered  *inspect.Metered // without its code
-	code     [32]byte         // SHA-256 of the module's bytes
-	digest   [32]byte
-	source   []byte // what weir_source gets; nil without
+	code     [32]byte         // SHA-256 of the metered form, which was compiled
+	digest   [32]byte         // SHA-256 of the module, and of its source
+	source   []byte           // what weir_source gets; nil without
 }
 
 // RefusedError says why a module or plugin cannot be loaded and what to do.
