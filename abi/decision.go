@@ -16,18 +16,28 @@ type Decision struct {
 
 // AppendDecision appends d as deterministic CBOR.
 func AppendDecision(dst []byte, d *Decision) []byte {
-	var m mapBuilder
-	m.put("allow", Bool(d.Allow))
-	if d.Reason != "" {
-		m.put("reason", Text(cut(d.Reason, MaxError)))
-	}
+	n := 1
 	if !d.Scope.IsNull() {
-		m.put("scope", d.Scope)
+		n++
+	}
+	if d.Reason != "" {
+		n++
 	}
 	if d.WakeAt != 0 {
-		m.put("wake_at", Int(d.WakeAt))
+		n++
 	}
-	return m.value().AppendCBOR(dst)
+	// The keys are in deterministic order, shorter ones first.
+	dst = AppendBool(append(AppendMap(dst, n), "\x65allow"...), d.Allow)
+	if !d.Scope.IsNull() {
+		dst = d.Scope.AppendCBOR(append(dst, "\x65scope"...))
+	}
+	if d.Reason != "" {
+		dst = AppendText(append(dst, "\x66reason"...), cut(d.Reason, MaxError))
+	}
+	if d.WakeAt != 0 {
+		dst = AppendInt(append(dst, "\x67wake_at"...), d.WakeAt)
+	}
+	return dst
 }
 
 // DecodeDecision decodes a policy's answer strictly: allow is required and a

@@ -111,3 +111,15 @@ func (backing) takeArgs() []byte { return nil }
 func (backing) giveArgs([]byte)  {}
 func (backing) takePage() []byte { return make([]byte, abi.InputBuffer) }
 func (backing) givePage([]byte)  {}
+
+// text returns a copy of b.
+func text(b []byte) string { return string(b) }
+
+// scratch makes a value for each call: tests make calls at once.
+type scratch[T any] struct{}
+
+func newScratch[T any]() scratch[T] { return scratch[T]{} }
+
+func (*scratch[T]) take() *T { return new(T) }
+
+func (*scratch[T]) give(*T) {}

@@ -110,3 +110,55 @@ func (backing) takeArgs() []byte {
 }
 
 func (backing) giveArgs(args []byte) { spareArgs = args }
+
+// Short texts are cut from a chunk: an allocation takes a guest longer than to
+// decode what is put there. The chunk is small, since it lives as long as any text
+// of it that the plugin keeps.
+const (
+	textChunk = 512
+	shortText = 64
+)
+
+var texts []byte // what is left of the chunk
+
+// text returns a copy of b.
+func text(b []byte) string {
+	if len(b) > shortText {
+		return string(b)
+	}
+	if len(b) > len(texts) {
+		texts = make([]byte, textChunk)
+	}
+	own := texts[:len(b):len(b)]
+	texts = texts[len(b):]
+	copy(own, b)
+	return unsafe.String(unsafe.SliceData(own), len(own))
+}
+
+// scratch keeps one value of a type from call to call: an allocation costs a guest
+// more than the rest of a small call. It is taken out while in use, as the spare
+// buffers are.
+type scratch[T any] struct {
+	spare *T
+	// zero is never written. To copy it is faster than to clear a value: wazero
+	// fills memory by many copies.
+	zero *T
+}
+
+func newScratch[T any]() scratch[T] { return scratch[T]{zero: new(T)} }
+
+// take returns a zero value.
+func (s *scratch[T]) take() *T {
+	p := s.spare
+	s.spare = nil
+	if p == nil {
+		p = new(T)
+	}
+	return p
+}
+
+// give keeps p and nothing that is in it: a call leaves nothing behind.
+func (s *scratch[T]) give(p *T) {
+	*p = *s.zero
+	s.spare = p
+}

@@ -13,8 +13,15 @@ import (
 //
 //	return weir.Allow().Scope("org", org).Until(badge.Expires), nil
 type Decision struct {
-	allow  bool
 	reason string
+	// more is for what few decisions have. A Decision is of four words, because
+	// what is larger is returned by way of calls to fill and copy memory.
+	more  *additions
+	allow bool
+}
+
+// additions are immutable: decisions that are made from one another share them.
+type additions struct {
 	names  []string
 	values []abi.Value
 	until  time.Time
@@ -30,45 +37,67 @@ func Deny(reason string) Decision { return Decision{reason: reason} }
 // Scope adds a value that guarded functions read in a field tagged
 // `scope:"name"`. value is a string, a bool, an integer or a float.
 func (d Decision) Scope(name string, value any) Decision {
-	for _, known := range d.names {
+	more := d.added()
+	d.more = &more
+	for _, known := range more.names {
 		if known == name {
-			d.err = errors.New("scope value " + name + " is set twice")
+			more.err = errors.New("scope value " + name + " is set twice")
 			return d
 		}
 	}
 	v, ok := scalarValue(value)
 	if !ok {
-		d.err = errors.New("scope value " + name + " is not a string, a bool, an integer or a float")
+		more.err = errors.New("scope value " + name + " is not a string, a bool, an integer or a float")
 	}
 	// The copies keep decisions that were made from one another apart.
-	d.names = append(d.names[:len(d.names):len(d.names)], name)
-	d.values = append(d.values[:len(d.values):len(d.values)], v)
+	more.names = append(more.names[:len(more.names):len(more.names)], name)
+	more.values = append(more.values[:len(more.values):len(more.values)], v)
 	return d
 }
 
 // Until asks for the decision to be made again at t, whether or not a table
 // that it read has changed. The zero time asks for nothing.
 func (d Decision) Until(t time.Time) Decision {
-	d.until = t
+	more := d.added()
+	more.until = t
+	d.more = &more
 	return d
 }
 
 // Allowed reports whether the decision lets the caller in.
-func (d Decision) Allowed() bool { return d.allow && d.err == nil }
+func (d Decision) Allowed() bool { return d.allow && d.problem() == nil }
 
 // Reason returns the text given to Deny.
 func (d Decision) Reason() string { return d.reason }
 
-// contract returns d as the contract has it.
-func (d Decision) contract() (*abi.Decision, error) {
-	out := &abi.Decision{Allow: d.allow, Reason: d.reason}
-	if len(d.names) > 0 {
-		out.Scope = abi.Map(d.names, d.values)
+// added returns a copy of the additions.
+func (d Decision) added() additions {
+	if d.more == nil {
+		return additions{}
 	}
-	if !d.until.IsZero() {
-		out.WakeAt = d.until.UnixMicro()
+	return *d.more
+}
+
+// problem returns what Scope found wrong.
+func (d Decision) problem() error {
+	if d.more == nil {
+		return nil
 	}
-	return out, d.err
+	return d.more.err
+}
+
+// append encodes d as the contract has it.
+func (d Decision) append(dst []byte) []byte {
+	out := abi.Decision{Allow: d.allow, Reason: d.reason}
+	if m := d.more; m != nil {
+		if len(m.names) > 0 {
+			out.Scope = abi.Map(m.names, m.values)
+		}
+		if !m.until.IsZero() {
+			out.WakeAt = m.until.UnixMicro()
+		}
+	}
+	return abi.AppendDecision(dst, &out)
 }
 
 func scalarValue(value any) (abi.Value, bool) {

@@ -57,11 +57,9 @@ func Func[A, O any](handler func(*Call, A) (O, error)) *Function {
 	if isRows {
 		b.setResult(rows.rowSchema())
 		b.run = runner(b, handler, func(dst []byte, out *O) reply {
-			handle, ok := any(*out).(rowsHandle).result()
-			if !ok {
-				return reply{tag: abi.TagValue, data: abi.AppendArray(dst, 0)}
-			}
-			return reply{tag: abi.TagHandle, handle: handle}
+			// Rows of all types lie alike in memory. An interface that tells what
+			// they are would be made anew at each call.
+			return (*held)(unsafe.Pointer(out)).reply(dst)
 		})
 		return &Function{b}
 	}
@@ -96,26 +94,39 @@ func newBody[A any]() *body {
 
 // runner is the path of every call: decode, handle, encode.
 func runner[A, O any](b *body, handler func(*Call, A) (O, error), encode func(dst []byte, out *O) reply) func(*Call, []byte, []byte) reply {
+	frames := newScratch[frame[A, O]]()
 	return func(c *Call, input, dst []byte) reply {
 		if b.problem != nil {
 			return failure(dst, b.problem)
 		}
-		var args A
-		if err := readInput(input, b.args, unsafe.Pointer(&args)); err != nil {
-			return failure(dst, err)
+		f := frames.take()
+		f.decoder = abi.NewDecoder(input)
+		err := readInput(&f.decoder, b.args, unsafe.Pointer(&f.args))
+		if err == nil {
+			f.out, err = handler(c, f.args)
 		}
-		out, err := handler(c, args)
-		if err != nil {
-			return failure(dst, err)
+		var r reply
+		if err == nil {
+			r = encode(dst, &f.out)
+		} else {
+			r = failure(dst, err)
 		}
-		return encode(dst, &out)
+		frames.give(f)
+		return r
 	}
 }
 
+// frame is what a call's codecs are given pointers to. They are called through
+// variables, so that it must lie in the heap.
+type frame[A, O any] struct {
+	decoder abi.Decoder
+	args    A
+	out     O
+}
+
 // readInput decodes a function's input into the struct at p.
-func readInput(input []byte, args []field, p unsafe.Pointer) error {
-	d := abi.NewDecoder(input)
-	if err := readFields(&d, args, p); err != nil {
+func readInput(d *abi.Decoder, args []field, p unsafe.Pointer) error {
+	if err := readFields(d, args, p); err != nil {
 		return &Error{Code: abi.GuestContract, Message: "input " + err.Error()}
 	}
 	return d.Done()

@@ -239,12 +239,12 @@ func FuzzInput(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got wide
-		if readInput(data, fields, unsafe.Pointer(&got)) != nil {
+		if readAll(data, fields, unsafe.Pointer(&got)) != nil {
 			return
 		}
 		again := oracle(reflect.ValueOf(got), asArray).AppendCBOR(nil)
 		var second wide
-		if err := readInput(again, fields, unsafe.Pointer(&second)); err != nil {
+		if err := readAll(again, fields, unsafe.Pointer(&second)); err != nil {
 			t.Fatalf("what was read cannot be read again: %v", err)
 		}
 		normal(reflect.ValueOf(&got).Elem())

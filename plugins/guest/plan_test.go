@@ -297,7 +297,12 @@ func TestEmbeddedFieldsKeepTheirPlace(t *testing.T) {
 	}
 	var got args
 	input := abi.Array(abi.Int(1), abi.Int(3), abi.Int(2), abi.Text("ann")).AppendCBOR(nil)
-	if err := readInput(input, fields, unsafe.Pointer(&got)); err != nil || !reflect.DeepEqual(got, a) {
+	if err := readAll(input, fields, unsafe.Pointer(&got)); err != nil || !reflect.DeepEqual(got, a) {
 		t.Errorf("got %+v %v, want %+v", got, err, a)
 	}
+}
+
+func readAll(input []byte, args []field, p unsafe.Pointer) error {
+	d := abi.NewDecoder(input)
+	return readInput(&d, args, p)
 }

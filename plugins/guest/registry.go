@@ -100,11 +100,10 @@ func AllowIf[A any](name, sql string, options ...Option) *Policy {
 func Decide[A any](name string, decide func(*Call, A) (Decision, error), options ...Option) *Policy {
 	b := newBody[A]()
 	b.run = runner(b, decide, func(dst []byte, d *Decision) reply {
-		decision, err := d.contract()
-		if err != nil {
+		if err := d.problem(); err != nil {
 			return failure(dst, err)
 		}
-		return reply{tag: abi.TagValue, data: abi.AppendDecision(dst, decision)}
+		return reply{tag: abi.TagValue, data: d.append(dst)}
 	})
 	standard.addFunction(name, abi.Policy, b, options)
 	return &Policy{name}

@@ -14,18 +14,22 @@ import (
 //	}
 //
 // Rows live as long as their Call, and belong to it.
-type Rows[R any] struct {
+type Rows[R any] struct{ held }
+
+// held is Rows of any type.
+type held struct {
 	call   *Call
 	s      *statement
 	handle int32
 }
 
-// rowsHandle lets Func recognise Rows of any type.
-type rowsHandle interface {
-	result() (handle int32, ok bool)
+// reply passes the rows on; the zero Rows are none.
+func (h *held) reply(dst []byte) reply {
+	if h.call == nil {
+		return reply{tag: abi.TagValue, data: abi.AppendArray(dst, 0)}
+	}
+	return reply{tag: abi.TagHandle, handle: h.handle}
 }
-
-func (r Rows[R]) result() (int32, bool) { return r.handle, r.call != nil }
 
 // Rows asks for the rows and reads none.
 func (s *Statement[A, R]) Rows(c *Call, args A) (Rows[R], error) {
@@ -124,7 +128,7 @@ func opened[R any](c *Call, s *statement, buf []byte, handle int32) (Rows[R], er
 	if handle < 0 {
 		return Rows[R]{}, c.refused(handle, s)
 	}
-	return Rows[R]{c, s, handle}, nil
+	return Rows[R]{held{c, s, handle}}, nil
 }
 
 // Len returns the number of rows. It runs the statement if nothing did yet.
@@ -212,7 +216,7 @@ func (r Rows[R]) Pick(indexes []uint32) (Rows[R], error) {
 	if handle < 0 {
 		return Rows[R]{}, r.call.refused(handle, r.s)
 	}
-	return Rows[R]{r.call, r.s, handle}, nil
+	return Rows[R]{held{r.call, r.s, handle}}, nil
 }
 
 // read pulls pages until it has passed n rows to f. The page buffer is taken

@@ -99,7 +99,8 @@ func stringCodec() codec {
 	return typed[string](codec{
 		append: func(dst []byte, p unsafe.Pointer) []byte { return abi.AppendText(dst, *(*string)(p)) },
 		read: func(d *abi.Decoder, p unsafe.Pointer) (err error) {
-			*(*string)(p), err = d.Text()
+			b, err := d.TextBytes()
+			*(*string)(p) = text(b)
 			return err
 		},
 		schema: abi.Schema{Type: "string"},
