@@ -13,6 +13,10 @@ import (
 // described: tests do.
 const sealed = false
 
+// keepsFrames is whether a call leaves its frame to the next: tests make calls at
+// once.
+const keepsFrames = false
+
 // backing is the host of a Call outside WebAssembly: weirtest's fake. A Call
 // without one answers every request with ErrnoState.
 type backing struct{ host door.Host }
@@ -114,12 +118,3 @@ func (backing) givePage([]byte)  {}
 
 // text returns a copy of b.
 func text(b []byte) string { return string(b) }
-
-// scratch makes a value for each call: tests make calls at once.
-type scratch[T any] struct{}
-
-func newScratch[T any]() scratch[T] { return scratch[T]{} }
-
-func (*scratch[T]) take() *T { return new(T) }
-
-func (*scratch[T]) give(*T) {}

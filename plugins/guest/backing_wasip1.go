@@ -12,6 +12,9 @@ import (
 // described. Here the host already has the manifest.
 const sealed = true
 
+// keepsFrames is whether a call leaves its frame to the next.
+const keepsFrames = true
+
 // backing is the host of a Call: the imports of the contract. A method that no
 // plugin code reaches is left out by the linker, and its import with it, so a
 // module asks for no more than it uses.
@@ -133,32 +136,4 @@ func text(b []byte) string {
 	texts = texts[len(b):]
 	copy(own, b)
 	return unsafe.String(unsafe.SliceData(own), len(own))
-}
-
-// scratch keeps one value of a type from call to call: an allocation costs a guest
-// more than the rest of a small call. It is taken out while in use, as the spare
-// buffers are.
-type scratch[T any] struct {
-	spare *T
-	// zero is never written. To copy it is faster than to clear a value: wazero
-	// fills memory by many copies.
-	zero *T
-}
-
-func newScratch[T any]() scratch[T] { return scratch[T]{zero: new(T)} }
-
-// take returns a zero value.
-func (s *scratch[T]) take() *T {
-	p := s.spare
-	s.spare = nil
-	if p == nil {
-		p = new(T)
-	}
-	return p
-}
-
-// give keeps p and nothing that is in it: a call leaves nothing behind.
-func (s *scratch[T]) give(p *T) {
-	*p = *s.zero
-	s.spare = p
 }
