@@ -125,6 +125,18 @@ func (d *Decoder) Text() (string, error) {
 // TextBytes reads a string and returns its bytes inside the data: valid UTF-8,
 // not to be changed.
 func (d *Decoder) TextBytes() ([]byte, error) {
+	if n, ok := d.short(majorText); ok && n < len(d.data)-d.off {
+		from := d.off + 1
+		b := d.data[from : from+n : from+n]
+		all := byte(0)
+		for _, c := range b {
+			all |= c
+		}
+		if all < utf8.RuneSelf {
+			d.off = from + n
+			return b, nil
+		}
+	}
 	at := d.off
 	b, err := d.chunk(majorText, "want a string, found ")
 	if err == nil && !utf8.Valid(b) {
@@ -299,11 +311,6 @@ func (d *Decoder) count(major byte, each uint64) (int, error) {
 
 // chunk reads a text or byte string.
 func (d *Decoder) chunk(major byte, want string) ([]byte, error) {
-	if n, ok := d.short(major); ok && n < len(d.data)-d.off {
-		from := d.off + 1
-		d.off = from + n
-		return d.data[from:d.off:d.off], nil
-	}
 	h, err := d.head()
 	if err != nil {
 		return nil, err

@@ -126,14 +126,22 @@ var texts []byte // what is left of the chunk
 
 // text returns a copy of b.
 func text(b []byte) string {
-	if len(b) > shortText {
-		return string(b)
-	}
 	if len(b) > len(texts) {
-		texts = make([]byte, textChunk)
+		return moreText(b)
 	}
 	own := texts[:len(b):len(b)]
 	texts = texts[len(b):]
 	copy(own, b)
 	return unsafe.String(unsafe.SliceData(own), len(own))
+}
+
+// moreText is apart, so that text is small enough to be put in place.
+//
+//go:noinline
+func moreText(b []byte) string {
+	if len(b) > shortText {
+		return string(b)
+	}
+	texts = make([]byte, textChunk)
+	return text(b)
 }

@@ -125,8 +125,9 @@ func readFields(d *abi.Decoder, fields []field, p unsafe.Pointer) error {
 		return errors.New("has " + strconv.Itoa(n) + " values for " + strconv.Itoa(len(fields)) + " fields")
 	}
 	for i := range fields {
-		if err := fields[i].codec.read(d, unsafe.Add(p, fields[i].offset)); err != nil {
-			return errors.New(fields[i].name + ": " + err.Error())
+		f := &fields[i]
+		if err := f.codec.read(d, unsafe.Add(p, f.offset)); err != nil {
+			return errors.New(f.name + ": " + err.Error())
 		}
 	}
 	return nil
