@@ -158,6 +158,32 @@ func TestErrorComesBackAndIsBounded(t *testing.T) {
 }
 
 // W5: an answer that is not understood never allows.
+// A3: whatever a decision has, it is encoded as the map of that would be.
+func TestDecisionIsEncodedAsItsMap(t *testing.T) {
+	t.Parallel()
+	for bits := range 16 {
+		d := abi.Decision{Allow: bits&1 != 0}
+		keys, values := []string{"allow"}, []abi.Value{abi.Bool(d.Allow)}
+		put := func(key string, v abi.Value) abi.Value {
+			keys, values = append(keys, key), append(values, v)
+			return v
+		}
+		if bits&2 != 0 {
+			d.Reason, _ = put("reason", abi.Text("not yours")).AsText()
+		}
+		if bits&4 != 0 {
+			d.Scope = put("scope", abi.Map([]string{"org", "a"}, []abi.Value{abi.Int(3), abi.Text("b")}))
+		}
+		if bits&8 != 0 {
+			d.WakeAt, _ = put("wake_at", abi.Int(-5)).AsInt()
+		}
+		got, want := abi.AppendDecision(nil, &d), abi.Map(keys, values).AppendCBOR(nil)
+		if string(got) != string(want) || !abi.IsDeterministic(got) {
+			t.Errorf("%+v is %x, want %x", d, got, want)
+		}
+	}
+}
+
 func TestDecisionAllowsOnlyWhenItSaysSo(t *testing.T) {
 	t.Parallel()
 	d := &abi.Decision{Allow: true, Reason: "r", Scope: abi.Map([]string{"org"}, []abi.Value{abi.Int(3)}), WakeAt: 5}

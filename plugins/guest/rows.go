@@ -109,7 +109,7 @@ func start[R any](c *Call, s *statement, args unsafe.Pointer) (Rows[R], error) {
 	if s.problem != nil {
 		return Rows[R]{}, s.problem
 	}
-	buf := s.appendArgs(c.takeArgs()[:0], args)
+	buf := s.appendArgs(c.takeArgs()[:0], hidden(args))
 	return opened[R](c, s, buf, c.query(s.index, buf))
 }
 
@@ -119,7 +119,7 @@ func startCommand[R any](c *Call, s *statement, args unsafe.Pointer) (Rows[R], e
 	if s.problem != nil {
 		return Rows[R]{}, s.problem
 	}
-	buf := s.appendArgs(c.takeArgs()[:0], args)
+	buf := s.appendArgs(c.takeArgs()[:0], hidden(args))
 	return opened[R](c, s, buf, c.exec(s.index, buf))
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,6 +227,51 @@ func (g *guest) call(fn int, input ...abi.Value) (abi.Packed, []byte) {
 	return g.packed(abi.ExportCall, uint64(fn), uint64(len(encoded)))
 }
 
+// smallCallsAllocateNothing decides and passes rows on a hundred times. The texts of
+// those calls are cut from a few chunks, and stay what they are when the next call
+// has overwritten the input.
+func (g *guest) smallCallsAllocateNothing(policy, pass, kept int) {
+	g.t.Helper()
+	state := func() (string, int64) {
+		g.t.Helper()
+		_, data := g.call(kept)
+		v, err := abi.DecodeCBOR(data)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		first, _ := v.Get("first")
+		mallocs, _ := v.Get("mallocs")
+		name, _ := first.AsText()
+		n, _ := mallocs.AsInt()
+		return name, n
+	}
+	calls := func() {
+		for i := range 100 {
+			name := "caller " + strconv.Itoa(i)
+			_, data := g.call(policy, abi.Text(name))
+			if d, err := abi.DecodeDecision(data); err != nil || d.Allow != (i == 0) {
+				g.t.Fatalf("%s: %+v, %v", name, d, err)
+			}
+			if p, _ := g.call(pass, abi.Int(7), abi.Text(name)); p.Tag() != abi.TagHandle {
+				g.t.Fatalf("pass gave tag %d", p.Tag())
+			}
+		}
+	}
+	calls()
+	state()
+	_, before := state()
+	_, again := state()
+	calls()
+	name, after := state()
+	// 200 texts of some 9 bytes are four chunks of 512.
+	if n := after - again - (again - before); n > 8 {
+		g.t.Errorf("200 calls made %d allocations", n)
+	}
+	if name != "caller 0" {
+		g.t.Errorf("a text that the plugin kept became %q", name)
+	}
+}
+
 // TestGuestRunsInWebAssembly is the whole contract once: built by the Go
 // toolchain, described, given a buffer, called.
 func TestGuestRunsInWebAssembly(t *testing.T) {
@@ -250,7 +296,7 @@ func TestGuestRunsInWebAssembly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Validate(); err != nil || m.Name != "wasm" || len(m.Functions) != 5 {
+	if err := m.Validate(); err != nil || m.Name != "wasm" || len(m.Functions) != 7 {
 		t.Fatalf("manifest %+v, %v", m, err)
 	}
 	index := func(name string) int {
@@ -286,6 +332,8 @@ func TestGuestRunsInWebAssembly(t *testing.T) {
 	if _, data := g.call(index("cross"), abi.Int(7), abi.Text("ann")); !bytes.Equal(data, abi.AppendInt(nil, int64(2*ids))) {
 		t.Errorf("got %x, want the ids twice, %d", data, 2*ids)
 	}
+
+	g.smallCallsAllocateNothing(index("anyone"), index("pass"), index("kept"))
 
 	// A larger input asks for a larger buffer.
 	g.offer(1 << 20)

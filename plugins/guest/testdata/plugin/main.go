@@ -1,7 +1,11 @@
 // Command plugin is built by the tests and run on a host of a hundred lines.
 package main
 
-import weir "weir/plugins/guest"
+import (
+	"runtime"
+
+	weir "weir/plugins/guest"
+)
 
 type roomArgs struct {
 	Room int64
@@ -62,6 +66,35 @@ func greet(c *weir.Call, _ weir.None) (string, error) {
 	return text, nil
 }
 
+// first is the first caller that the policy saw.
+var first string
+
+var anyone = weir.Decide("anyone", func(_ *weir.Call, a struct {
+	Me string `claim:"sub"`
+}) (weir.Decision, error) {
+	if first == "" {
+		first = a.Me
+	}
+	if a.Me == first {
+		return weir.Allow(), nil
+	}
+	return weir.Deny("not the first"), nil
+})
+
+// kept returns who was first, and how many allocations the guest has made.
+func kept(*weir.Call, weir.None) (struct {
+	First   string
+	Mallocs uint64
+}, error,
+) {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return struct {
+		First   string
+		Mallocs uint64
+	}{first, stats.Mallocs}, nil
+}
+
 func init() {
 	weir.Plugin("wasm", "0.0.1")
 	weir.Query("greet", weir.Func(greet), weir.Public())
@@ -69,6 +102,7 @@ func init() {
 	weir.Query("pass", weir.Func(messages.Rows), weir.Public())
 	weir.Query("cross", weir.Func(cross), weir.Public())
 	weir.Query("direct", messages, weir.Public())
+	weir.Query("kept", weir.Func(kept), weir.Require(anyone))
 }
 
 func main() {}
