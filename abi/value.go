@@ -94,6 +94,9 @@ func Array(items ...Value) Value { return Value{typ: TypeArray, list: items} }
 // keys that have no value, are left out.
 func Map(keys []string, values []Value) Value {
 	n := min(len(keys), len(values))
+	if n > 0 && ascend(keys[:n]) { // as most are: those of one key are
+		return Value{typ: TypeMap, list: slices.Clone(values[:n]), keys: slices.Clone(keys[:n])}
+	}
 	order := make([]int, n)
 	for i := range order {
 		order[i] = i
@@ -108,6 +111,16 @@ func Map(keys []string, values []Value) Value {
 		v.keys, v.list = append(v.keys, keys[i]), append(v.list, values[i])
 	}
 	return v
+}
+
+// ascend reports whether each key comes after the one before it.
+func ascend(keys []string) bool {
+	for i := range len(keys) - 1 {
+		if compareKeys(keys[i], keys[i+1]) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Type returns the kind of the value.
