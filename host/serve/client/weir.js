@@ -890,6 +890,7 @@ function badge(token) {
   return c && encode({ ...c, exp: undefined, iat: undefined, nbf: undefined, jti: undefined })
 }
 
+/** A newer state is on its way. */
 const waiting = (reason) => new WeirError(reason || "stale", "a newer state is waiting to be shown", { retryable: true })
 
 const silent = () => new WeirError("network", "the server is silent", { retryable: true })
