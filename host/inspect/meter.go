@@ -24,7 +24,7 @@ const (
 
 // MeterVersion is part of the name of all that is kept of a metered module. It
 // grows with each change of what Meter makes of the same bytes.
-const MeterVersion = 2
+const MeterVersion = 3
 
 // Meter is fuel and room for the stack in one number, so that a function counts
 // both with one subtraction: the low half is the fuel that is left, in units of
@@ -200,14 +200,14 @@ func (m *meter) plan(fn int) error {
 		}
 		cost := costOf(in.op)
 		switch {
+		case m.dear(in) > 0:
+			p.moved, cost = true, costCall // a payment of its own comes before it
 		case in.op == opCall && in.a < m.tick:
 			cost = costHost
 		case in.op == opCall:
 			p.calls = append(p.calls, site{at, in.a - m.tick})
 		case in.op == opCallIndirect:
 			cost += freeCost
-		case in.op == opMemoryInit:
-			cost += uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
 		}
 		p.pay(at, cost)
 		return nil
@@ -218,6 +218,21 @@ func (m *meter) plan(fn int) error {
 	typ := &m.types[m.funcs[fn]]
 	p.frame = 64 + 16*(uint32(len(typ.params))+m.bodies[fn].count+uint32(h.most)+4) // G4
 	return nil
+}
+
+// dear returns the price of an instruction that pays for itself, just before it
+// runs, or 0: a region may have so many of these that one payment for all would be
+// far too late.
+func (m *meter) dear(in *instr) uint32 {
+	switch in.op {
+	case opMemoryGrow:
+		return costGrow
+	case opTableInit, opTableCopy, opTableGrow, opTableFill:
+		return costTable
+	case opMemoryInit:
+		return uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
+	}
+	return 0
 }
 
 // freeCost is the most that a function may cost without paying itself.

@@ -69,6 +69,11 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			dst = append(append(dst, b.code[kept:in.at]...), code...)
 			kept = in.end
 		}
+		if price := m.dear(in); price > 0 {
+			dst = append(dst, b.code[kept:in.at]...)
+			kept = in.at
+			dst = m.appendPayment(dst, int64(price), scratch)
+		}
 		switch in.op {
 		case opReturn:
 			if p.deep {

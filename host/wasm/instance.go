@@ -238,10 +238,10 @@ func (i *instance) offer(w *watch, size uint32) error {
 func (i *instance) call(ctx context.Context, c *Call) (*Output, error) {
 	f := &i.frame
 	i.served++
-	var out *Output
+	out := &c.out
+	*out = Output{}
 	err := i.guard(ctx, c, i.pool.config.Limits.GuestTimeout, func(w *watch) (err error) {
-		out, err = i.exchange(w, c)
-		return err
+		return i.exchange(w, c, out)
 	})
 	if err != nil {
 		return nil, err
@@ -252,60 +252,63 @@ func (i *instance) call(ctx context.Context, c *Call) (*Output, error) {
 }
 
 // exchange hands in the input, runs the function and copies its result out.
-func (i *instance) exchange(w *watch, c *Call) (*Output, error) {
+func (i *instance) exchange(w *watch, c *Call, out *Output) error {
 	if n := len(c.Input); n > int(i.inputSize) {
 		if n > maxMemory {
-			return nil, fmt.Errorf("%s: BUG: an input of %d bytes", i.frame.where(), n)
+			return fmt.Errorf("%s: BUG: an input of %d bytes", i.frame.where(), n)
 		}
 		// Whole powers of two, so that growing inputs ask seldom.
 		if err := i.offer(w, uint32(1)<<bits.Len32(uint32(n-1))); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !i.mod.Memory().Write(i.input, c.Input) {
-		return nil, i.broke("the input buffer lies outside the guest's memory")
+		return i.broke("the input buffer lies outside the guest's memory")
 	}
 	i.stack[0], i.stack[1] = uint64(uint32(c.Function)), uint64(len(c.Input))
 	if err := i.enter(w, i.run); err != nil {
-		return nil, err
+		return err
 	}
-	return i.output(abi.Packed(i.stack[0]))
+	return i.output(abi.Packed(i.stack[0]), out)
 }
 
 // output copies the result out before the next guest instruction (A2).
-func (i *instance) output(p abi.Packed) (*Output, error) {
+func (i *instance) output(p abi.Packed, out *Output) error {
 	if !p.Valid() {
-		return nil, i.broke("the function returned the packed value %#x", uint64(p))
+		return i.broke("the function returned the packed value %#x", uint64(p))
 	}
 	switch p.Tag() {
 	case abi.TagHandle:
 		at := p.At()
 		if at == 0 || int64(at) > int64(len(i.frame.handles)) || i.frame.handles[at-1] == nil {
-			return nil, i.broke("the function returned result %d, which it does not hold", at)
+			return i.broke("the function returned result %d, which it does not hold", at)
 		}
-		return &Output{Kind: OutputRows, View: i.frame.handles[at-1]}, nil
+		out.Kind, out.View = OutputRows, i.frame.handles[at-1]
+		return nil
 	case abi.TagError:
 		e, err := i.guestError(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return &Output{Kind: OutputError, Err: e}, nil
+		out.Kind, out.Err = OutputError, e
+		return nil
 	case abi.TagNone:
-		return &Output{Kind: OutputNone}, nil
+		return nil
 	}
 	if limit := i.pool.config.Limits.MaxResultBytes; int64(p.Len()) > limit {
-		return nil, tooLarge(i.frame.where(), fmt.Sprintf("the result has %d bytes, more than the %d allowed", p.Len(), limit))
+		return tooLarge(i.frame.where(), fmt.Sprintf("the result has %d bytes, more than the %d allowed", p.Len(), limit))
 	}
 	data, ok := i.mod.Memory().Read(p.At(), p.Len())
 	if !ok {
-		return nil, i.broke("the result lies outside the guest's memory")
+		return i.broke("the result lies outside the guest's memory")
 	}
 	value := bytes.Clone(data)
 	d := abi.NewDecoder(value)
 	if err := errors.Join(d.Skip(), d.Done()); err != nil {
-		return nil, i.broke("the result: %v", err)
+		return i.broke("the result: %v", err)
 	}
-	return &Output{Kind: OutputValue, Value: value}, nil
+	out.Kind, out.Value = OutputValue, value
+	return nil
 }
 
 // guestError copies out an error of the guest's own.
