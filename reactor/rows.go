@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -80,11 +81,21 @@ func readRows(content []byte, version Version) (*rows, []extent) {
 
 // unique reports whether no two rows have the same key.
 func (r *rows) unique() bool {
-	seen := make(map[string]struct{}, r.len())
+	// A table of half as many rows as places; a map would take most of the time
+	// that a delta takes.
+	table := make([]int32, 1<<bits.Len(uint(2*r.len())))
+	mask := uint64(len(table) - 1)
 	for i := range r.len() {
-		seen[r.key(i)] = struct{}{}
+		key := r.key(i)
+		at := maphash.String(rowSeed, key) & mask
+		for ; table[at] != 0; at = (at + 1) & mask {
+			if r.key(int(table[at]-1)) == key {
+				return false
+			}
+		}
+		table[at] = int32(i + 1)
 	}
-	return len(seen) == r.len()
+	return true
 }
 
 // keyColumns reads `"key":["id"],"rows":[` and returns the names with their
