@@ -31,6 +31,8 @@
 //   - S11: the operators' listener (operator.go) shows no rows, claims or tokens,
 //     answers no other site's page, and its playground is the public listener's
 //     own handler with its guards.
+//   - S12: a cookie is worth its token and no more, and only to a page whose origin
+//     may ask; a ticket opens one stream, once, within 30 s.
 //
 // # Ownership
 //

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,13 +8,9 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/go-chi/chi/v5"
-
 	"weir/abi"
-	"weir/host/auth"
 )
 
 // guards is what stands before every handler of the public listener.
@@ -106,9 +101,10 @@ func (g *guards) host(next http.Handler) http.Handler {
 	})
 }
 
-// Headers of CORS. Credentials are not allowed: a Bearer header needs no leave.
+// Headers of CORS. Only the origins of the configuration may send cookies; a
+// Bearer header needs no leave.
 const (
-	corsMethods = "GET, POST"
+	corsMethods = "GET, POST, DELETE"
 	corsHeaders = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Weir-Session, Idempotency-Key"
 	corsExposed = "ETag, Retry-After, Weir-Status, X-Request-Id"
 )
@@ -130,6 +126,9 @@ func (g *guards) origin(next http.Handler) http.Handler {
 		case len(origins) == 1 && g.allowed(origins[0], requestOf(r).local):
 			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", origins[0])
+			if g.configured(origins[0]) {
+				h.Set("Access-Control-Allow-Credentials", "true")
+			}
 			h.Set("Access-Control-Expose-Headers", corsExposed)
 			if r.Method == http.MethodOptions {
 				h.Set("Access-Control-Allow-Methods", corsMethods)
@@ -152,7 +151,7 @@ func (g *guards) origin(next http.Handler) http.Handler {
 // configuration names, and in development, from this machine, those of this
 // machine, such as a bundler's server.
 func (g *guards) allowed(origin string, local bool) bool {
-	if slices.Contains(g.server.edge.Load().origins, strings.ToLower(origin)) {
+	if g.configured(origin) {
 		return true
 	}
 	if !g.server.cfg.Dev || !local {
@@ -160,6 +159,11 @@ func (g *guards) allowed(origin string, local bool) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && u.Scheme == "http" && u.User == nil && u.Path == "" && isLoopbackName(hostName(u.Host))
+}
+
+// configured reports whether the configuration names the origin.
+func (g *guards) configured(origin string) bool {
+	return slices.Contains(g.server.edge.Load().origins, strings.ToLower(origin))
 }
 
 // sameOrigin compares host and port. The scheme is not known behind a proxy that
@@ -180,61 +184,4 @@ func withoutDefaultPort(host, scheme string) string {
 		return strings.TrimSuffix(host, ":443")
 	}
 	return host
-}
-
-// identify finds tenant and caller. Credentials: Authorization, and in
-// development ?as=. Cookies and tickets come here too.
-func (g *guards) identify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := requestOf(r)
-		var err error
-		if q.tenant, err = g.server.cfg.Tenant(q.host, chi.URLParam(r, "tenant")); err == nil {
-			q.caller, err = g.caller(r, q)
-		}
-		if err != nil {
-			g.server.fail(w, r, err)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (g *guards) caller(r *http.Request, q *request) (*auth.Caller, error) {
-	params, err := parameters(r)
-	if err != nil {
-		return nil, err
-	}
-	if params.Has("ticket") {
-		return nil, &Refusal{Kind: abi.Unauthenticated, Message: "the ticket is not valid: fetch a new one"}
-	}
-	token, err := bearer(r)
-	if err != nil {
-		return nil, err
-	}
-	if params.Has("as") && !auth.IsDevToken(token) {
-		token = auth.DevToken(params.Get("as"))
-	}
-	// Who such a user is, the verifier says; from where one may come, only this
-	// listener knows.
-	if auth.IsDevToken(token) && (!g.server.cfg.Dev || !q.local) {
-		return nil, &Refusal{Kind: abi.Unauthenticated, Message: "development users exist only under weir dev, from this machine: send a token"}
-	}
-	if token == "" {
-		return auth.Anonymous(q.tenant.Name), nil
-	}
-	// Length comes before anything that reads the token (D7).
-	if limit := q.tenant.Limits.WithDefaults().MaxTokenBytes; limit > 0 && len(token) > limit {
-		g.server.stats.reached(q.tenant.Name, "token_bytes")
-		return nil, &Refusal{Kind: abi.TooLarge, Message: "the token is over " + strconv.Itoa(limit) + " bytes: get one with fewer claims"}
-	}
-	if g.server.cfg.Verify == nil {
-		return nil, refusal(abi.Unauthenticated)
-	}
-	caller, err := g.server.cfg.Verify(r.Context(), q.tenant, token)
-	var refused *auth.Error
-	if auth.IsDevToken(token) && errors.As(err, &refused) {
-		// There is no secret to guess.
-		return nil, &Refusal{Kind: abi.Unauthenticated, Message: refused.Detail()}
-	}
-	return caller, err
 }

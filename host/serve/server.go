@@ -25,6 +25,7 @@ type Server struct {
 	cfg        Config
 	log        *slog.Logger
 	sessions   *registry
+	tickets    *tickets
 	hub        *hub
 	subscriber *subscriber
 	web        *web
@@ -50,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
+		cfg: cfg, log: cfg.Logger, sessions: newRegistry(), tickets: newTickets(),
 		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger,
 	}
 	s.hub = newHub(s)
@@ -73,13 +74,17 @@ func (s *Server) routes(g *guards) http.Handler {
 	r := chi.NewRouter()
 	r.Use(g.edge, g.host)
 	api := func(r chi.Router) {
-		r.Use(g.origin, g.identify)
+		r.Use(g.origin, g.tenant)
+		r.Delete("/cookie", s.handleDropCookie)
+		r = r.With(g.identify)
 		r.Get("/q/{name}", s.handleQuery)
 		r.Post("/q/{name}", s.handleQuery)
 		r.Post("/call/{name}", s.handleCall)
 		r.Get("/stream", s.handleOpen)
 		r.Post("/stream", s.handleOpen)
 		r.Post("/stream/{sid}", s.handleChange)
+		r.Post("/cookie", s.handleCookie)
+		r.Post("/ticket", s.handleTicket)
 		r.Get("/schema", s.handleSchema)
 	}
 	r.Route("/v1", api)
@@ -96,7 +101,7 @@ func (s *Server) routes(g *guards) http.Handler {
 }
 
 func (s *Server) handleMethod(w http.ResponseWriter, r *http.Request) {
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		if s.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
 			w.Header().Add("Allow", method)
 		}
