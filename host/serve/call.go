@@ -71,7 +71,7 @@ func functionName(r *http.Request) (string, error) {
 
 // bodyArguments takes the arguments from the body. An empty body has none.
 func (s *Server) bodyArguments(w http.ResponseWriter, r *http.Request) (Arguments, error) {
-	body, err := readBody(w, r, requestOf(r).tenant.Limits.WithDefaults().MaxArgumentBytes)
+	body, err := s.readBody(w, r, requestOf(r).tenant.Limits.WithDefaults().MaxArgumentBytes)
 	if err != nil || len(body) == 0 {
 		return Arguments{}, err
 	}

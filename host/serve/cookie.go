@@ -43,7 +43,7 @@ func cookieToken(r *http.Request) (string, error) {
 // that scripts cannot read and that lives no longer than the token.
 func (s *Server) handleCookie(w http.ResponseWriter, r *http.Request) {
 	q := requestOf(r)
-	err := emptyBody(w, r)
+	err := s.emptyBody(w, r)
 	token := ""
 	if err == nil {
 		token, err = bearer(r)
@@ -101,11 +101,11 @@ func setCookie(w http.ResponseWriter, c *http.Cookie) {
 
 // emptyBody takes a POST that has nothing to say: no body or {}, as JSON all the
 // same, so that no form can send it.
-func emptyBody(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) emptyBody(w http.ResponseWriter, r *http.Request) error {
 	if err := onlyParameters(r, "as"); err != nil {
 		return err
 	}
-	body, err := readBody(w, r, 1<<10)
+	body, err := s.readBody(w, r, 1<<10)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func emptyBody(w http.ResponseWriter, r *http.Request) error {
 // handleTicket answers POST /v1/ticket with a ticket for one stream.
 func (s *Server) handleTicket(w http.ResponseWriter, r *http.Request) {
 	q := requestOf(r)
-	err := emptyBody(w, r)
+	err := s.emptyBody(w, r)
 	if err == nil && q.caller.Anonymous() {
 		err = &Refusal{Kind: abi.Unauthenticated, Message: "a ticket stands for a token: send Authorization: Bearer and a token"}
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"weir/abi"
 )
@@ -82,6 +83,16 @@ func (g *guards) edge(next http.Handler) http.Handler {
 		}()
 		if r.Header.Get("X-Forwarded-For") != "" && !trusted(peerAddress(r), proxies) {
 			g.server.warnProxy()
+		}
+		if r.ContentLength != 0 {
+			// Whoever is refused before the body is read is read to its end too, by
+			// net/http. It is readBody that takes the deadline away.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.server.times.body))
+			if r.Method != http.MethodPost {
+				// Nobody would read it, and a stream must not begin before its request has ended (D3).
+				g.server.fail(w, r, badRequest("only a POST has a body"))
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})

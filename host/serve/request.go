@@ -110,30 +110,31 @@ func trusted(a netip.Addr, proxies []netip.Prefix) bool {
 	return false
 }
 
-// bodyTimeout bounds how long a client may take to send a body.
-const bodyTimeout = 20 * time.Second
+// times bounds how long a client may take to send headers and body, and how long
+// a connection may be idle. Tests change it.
+type times struct{ header, body, idle time.Duration }
+
+var usualTimes = times{header: 10 * time.Second, body: 20 * time.Second, idle: 2 * time.Minute}
 
 // readBody reads the whole body: a stream must not begin before its request has
 // ended (D3). The body must be JSON by its Content-Type, so that a page of
 // another site cannot send it without a preflight.
-func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, refusal(abi.MediaType)
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, &Refusal{Kind: abi.MediaType, Message: "send the body without Content-Encoding"}
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	_ = rc.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, err
 	case err != nil:
-		return nil, badRequest("the body ended early: send all of it within 20 s")
+		return nil, badRequest("the body ended early: send all of it within " + s.times.body.String())
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return body, nil
 }
 

@@ -36,6 +36,7 @@ type Server struct {
 	stats      counters
 	draining   atomic.Bool
 	linger     time.Duration // of a denied subscription in its group; tests change it
+	times      times
 	proxyWarn  sync.Once
 	closeOnce  sync.Once
 
@@ -52,7 +53,7 @@ func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, sessions: newRegistry(), tickets: newTickets(),
-		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger,
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger, times: usualTimes,
 	}
 	s.hub = newHub(s)
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
@@ -165,8 +166,8 @@ const maxHeaderBytes = 32 << 10
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: s.times.header,
+		IdleTimeout:       s.times.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
