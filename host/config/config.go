@@ -229,7 +229,9 @@ type Limits struct {
 	MaxResultBytes            int64         `toml:"result_bytes" default:"4 MiB"`
 	MaxResultRows             int           `toml:"result_rows" default:"10000"`
 	Linger                    time.Duration `toml:"linger" default:"5s" off:"yes"`
+	MaxTotalSessions          int           `toml:"total_sessions" default:"100000" scope:"server"`
 	MaxSessions               int           `toml:"sessions" default:"10000"`
+	MaxOpenRate               int           `toml:"open_rate" default:"1000" off:"yes"`
 	MaxPrincipalSessions      int           `toml:"principal_sessions" default:"20"`
 	MaxAddressSessions        int           `toml:"address_sessions" off:"yes"`
 	MaxAnonymousSessions      int           `toml:"anonymous_sessions" default:"5000"`

@@ -16,8 +16,9 @@
 //   - S4: a stream has ended by the time its token has (D6). A subscription is
 //     subscribed anew, policies included, for every renewed token.
 //   - S5: sessions, subscriptions, bodies, headers, tokens and the bytes that
-//     stalled clients pin have limits (W6, D2). What is over one is refused; what
-//     is already served is never evicted to make room.
+//     stalled clients pin have limits (W6, D2), and so have file descriptors
+//     (door.go) and the time that a request may take to arrive. What is over one
+//     is refused; what is already served is never evicted to make room.
 //   - S6: a session id works only together with its principal and tenant; any
 //     other use gets the answer for an id that was never given out.
 //   - S7: the Host header is checked before anything else, the origin before

@@ -158,6 +158,24 @@ func (g *guards) origin(next http.Handler) http.Handler {
 	})
 }
 
+// room refuses what comes on one of the last descriptors, in the way that lets
+// each kind of client come back, and gives the descriptor back.
+func (g *guards) room(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requestOf(r).crowded {
+			// Not in the log: there are many, and the metrics count them.
+			w.Header().Set("Connection", "close")
+			if r.Method == http.MethodGet && wantsStream(r) {
+				g.server.closeAtOnce(w, abi.Overload, retryMS(2*time.Second, 10*time.Second))
+			} else {
+				g.server.writeProblem(w, r, problemOfCode(abi.Overload, ""))
+			}
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // allowed reports whether pages of another origin may ask: those that the
 // configuration names, and in development, from this machine, those of this
 // machine, such as a bundler's server.

@@ -29,6 +29,8 @@ type request struct {
 	local bool
 	// countable is the client's address if sessions may be counted by it (D5).
 	countable netip.Addr
+	// crowded says that the connection has one of the last descriptors.
+	crowded bool
 }
 
 // requestKey is the only context key of this package.
@@ -46,7 +48,7 @@ func requestOf(r *http.Request) *request {
 }
 
 func newRequest(r *http.Request, proxies []netip.Prefix) *request {
-	q := &request{id: uuid.NewString(), host: hostName(r.Host)}
+	q := &request{id: uuid.NewString(), host: hostName(r.Host), crowded: requestOf(r).crowded}
 	peer := peerAddress(r)
 	forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
 	q.local = !forwarded && isLoopbackName(q.host) && (peer.IsLoopback() || !peer.IsValid())

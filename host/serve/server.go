@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -33,6 +34,7 @@ type Server struct {
 	router     chi.Routes
 	client     map[string]clientFile // by path
 	edge       atomic.Pointer[Edge]
+	door       *door
 	stats      counters
 	draining   atomic.Bool
 	linger     time.Duration // of a denied subscription in its group; tests change it
@@ -52,8 +54,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, sessions: newRegistry(), tickets: newTickets(),
-		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger, times: usualTimes,
+		cfg: cfg, log: cfg.Logger, sessions: newRegistry(cfg.Limits.MaxTotalSessions), tickets: newTickets(),
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger, times: usualTimes, door: newDoorOf(descriptorLimit()),
 	}
 	s.hub = newHub(s)
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
@@ -75,7 +77,7 @@ func (s *Server) routes(g *guards) http.Handler {
 	r := chi.NewRouter()
 	r.Use(g.edge, g.host)
 	api := func(r chi.Router) {
-		r.Use(g.origin, g.tenant)
+		r.Use(g.origin, g.room, g.tenant)
 		r.Delete("/cookie", s.handleDropCookie)
 		r = r.With(g.identify)
 		r.Get("/q/{name}", s.handleQuery)
@@ -146,6 +148,7 @@ func (r *registry) retain(tenants map[string]*tenant.Tenant) []*session {
 	for name := range tenants {
 		r.known[name] = true
 	}
+	maps.DeleteFunc(r.rates, func(name string, _ *rate) bool { return !r.known[name] })
 	var left []*session
 	for _, s := range r.sessions {
 		if t := tenants[s.owner.Tenant]; t != nil {
@@ -164,8 +167,12 @@ const maxHeaderBytes = 32 << 10
 // Run serves l until ctx ends, then closes as Close does. It returns nil when it
 // was ctx that ended it.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	l = s.door.of(l)
+	defer s.door.close()
+	s.log.Info("clients are served", "address", l.Addr().String(), "descriptors", s.door.limit)
 	srv := &http.Server{
 		Handler:           s.handler,
+		ConnContext:       s.door.mark,
 		ReadHeaderTimeout: s.times.header,
 		IdleTimeout:       s.times.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -265,6 +272,7 @@ func (s *Server) Stats() Stats {
 	st := Stats{
 		Sessions: sessions, Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
 		PinnedBytes: s.stats.pinned.Load(), Draining: s.draining.Load(), Wake: &s.stats.wake, Write: &s.stats.write,
+		Descriptors: s.door.limit, Crowded: s.door.crowded.Load(), Shed: s.door.shed.Load(),
 		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), FrameBytes: s.stats.frameBytes.Load(),
 	}
 	s.stats.mu.Lock()
