@@ -50,6 +50,11 @@ type Config struct {
 type Server struct {
 	// Listen is the address for clients: "host:port", ":port" or "unix:/path".
 	Listen string `toml:"listen" default:":8090"`
+	// TLSCertificate and TLSKey are PEM files of a certificate, with its chain, and
+	// its key; when they change they are read again. Without them weir speaks plain
+	// HTTP. `weir dev` does so always.
+	TLSCertificate string `toml:"tls_certificate" path:"yes"`
+	TLSKey         string `toml:"tls_key" path:"yes"`
 	// Hosts are the names that this server answers to; other Host headers are
 	// refused. Empty means loopback names only.
 	Hosts []string `toml:"hosts"`

@@ -34,6 +34,8 @@
 //     own handler with its guards.
 //   - S12: a cookie is worth its token and no more, and only to a page whose origin
 //     may ask; a ticket opens one stream, once, within 30 s.
+//   - S13: with a certificate the listener speaks TLS 1.2 at least, and asks for the
+//     certificate of the moment at each connection.
 //
 // # Ownership
 //

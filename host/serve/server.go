@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"maps"
@@ -179,7 +180,15 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
+	go func() {
+		if s.cfg.Certificate == nil {
+			served <- srv.Serve(l)
+			return
+		}
+		// HTTP/2 comes by itself; Go's choice of ciphers is better than ours.
+		srv.TLSConfig = &tls.Config{GetCertificate: s.cfg.Certificate, MinVersion: tls.VersionTLS12}
+		served <- srv.ServeTLS(l, "", "")
+	}()
 	var err error
 	select {
 	case err = <-served:
