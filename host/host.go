@@ -85,6 +85,7 @@ func (h *Host) wire(ctx context.Context) error {
 	var err error
 	h.runtime, err = wasm.NewRuntime(ctx, wasm.Config{
 		CacheDir: filepath.Join(h.cfg.StateDir, "wasm"), MaxRunning: limits.MaxRunningGuests,
+		Command: h.cfg.Compile, Logger: h.cfg.Logger,
 		MaxModuleBytes: limits.MaxModuleBytes, CompileTimeout: limits.CompileTimeout, MaxIdleBytes: limits.MaxTotalIdleGuestBytes,
 	})
 	if err != nil {

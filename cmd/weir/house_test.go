@@ -58,6 +58,7 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/plugins/guest/weirtest":          {[]string{"abi", "plugins/guest"}, nil},
 	"weir/plugins/policy":                  {[]string{"plugins/guest"}, nil},
 	"weir/plugins":                         {nil, nil},
+	"weir/plugins/guesttest":               {nil, nil},
 	"weir/plugins/js":                      {nil, nil},
 	"weir/plugins/js/jstest":               {[]string{"plugins/js"}, nil},
 	"weir/cmd/weir":                        {[]string{"abi", "abi/conform", "plugins", "plugins/js", "host", "host/config", "host/tenant", "host/auth", "host/db", "host/wasm", "host/plugin", "host/serve", "host/devdb", "host/inspect", "reactor", "reactor/changelog"}, []string{"github.com/spf13/cobra", "github.com/jackc/pgx/v5", "github.com/fsnotify/fsnotify"}},

@@ -105,10 +105,10 @@ func (m *Main) describeBy(ctx context.Context, compile func(*wasm.Runtime) (*was
 	if state != "" {
 		state = filepath.Join(state, "wasm")
 	}
-	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state, CompileTimeout: compileTimeout})
+	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state, CompileTimeout: compileTimeout, Command: commandOf(childCompile)})
 	if err != nil && state != "" {
 		// A cache that cannot be used costs time and nothing else.
-		runtime, err = wasm.NewRuntime(ctx, wasm.Config{CompileTimeout: compileTimeout})
+		runtime, err = wasm.NewRuntime(ctx, wasm.Config{CompileTimeout: compileTimeout, Command: commandOf(childCompile)})
 	}
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ type Call struct {
 	// something without ending it, by its key in the configuration. Nil is allowed.
 	Reached func(limit string)
 
-	warmUp bool // it is nobody's call, and runs no SQL
+	warmUp bool // it is nobody's call, and ends when it asks the host for anything
 	out    Output
 }
 

@@ -63,7 +63,7 @@ func (f *frame) reset(call *Call) {
 		// The queries of the last call belong to its output.
 	}
 	f.watch = &f.clock
-	f.inst.memory.refused = false
+	f.inst.memory.refused, f.inst.memory.grown = false, false
 }
 
 func frameOf(ctx context.Context) *frame {

@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -107,13 +108,17 @@ func (p *Pool) imagine(ctx context.Context) (*image, []byte, error) {
 	return newImage(i), manifest, nil
 }
 
+// errWarmUp ends a guest that asks for something while it is warmed up.
+var errWarmUp = errors.New("a guest asks for something while it is warmed up")
+
 // maxWarmUps bounds the functions that an instance is warmed up with.
 const maxWarmUps = 16
 
 // warmUp lets the guest do what it does at its first calls only, such as to
 // allocate its heap's first pages: each function gets an input of no bytes, which
-// cannot be decoded, without rows, configuration and a log. It reports whether the
-// instance is still good.
+// cannot be decoded, so that no code of the author's sees it. It reports whether the
+// instance is still good, which it is not if the guest asked the host for anything:
+// it may have remembered the answer.
 func (i *instance) warmUp(ctx context.Context, manifest []byte) bool {
 	m, err := abi.DecodeManifest(manifest)
 	if err != nil {
@@ -133,7 +138,7 @@ func (i *instance) warmUp(ctx context.Context, manifest []byte) bool {
 		}
 		if err := i.guard(ctx, c, budget, func(w *watch) error {
 			return i.exchange(w, c, &c.out)
-		}); err != nil {
+		}); err != nil || i.frame.looked {
 			return false
 		}
 	}

@@ -321,34 +321,40 @@ func TestGrowthIsNotAFailure(t *testing.T) {
 	}
 }
 
-// A guest that is warmed up is nobody's: it has no rows, configuration or log, and
-// one that cannot bear it is started without.
+// A guest that is warmed up is nobody's: what it asks for then, it may remember, so
+// it is started again without, and so is one that cannot bear it.
 func TestWarmUpHarmsNobody(t *testing.T) {
 	t.Parallel()
 	manifest := abi.AppendManifest(nil, &abi.Manifest{Name: "w", Version: "1", Functions: []abi.Function{
 		{Name: "a", Kind: abi.Mutation}, {Name: "b", Kind: abi.Query},
 	}})
-	traps := Join(Get(1), []byte{0x45}, If(Unreachable()))
-	for name, code := range map[string][]byte{
-		"counts": Join(I32(DataAt+100), Load(), Put(2), I32(DataAt+100), Get(2), add(I32(1)), Store()),
-		"traps":  traps,
-		"queries": Join(host(abi.ImportQuerySQL, push(DataAt, 0, DataAt, 0)), Put(3),
-			Get(1), []byte{0x45}, If(Join(I32(DataAt+100), Get(3), I32(-int32(abi.ErrnoGrant)), []byte{0x47}, Store())), I32(DataAt+100), Load(), Put(2)),
-		"asks": Join(host(abi.ImportConfig, push(DataAt, 4, DataAt, 8)), Drop(), host(abi.ImportLog, push(abi.LogInfo, DataAt, 4)), Drop()),
+	count := Join(I32(DataAt+100), I32(DataAt+100), Load(), add(I32(1)), Store())
+	var imports []Import
+	imports = append(append(imports, hostImports...), wasiImports...)
+	wasi := func(n int) []byte { return Join(Invoke(len(hostImports)+n), Drop()) }
+	for name, c := range map[string]struct {
+		code []byte
+		want int32 // calls before the first
+	}{
+		"counts":   {nil, 2},
+		"ticks":    {Join(I32(clockMonotonic), I64(0), I32(moreAt), wasi(clockGet)), 2},
+		"traps":    {Join(Get(1), []byte{0x45}, If(Unreachable())), 0},
+		"queries":  {Join(host(abi.ImportQuerySQL, push(DataAt, 0, DataAt, 0)), Drop()), 0},
+		"asks":     {Join(host(abi.ImportConfig, push(DataAt, 4, DataAt, 8)), Drop()), 0},
+		"logs":     {Join(host(abi.ImportLog, push(abi.LogInfo, DataAt, 4)), Drop()), 0},
+		"the time": {Join(I32(clockRealtime), I64(0), I32(moreAt), wasi(clockGet)), 0},
+		"luck":     {Join(push(moreAt, 4), wasi(randomGet)), 0},
 	} {
-		var lines int
-		g := Guest{Imports: hostImports, Manifest: manifest, Call: Join(code, number(Get(2)))}
+		lines := 0
+		g := Guest{Imports: imports, Manifest: manifest, Call: Join(I32(DataAt+100), Load(), Put(2), count, c.code, number(Get(2)))}
 		p := newPool(t, g, PoolConfig{Dynamic: true, Log: func(int, string) { lines++ }})
 		if _, err := p.Describe(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		got := numberOf(t, call(t, p, Call{Input: []byte("x"), Backend: &backend{}}))
-		if want := map[string]int32{"counts": 2}[name]; got != want {
-			t.Errorf("%s: the first call finds %d, want %d", name, got, want)
-		}
-		if s := p.Stats(); s.Dropped != 0 || lines != 0 {
-			t.Errorf("%s: %d lines, stats %+v", name, lines, s)
+		if s := p.Stats(); got != c.want || s.Dropped != 0 || lines != 0 {
+			t.Errorf("%s: the first call finds %d before it, want %d; %d lines, stats %+v", name, got, c.want, lines, s)
 		}
 	}
 }

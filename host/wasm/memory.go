@@ -19,7 +19,8 @@ const maxMemory = 1<<30 - pageSize
 type memory struct {
 	data    []byte // what the guest has
 	limit   uint64
-	refused bool
+	refused bool // in this call
+	grown   bool // likewise
 
 	image  *image
 	sweeps *sweeper // nil on the heap and where the kernel cannot say what was written
@@ -51,7 +52,9 @@ func (m *memory) Reallocate(size uint64) []byte {
 			m.refused = true
 			return nil
 		}
+		m.grown = true
 	default:
+		m.grown = m.data != nil
 		m.grow(size)
 	}
 	m.high = max(m.high, uint64(len(m.data)))

@@ -279,7 +279,7 @@ func (p *Pool) imageOf() (m *image, known bool) {
 
 // put takes an instance back, or drops it.
 func (p *Pool) put(ctx context.Context, i *instance) {
-	grown := i.image != nil && i.memory.high > i.image.size
+	grown := i.memory.grown
 	good, reset := p.renew(i)
 	p.mu.Lock()
 	if grown {

@@ -27,7 +27,7 @@ func (f *frame) query(p []uint64) int64 {
 
 // querySQL records SQL that the plugin did not declare.
 func (f *frame) querySQL(p []uint64) int64 {
-	if !f.inst.pool.config.Dynamic || f.call.warmUp {
+	if !f.inst.pool.config.Dynamic {
 		return f.fail(abi.ErrnoGrant, "the capability sql.dynamic is not granted")
 	}
 	sql, errno := f.text(p[0], p[1], abi.MaxStatementText)

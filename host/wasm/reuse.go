@@ -25,6 +25,8 @@ const resetNone = "none"
 // renew makes an instance fit for another call after one. It reports whether it is
 // fit, and whether it was made the image for that.
 func (p *Pool) renew(i *instance) (good, reset bool) {
+	// One that is busy still was left by a panic of the host.
+	i.sick = i.sick || i.busy.Load()
 	switch {
 	case i.sick:
 		return false, false

@@ -190,3 +190,17 @@ func TestHostFunctionsLookAtTheClock(t *testing.T) {
 		t.Errorf("got %v after %d calls", err, lines)
 	}
 }
+
+// G4: the stack's bytes are the tenant's limit, less or more than what a call has
+// before it counts as deep.
+func TestStackIsTheTenantsLimit(t *testing.T) {
+	t.Parallel()
+	// Goes down by as many frames as the input has bytes.
+	down := Join(Get(1), If(Join(Get(0), Get(1), I32(1), Sub(), Invoke(numCall), Drop())), I64(int64(abi.Pack(abi.TagNone, 0, 0))))
+	for _, size := range []int64{64 << 10, 256 << 10, 1 << 20, 8 << 20} {
+		p := newPool(t, Guest{Call: down}, PoolConfig{Limits: tenant.Limits{MaxStackBytes: size}})
+		frames := int(size) / (64 + 16*16) // a little more than a frame has
+		call(t, p, Call{Input: make([]byte, frames/2)})
+		fails(t, p, Call{Input: make([]byte, frames*2)}, abi.GuestStack)
+	}
+}

@@ -28,7 +28,7 @@ type pagemapScan struct {
 	inverted, all, any, returned                         uint64
 }
 
-type pagemapRegion struct{ from, to, categories uint64 }
+type pagemapRegion struct{ from, to, _ uint64 }
 
 // The kernel's numbers, which are the same on these machines.
 const (
