@@ -90,6 +90,7 @@ func (s *Server) routes(g *guards) http.Handler {
 		r.Post("/cookie", s.handleCookie)
 		r.Post("/ticket", s.handleTicket)
 		r.Get("/schema", s.handleSchema)
+		r.Get("/openapi.json", s.handleOpenAPI)
 	}
 	r.Route("/v1", api)
 	r.Route("/t/{tenant}/v1", api)
