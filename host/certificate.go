@@ -135,7 +135,8 @@ func (c *certificate) follow(ctx context.Context) error {
 		case <-watcher.Events:
 			settled.Reset(settle)
 			continue
-		case <-watcher.Errors:
+		case err := <-watcher.Errors:
+			c.logger.Warn("the certificate cannot be followed closely", "err", err)
 			settled.Reset(settle)
 			continue
 		case <-c.again:
