@@ -32,9 +32,13 @@
 //   - S11: the operators' listener (operator.go) shows no rows, claims or tokens,
 //     answers no other site's page, and its playground is the public listener's
 //     own handler with its guards.
-//   - S12: a cookie is worth its token and no more, and only to a page whose origin
+//   - S12: a delta goes to clients that asked for deltas, and leads from the version
+//     that all subscriptions it is for hold to the one that they may be shown now
+//     (D1). It passes the fence like a whole result, and nothing in it is of another
+//     time (W5).
+//   - S13: a cookie is worth its token and no more, and only to a page whose origin
 //     may ask; a ticket opens one stream, once, within 30 s.
-//   - S13: with a certificate the listener speaks TLS 1.2 at least, and asks for the
+//   - S14: with a certificate the listener speaks TLS 1.2 at least, and asks for the
 //     certificate of the moment at each connection.
 //
 // # Ownership
