@@ -50,6 +50,11 @@ type Config struct {
 type Server struct {
 	// Listen is the address for clients: "host:port", ":port" or "unix:/path".
 	Listen string `toml:"listen" default:":8090"`
+	// TLSCertificate and TLSKey are PEM files of a certificate, with its chain, and
+	// its key; when they change they are read again. Without them weir speaks plain
+	// HTTP. `weir dev` does so always.
+	TLSCertificate string `toml:"tls_certificate" path:"yes"`
+	TLSKey         string `toml:"tls_key" path:"yes"`
 	// Hosts are the names that this server answers to; other Host headers are
 	// refused. Empty means loopback names only.
 	Hosts []string `toml:"hosts"`
@@ -229,7 +234,9 @@ type Limits struct {
 	MaxResultBytes            int64         `toml:"result_bytes" default:"4 MiB"`
 	MaxResultRows             int           `toml:"result_rows" default:"10000"`
 	Linger                    time.Duration `toml:"linger" default:"5s" off:"yes"`
+	MaxTotalSessions          int           `toml:"total_sessions" default:"100000" scope:"server"`
 	MaxSessions               int           `toml:"sessions" default:"10000"`
+	MaxOpenRate               int           `toml:"open_rate" default:"1000" off:"yes"`
 	MaxPrincipalSessions      int           `toml:"principal_sessions" default:"20"`
 	MaxAddressSessions        int           `toml:"address_sessions" off:"yes"`
 	MaxAnonymousSessions      int           `toml:"anonymous_sessions" default:"5000"`

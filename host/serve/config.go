@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
@@ -34,6 +35,9 @@ type Config struct {
 	Origins []string
 	// TrustedProxies are addresses or prefixes whose X-Forwarded-For is believed.
 	TrustedProxies []string
+	// Certificate gives each connection the certificate of the moment. Nil: the
+	// listener is plain HTTP.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Web is a directory of static files for /. Empty: there are none.
 	Web string
 	// Dev takes ?as=NAME and "Bearer dev:NAME" from loopback, through a loopback

@@ -16,8 +16,9 @@
 //   - S4: a stream has ended by the time its token has (D6). A subscription is
 //     subscribed anew, policies included, for every renewed token.
 //   - S5: sessions, subscriptions, bodies, headers, tokens and the bytes that
-//     stalled clients pin have limits (W6, D2). What is over one is refused; what
-//     is already served is never evicted to make room.
+//     stalled clients pin have limits (W6, D2), and so have file descriptors
+//     (door.go) and the time that a request may take to arrive. What is over one
+//     is refused; what is already served is never evicted to make room.
 //   - S6: a session id works only together with its principal and tenant; any
 //     other use gets the answer for an id that was never given out.
 //   - S7: the Host header is checked before anything else, the origin before
@@ -35,6 +36,10 @@
 //     that all subscriptions it is for hold to the one that they may be shown now
 //     (D1). It passes the fence like a whole result, and nothing in it is of another
 //     time (W5).
+//   - S13: a cookie is worth its token and no more, and only to a page whose origin
+//     may ask; a ticket opens one stream, once, within 30 s.
+//   - S14: with a certificate the listener speaks TLS 1.2 at least, and asks for the
+//     certificate of the moment at each connection.
 //
 // # Ownership
 //

@@ -26,7 +26,7 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 	}
 	var body streamBody
 	if r.Method == http.MethodPost {
-		text, err := readBody(w, r, streamBodyLimit(q.tenant.Limits))
+		text, err := s.readBody(w, r, streamBodyLimit(q.tenant.Limits))
 		if err == nil {
 			body, err = parseStreamBody(text, rulesOf(q.tenant.Limits, true))
 		}
@@ -207,7 +207,7 @@ func (s *Server) handleChange(w http.ResponseWriter, r *http.Request) {
 	err := onlyParameters(r, "as")
 	var text []byte
 	if err == nil {
-		text, err = readBody(w, r, streamBodyLimit(q.tenant.Limits))
+		text, err = s.readBody(w, r, streamBodyLimit(q.tenant.Limits))
 	}
 	var body streamBody
 	if err == nil {
