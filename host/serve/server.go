@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -26,6 +27,7 @@ type Server struct {
 	log        *slog.Logger
 	sessions   *registry
 	hub        *hub
+	shards     *shards
 	subscriber *subscriber
 	web        *web
 	handler    http.Handler
@@ -49,11 +51,20 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("BUG: serve.Config.Backend is nil")
 	}
 	cfg = cfg.withDefaults()
+	switch cfg.Writer {
+	case WriterAuto, WriterGoroutine:
+	case WriterShard:
+		if !shardsExist {
+			return nil, errors.New(`server.writer is "shard", which needs Linux: use "auto"`)
+		}
+	default:
+		return nil, fmt.Errorf("server.writer is %q: use auto, goroutine or shard", cfg.Writer)
+	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
 		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger,
 	}
-	s.hub = newHub(s)
+	s.hub, s.shards = newHub(s), &shards{server: s}
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
 	if err != nil {
 		return nil, err
@@ -230,6 +241,7 @@ func (s *Server) Close() error {
 		for _, session := range s.sessions.all() {
 			session.abort(abi.Shutdown)
 		}
+		s.shards.close()
 		s.subscriber.close()
 		s.hub.close()
 		err = s.web.close()
@@ -257,7 +269,7 @@ func (s *Server) waitForSessions(ctx context.Context) {
 func (s *Server) Stats() Stats {
 	sessions, subs := s.sessions.sizes()
 	st := Stats{
-		Sessions: sessions, Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
+		Sessions: sessions, ShardSessions: int(s.shards.held.Load()), Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
 		PinnedBytes: s.stats.pinned.Load(), Draining: s.draining.Load(), Wake: &s.stats.wake, Write: &s.stats.write,
 		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), FrameBytes: s.stats.frameBytes.Load(),
 	}

@@ -137,6 +137,9 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, session *se
 	}
 	begin := appendRetry(nil, retryMS(2*time.Second, 3*time.Second))
 	begin = appendEvent(begin, "hello", hello)
+	if s.shards.take(w, r, session, begin) {
+		return true
+	}
 	reason, err := newWriter(w, limits).run(session, begin)
 	s.ended(session, reason)
 	if err != nil {
