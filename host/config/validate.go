@@ -35,6 +35,9 @@ func (c *Config) validate(f *faults) {
 
 func (c *Config) validateServer(f *faults) {
 	validateListen(f, "server.listen", c.Server.Listen)
+	if !slices.Contains([]string{"auto", "goroutine", "shard"}, c.Server.Writer) {
+		f.at("server.writer", `server.writer is %q: write "auto", "goroutine" or "shard"`, c.Server.Writer)
+	}
 	for i, origin := range c.Server.Origins {
 		u, err := url.Parse(origin)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || origin != u.Scheme+"://"+u.Host {

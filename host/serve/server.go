@@ -176,6 +176,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	writer := WriterGoroutine
+	if shardsExist && s.cfg.Writer != WriterGoroutine {
+		writer = WriterShard
+	}
+	s.log.Info("streams of plain HTTP/1.1 have their writer", "writer", string(writer))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	var err error
