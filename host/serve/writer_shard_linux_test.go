@@ -51,11 +51,6 @@ func (f *fixture) dial(buffer int) *raw {
 	return &raw{f.t, conn.(*net.TCPConn), bufio.NewReader(conn)}
 }
 
-func opens(subs string) string {
-	body := `{"subs":[` + subs + `]}`
-	return fmt.Sprintf("POST /v1/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-}
-
 func (c *raw) send(text string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.conn, text); err != nil {
