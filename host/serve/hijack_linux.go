@@ -60,7 +60,7 @@ func (g *shards) take(w http.ResponseWriter, r *http.Request, s *session, begin 
 	st.queued.Store(true)
 	g.held.Add(1)
 	s.hold(st)
-	if st.fd < 0 || !sh.push(st, true) {
+	if st.fd < 0 || !sh.push(st) {
 		sh.finish(st, leftCode) // it was never the loop's
 	}
 	return true

@@ -87,7 +87,7 @@ func (h *hub) published(pubs []*reactor.Publication) {
 	}
 }
 
-// wakeRun is how many sessions are woken at a stretch. Ten thousand that may run
+// wakeRun is how many goroutines are woken at a stretch. Ten thousand that may run
 // at once stand before all that the network brings: the answer of a policy, or the
 // change that shuts somebody out, would wait until each of them has written.
 const wakeRun = 128
@@ -112,9 +112,12 @@ func (h *hub) fanOut() {
 		for _, s := range sessions {
 			s.cut()
 		}
-		for i, s := range sessions {
-			s.wake()
-			if i%wakeRun == wakeRun-1 {
+		woken := 0
+		for _, s := range sessions {
+			if !s.wake() {
+				continue
+			}
+			if woken++; woken%wakeRun == 0 {
 				runtime.Gosched()
 			}
 		}

@@ -67,12 +67,11 @@ func newSession(s *Server, r *request, single bool) *session {
 // limits are those of the tenant as they are now.
 func (s *session) limits() tenant.Limits { return s.tenant.Load().Limits.WithDefaults() }
 
-// wake makes the writer look again. It never blocks. Who is not there yet looks
-// when it comes.
-func (s *session) wake() {
-	if out := s.out.Load(); out != nil {
-		(*out).wake()
-	}
+// wake makes the writer look again, and reports whether it is a goroutine that was
+// asleep. It never blocks. Who is not there yet looks when it comes.
+func (s *session) wake() bool {
+	out := s.out.Load()
+	return out != nil && (*out).wake()
 }
 
 // add takes subscriptions in and lets them be subscribed. They are counted

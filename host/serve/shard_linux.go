@@ -77,7 +77,6 @@ type shard struct {
 
 	mu     sync.Mutex     // protects the fields below
 	woken  []*shardStream // each once, but for aborts
-	hurry  bool           // one of them does not wait for the tick
 	closed bool
 
 	// The loop's.
@@ -85,9 +84,9 @@ type shard struct {
 	generation int32                  // of the newest stream
 	ready      []*shardStream         // have something to write and may
 	spare      []*shardStream         // ready before
+	later      []*shardStream         // were woken within a tick of their last write, oldest first
 	timers     timers
 	pulse      pulse
-	gate       time.Time // when the streams that are woken may be taken
 	work       scratch
 }
 
@@ -103,15 +102,14 @@ func newShard(g *shards) (*shard, error) {
 }
 
 // push puts a stream among the woken. False: the shard is closed.
-func (sh *shard) push(st *shardStream, hurry bool) bool {
+func (sh *shard) push(st *shardStream) bool {
 	sh.mu.Lock()
 	if sh.closed {
 		sh.mu.Unlock()
 		return false
 	}
 	sh.woken = append(sh.woken, st)
-	ring := len(sh.woken) == 1 || hurry && !sh.hurry
-	sh.hurry = sh.hurry || hurry
+	ring := len(sh.woken) == 1
 	sh.mu.Unlock()
 	if ring {
 		select {
@@ -129,7 +127,7 @@ func (sh *shard) run() {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		held := sh.takeWoken(now)
+		sh.takeWoken(now)
 		sh.takeDue(now)
 		if len(sh.ready) > 0 {
 			sh.round(now)
@@ -143,7 +141,7 @@ func (sh *shard) run() {
 			}
 			continue
 		}
-		timer.Reset(sh.pause(now, held))
+		timer.Reset(sh.pause(now))
 		select {
 		case <-sh.bell:
 		case <-timer.C:
@@ -156,24 +154,25 @@ func (sh *shard) run() {
 	}
 }
 
-// takeWoken makes the woken ready, unless they wait for the tick.
-func (sh *shard) takeWoken(now time.Time) (held bool) {
+// takeWoken makes the woken ready, but for those that wait for a tick: one write to
+// a stream each tick.
+func (sh *shard) takeWoken(now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if len(sh.woken) == 0 {
-		return false
-	}
-	if now.Before(sh.gate) && !sh.hurry {
-		return true
-	}
 	for _, st := range sh.woken {
-		st.queued.Store(false) // before it is looked at: what comes now wakes it again
+		if now.Before(st.rest) && !st.aborted.Load() {
+			sh.later = append(sh.later, st)
+			continue
+		}
+		sh.take(st)
 	}
-	sh.ready = append(sh.ready, sh.woken...)
 	clear(sh.woken)
-	sh.woken, sh.hurry = sh.woken[:0], false
-	sh.gate = now.Add(sh.pulse.tick(now))
-	return false
+	sh.woken = sh.woken[:0]
+}
+
+func (sh *shard) take(st *shardStream) {
+	st.queued.Store(false) // before it is looked at: what comes now wakes it again
+	sh.ready = append(sh.ready, st)
 }
 
 // takeDue makes the streams ready whose time has come.
@@ -181,16 +180,22 @@ func (sh *shard) takeDue(now time.Time) {
 	for len(sh.timers) > 0 && !now.Before(sh.timers[0].due) {
 		sh.ready = append(sh.ready, heap.Pop(&sh.timers).(*shardStream))
 	}
+	n := 0
+	for n < len(sh.later) && !now.Before(sh.later[n].rest) {
+		sh.take(sh.later[n])
+		n++
+	}
+	sh.later = slices.Delete(sh.later, 0, n)
 }
 
 // pause is how long there is nothing to do, unless somebody rings.
-func (sh *shard) pause(now time.Time, held bool) time.Duration {
+func (sh *shard) pause(now time.Time) time.Duration {
 	until := now.Add(time.Minute)
 	if len(sh.timers) > 0 && sh.timers[0].due.Before(until) {
 		until = sh.timers[0].due
 	}
-	if held && sh.gate.Before(until) {
-		until = sh.gate
+	if len(sh.later) > 0 && sh.later[0].rest.Before(until) {
+		until = sh.later[0].rest
 	}
 	return until.Sub(now)
 }

@@ -44,10 +44,12 @@ func newWriter(w http.ResponseWriter, l tenant.Limits) *writer {
 
 var _ outlet = (*writer)(nil)
 
-func (o *writer) wake() {
+func (o *writer) wake() bool {
 	select {
 	case o.woken <- struct{}{}:
+		return true
 	default:
+		return false
 	}
 }
 

@@ -34,14 +34,16 @@ type shardStream struct {
 	due        time.Time // when the loop looks at it
 	slot       int       // in timers, -1 if not there
 	pending    *pending  // what is not out yet, nil while idle
+	rest       time.Time // it is not written to before, a tick after the last time
 }
 
 var _ outlet = (*shardStream)(nil)
 
-func (st *shardStream) wake() {
+func (st *shardStream) wake() bool {
 	if st.queued.CompareAndSwap(false, true) {
-		st.shard.push(st, false)
+		st.shard.push(st)
 	}
+	return false
 }
 
 // expire makes the loop look again: it asks the session itself.
@@ -51,7 +53,7 @@ func (st *shardStream) expire(time.Time) { st.wake() }
 // the loop writes to it (D3).
 func (st *shardStream) abort() {
 	st.aborted.Store(true)
-	st.shard.push(st, true)
+	st.shard.push(st)
 }
 
 // pending is what was made of turns and is not out yet.
@@ -101,6 +103,7 @@ type scratch struct {
 	chunks  []chunk
 	frames  []written
 	buffers [][]byte
+	flat    []byte
 }
 
 // put takes the scratch back, so that it holds no frame while the shard is idle.
@@ -165,6 +168,9 @@ func (sh *shard) compose(st *shardStream, now time.Time) (p *pending, done bool)
 		if t.last {
 			p.add(lastChunk, true)
 		}
+		if t.all {
+			return p, true
+		}
 	}
 	return p, false
 }
@@ -220,6 +226,9 @@ func (sh *shard) step(st *shardStream, now time.Time) (more bool) {
 		if !done {
 			return true
 		}
+		if tick := sh.pulse.tick(now); tick > 0 {
+			st.rest = now.Add(tick)
+		}
 		sh.timers.schedule(st, st.script.until())
 	default:
 		st.keep(p)
@@ -253,18 +262,9 @@ func (st *shardStream) limit() time.Time {
 // send gives the kernel one piece.
 func (sh *shard) send(st *shardStream, p *pending) error {
 	w := &sh.work
-	w.buffers = w.buffers[:0]
-	room := pieceSize
-	for _, c := range p.chunks {
-		n := min(len(c.text), room)
-		w.buffers = append(w.buffers, c.text[:n])
-		if room -= n; room == 0 {
-			break
-		}
-	}
-	n, err := unix.SendmsgBuffers(st.fd, w.buffers, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	n, err := w.write(st.fd, p)
 	for errors.Is(err, unix.EINTR) {
-		n, err = unix.SendmsgBuffers(st.fd, w.buffers, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		n, err = w.write(st.fd, p)
 	}
 	if err != nil {
 		return err
@@ -284,6 +284,30 @@ func (sh *shard) send(st *shardStream, p *pending) error {
 		p.frames = p.frames[1:]
 	}
 	return nil
+}
+
+// flatSize is up to what a copy is cheaper than the kernel's look at many parts.
+const flatSize = 4 << 10
+
+// write hands a piece to the kernel with one call, which does not wait.
+func (w *scratch) write(fd int, p *pending) (int, error) {
+	if p.size-p.out <= flatSize {
+		w.flat = w.flat[:0]
+		for _, c := range p.chunks {
+			w.flat = append(w.flat, c.text...)
+		}
+		return unix.Write(fd, w.flat)
+	}
+	w.buffers = w.buffers[:0]
+	room := pieceSize
+	for _, c := range p.chunks {
+		n := min(len(c.text), room)
+		w.buffers = append(w.buffers, c.text[:n])
+		if room -= n; room == 0 {
+			break
+		}
+	}
+	return unix.SendmsgBuffers(fd, w.buffers, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 }
 
 // keep holds what did not go out: the stream's own bytes as a copy, a shared frame

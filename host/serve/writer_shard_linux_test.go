@@ -534,7 +534,7 @@ func TestTimersGiveTheEarliest(t *testing.T) {
 	if got := sh.ready; len(got) != 3 || got[0] != list[2] || got[1] != list[3] || got[2] != list[5] || list[1].slot != -1 {
 		t.Errorf("due are %d", len(got))
 	}
-	if wait := sh.pause(begin, false); wait != 5*time.Second {
+	if wait := sh.pause(begin); wait != 5*time.Second {
 		t.Errorf("the next after %v", wait)
 	}
 }
