@@ -51,8 +51,9 @@ type Config struct {
 	DrainWindow time.Duration
 	// Writer says who writes streams. "" is WriterAuto.
 	Writer Writer
-	// MaxTick bounds how long a shard that is busy gathers changes before it writes
-	// them; an idle one writes at once. Zero means 30 ms, negative: always at once.
+	// MaxTick bounds how long a busy shard lets a stream rest between two writes, so
+	// that several changes cost one; an idle one writes at once. Zero means 50 ms,
+	// negative: always at once.
 	MaxTick time.Duration
 	// Wrote is told of each result that a stream's socket has taken, and when its
 	// writing began. Nil: nobody is.
@@ -82,7 +83,7 @@ const (
 
 func (c Config) withDefaults() Config {
 	c.Writer = cmp.Or(c.Writer, WriterAuto)
-	c.MaxTick = max(0, cmp.Or(c.MaxTick, 30*time.Millisecond))
+	c.MaxTick = max(0, cmp.Or(c.MaxTick, 50*time.Millisecond))
 	c.Limits = c.Limits.WithDefaults()
 	c.MaxSubscribing = cmp.Or(c.MaxSubscribing, 256)
 	c.DrainWindow = max(0, cmp.Or(c.DrainWindow, 20*time.Second))

@@ -15,12 +15,12 @@ type pulse struct {
 }
 
 // A tick follows the load of the window before: none up to idleLoad, and from there
-// a millisecond for each thousandth. It settles where it is as long as the load
-// that is left asks for.
+// two milliseconds for each thousandth. It settles where it is as long as the load
+// that it leaves asks for.
 const (
 	pulseWindow = 100 * time.Millisecond
 	idleLoad    = 0.02
-	tickPerLoad = time.Second
+	tickPerLoad = 2 * time.Second
 )
 
 // worked notes time that was spent writing until now.

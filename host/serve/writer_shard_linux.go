@@ -202,7 +202,6 @@ func (sh *shard) step(st *shardStream, now time.Time) (more bool) {
 			sh.timers.schedule(st, st.script.until())
 			return false
 		}
-		p.by = now.Add(st.frameTime(p.size))
 	} else if limit := st.limit(); !now.Before(limit) {
 		sh.finish(st, st.session.cause(errSlow))
 		return false
@@ -315,6 +314,7 @@ func (w *scratch) write(fd int, p *pending) (int, error) {
 func (st *shardStream) keep(p *pending) {
 	if st.pending == nil {
 		own := *p
+		own.by = p.began.Add(st.frameTime(p.size))
 		own.chunks = append([]chunk(nil), p.chunks...)
 		for i, c := range own.chunks {
 			if !c.shared {

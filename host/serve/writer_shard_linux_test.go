@@ -387,7 +387,6 @@ func TestShardAsksTheFenceBeforeEachPiece(t *testing.T) {
 				}
 			} else {
 				p, _ := b.sh.compose(b.st, now)
-				p.by = now.Add(time.Minute)
 				b.st.keep(p)
 			}
 			b.f.backend.decide("big", deny)
