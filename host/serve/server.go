@@ -180,7 +180,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	if shardsExist && s.cfg.Writer != WriterGoroutine {
 		writer = WriterShard
 	}
-	s.log.Info("streams of plain HTTP/1.1 have their writer", "writer", string(writer))
+	s.log.Info("streams are written", "writer", string(writer))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	var err error
