@@ -112,9 +112,9 @@ func (h *hub) fanOut() {
 		for _, s := range sessions {
 			s.cut()
 		}
-		woken := 0
+		woken, urgent := 0, decides(batch)
 		for _, s := range sessions {
-			if !s.wake() {
+			if !s.wakeFor(urgent) {
 				continue
 			}
 			if woken++; woken%wakeRun == 0 {
@@ -132,6 +132,17 @@ func (h *hub) fanOut() {
 		h.server.stats.wake.Add(time.Since(since))
 		h.server.checkPins(fresh)
 	}
+}
+
+// decides reports whether one of the publications is a policy's: who is shut out is
+// told at once.
+func decides(batch map[*reactor.Publication]struct{}) bool {
+	for pub := range batch {
+		if pub.State() == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // watching appends the sessions that watch any of the publications, each once:

@@ -12,9 +12,9 @@ import (
 // (writer) or by a shard (shardStream). What they are is script's to say. Any
 // goroutine may call it, also when the stream has ended; it does not block.
 type outlet interface {
-	// wake makes it ask for the next turn, and reports whether a goroutine of its own
-	// was woken for that.
-	wake() bool
+	// wake makes it ask for the next turn, without a rest if it is urgent, and
+	// reports whether a goroutine of its own was woken for that.
+	wake(urgent bool) bool
 	// expire says when the token ends now: a renewal may come while a write waits.
 	expire(at time.Time)
 	// abort ends the stream even in the middle of a write.

@@ -67,11 +67,15 @@ func newSession(s *Server, r *request, single bool) *session {
 // limits are those of the tenant as they are now.
 func (s *session) limits() tenant.Limits { return s.tenant.Load().Limits.WithDefaults() }
 
-// wake makes the writer look again, and reports whether it is a goroutine that was
-// asleep. It never blocks. Who is not there yet looks when it comes.
-func (s *session) wake() bool {
+// wake makes the writer look again. It never blocks. Who is not there yet looks
+// when it comes.
+func (s *session) wake() { s.wakeFor(false) }
+
+// wakeFor is wake for something that may be urgent. It reports whether the writer
+// is a goroutine that was asleep.
+func (s *session) wakeFor(urgent bool) bool {
 	out := s.out.Load()
-	return out != nil && (*out).wake()
+	return out != nil && (*out).wake(urgent)
 }
 
 // add takes subscriptions in and lets them be subscribed. They are counted

@@ -76,7 +76,7 @@ type shard struct {
 	done   sync.WaitGroup
 
 	mu     sync.Mutex     // protects the fields below
-	woken  []*shardStream // each once, but for aborts
+	woken  []*shardStream // each at most twice: once more when it is urgent
 	closed bool
 
 	// The loop's.
@@ -160,7 +160,7 @@ func (sh *shard) takeWoken(now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for _, st := range sh.woken {
-		if now.Before(st.rest) && !st.aborted.Load() {
+		if now.Before(st.rest) && !st.urgent.Load() {
 			sh.later = append(sh.later, st)
 			continue
 		}
@@ -170,9 +170,13 @@ func (sh *shard) takeWoken(now time.Time) {
 	sh.woken = sh.woken[:0]
 }
 
+// take makes a stream ready, unless it has been since it was woken.
 func (sh *shard) take(st *shardStream) {
-	st.queued.Store(false) // before it is looked at: what comes now wakes it again
-	sh.ready = append(sh.ready, st)
+	// Before it is looked at: what comes now wakes it again.
+	st.urgent.Store(false)
+	if st.queued.Swap(false) {
+		sh.ready = append(sh.ready, st)
+	}
 }
 
 // takeDue makes the streams ready whose time has come.

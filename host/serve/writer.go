@@ -44,7 +44,7 @@ func newWriter(w http.ResponseWriter, l tenant.Limits) *writer {
 
 var _ outlet = (*writer)(nil)
 
-func (o *writer) wake() bool {
+func (o *writer) wake(bool) bool {
 	select {
 	case o.woken <- struct{}{}:
 		return true

@@ -14,14 +14,15 @@ import (
 )
 
 // shardStream is the outlet of a stream whose connection was taken from net/http.
-// While it is idle there is no goroutine and no buffer of it. Its fields but
-// queued and aborted belong to its shard's loop.
+// While it is idle there is no goroutine and no buffer of it. What is not atomic
+// belongs to its shard's loop.
 type shardStream struct {
 	session *session
 	shard   *shard
 	fd      int
 
 	queued  atomic.Bool // it is among the woken
+	urgent  atomic.Bool // it does not wait for a tick
 	aborted atomic.Bool
 
 	generation int32 // 0: not admitted yet
@@ -39,21 +40,24 @@ type shardStream struct {
 
 var _ outlet = (*shardStream)(nil)
 
-func (st *shardStream) wake() bool {
-	if st.queued.CompareAndSwap(false, true) {
+func (st *shardStream) wake(urgent bool) bool {
+	if urgent {
+		urgent = st.urgent.CompareAndSwap(false, true)
+	}
+	if st.queued.CompareAndSwap(false, true) || urgent {
 		st.shard.push(st)
 	}
 	return false
 }
 
 // expire makes the loop look again: it asks the session itself.
-func (st *shardStream) expire(time.Time) { st.wake() }
+func (st *shardStream) expire(time.Time) { st.wake(true) }
 
 // abort does not close the socket: its number would be another connection's while
 // the loop writes to it (D3).
 func (st *shardStream) abort() {
 	st.aborted.Store(true)
-	st.shard.push(st)
+	st.wake(true)
 }
 
 // pending is what was made of turns and is not out yet.
@@ -195,9 +199,9 @@ func (sh *shard) step(st *shardStream, now time.Time) (more bool) {
 		sh.finish(st, st.session.cause(errAborted))
 		return false
 	}
+	defer sh.work.put()
 	p, done := st.pending, false
 	if p == nil {
-		defer sh.work.put()
 		if p, done = sh.compose(st, now); p.size == 0 {
 			sh.timers.schedule(st, st.script.until())
 			return false

@@ -20,6 +20,7 @@ import (
 
 	"weir/host/auth"
 	"weir/host/tenant"
+	"weir/reactor"
 )
 
 // raw is a client of its own socket.
@@ -543,5 +544,62 @@ func TestTimersGiveTheEarliest(t *testing.T) {
 	}
 	if wait := sh.pause(begin); wait != 5*time.Second {
 		t.Errorf("the next after %v", wait)
+	}
+}
+
+// A busy shard lets a stream rest after a write; what policies decide and aborts do
+// not wait for that.
+func TestUrgentWakesDoNotRest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now()
+	b.st.rest = now.Add(50 * time.Millisecond)
+	b.st.wake(false)
+	b.st.wake(false)
+	b.sh.takeWoken(now)
+	if len(b.sh.ready) != 0 || b.sh.pause(now) != 50*time.Millisecond {
+		t.Errorf("%d are ready within the rest, the next after %v", len(b.sh.ready), b.sh.pause(now))
+	}
+	b.st.wake(false)
+	b.st.wake(true)
+	b.st.wake(true)
+	b.sh.takeWoken(now)
+	if len(b.sh.ready) != 1 {
+		t.Errorf("%d are ready for something urgent", len(b.sh.ready))
+	}
+	b.st.session.abort("slow")
+	b.sh.takeWoken(now)
+	if len(b.sh.ready) != 2 {
+		t.Errorf("%d are ready for an abort", len(b.sh.ready)-1)
+	}
+	b.sh.ready = nil
+	b.st.wake(false)
+	b.sh.takeWoken(now)
+	b.sh.takeDue(now.Add(50 * time.Millisecond))
+	if len(b.sh.ready) != 1 || b.st.queued.Load() || len(b.sh.later) != 0 {
+		t.Errorf("after the rest %d are ready", len(b.sh.ready))
+	}
+}
+
+// A policy's publication makes a batch urgent, a result's does not.
+func TestDecisionsAreUrgent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.f.backend.decide("rooms.list", allow)
+	b.subscribes("rooms.list")
+	b.sh.step(b.st, time.Now())
+	var policies, results int
+	b.st.session.mu.Lock()
+	watches := b.st.session.subs[0].live.Watches()
+	b.st.session.mu.Unlock()
+	for _, pub := range watches {
+		if decides(map[*reactor.Publication]struct{}{pub: {}}) {
+			policies++
+		} else {
+			results++
+		}
+	}
+	if policies != 1 || results != 1 {
+		t.Errorf("%d policies and %d results are watched", policies, results)
 	}
 }
