@@ -513,7 +513,7 @@ func TestDenialCutsAFrameThatBegins(t *testing.T) {
 		synctest.Wait() // everybody was told of the denial
 		out := newWriter(&blocked{ended: make(chan struct{})}, s.tenant.Load().Limits)
 		s.hold(out)
-		if err := out.turn(s, &turn{live: live, frame: st.Frame}); !errors.Is(err, errAborted) || s.cause(err) != "denied" {
+		if err := out.turn(s, &turn{live: live, frame: st.Frame, event: st.Frame.Event()}); !errors.Is(err, errAborted) || s.cause(err) != "denied" {
 			t.Errorf("the write ended with %v, because of %s", err, s.cause(err))
 		}
 		c.close()

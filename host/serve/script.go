@@ -70,15 +70,15 @@ func (c *script) until() time.Time { return c.session.deadline(c.ping) }
 // pin is what the frame of a turn holds while it is written.
 func (t *turn) pin() *pin { return &pin{t.live, t.live.Sub.Publication(), t.frame} }
 
-// wrote counts a frame that was written, or ended with err.
-func (s *session) wrote(live *Live, frame *reactor.Frame, began time.Time, err error) {
+// wrote counts a frame that was written in so many bytes, or ended with err.
+func (s *session) wrote(live *Live, frame *reactor.Frame, size int, began time.Time, err error) {
 	stats := &s.server.stats
 	stats.write.Add(time.Since(began))
 	if tell := s.server.cfg.Wrote; tell != nil && err == nil {
 		tell(live.Query(), frame.Version, began)
 	}
 	stats.frames.Add(1)
-	stats.frameBytes.Add(uint64(frame.Size()))
+	stats.frameBytes.Add(uint64(size))
 }
 
 // cause says why a write failed.

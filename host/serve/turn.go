@@ -14,6 +14,7 @@ type turn struct {
 	small  []byte // events of this client only
 	live   *Live
 	frame  *reactor.Frame // a result, after small
+	event  []byte         // how it is sent: the whole of it, or a delta
 	last   bool           // the stream ends after this
 	reason abi.Code       // why
 	gone   int            // subscriptions to give back
@@ -145,7 +146,7 @@ func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 		any = any || lacks
 	}
 	if any {
-		t.live, t.frame = sub.live, st.Frame
+		t.live, t.frame, t.event = sub.live, st.Frame, st.Frame.Event()
 		if s.single {
 			t.small = appendEventID(t.small, st.Frame.Version, s.at)
 		}

@@ -251,8 +251,8 @@ func (o *writer) turn(s *session, t *turn) error {
 	s.writing.Store(t.pin())
 	s.cut() // a denial that came since the turn was made was told to a session that wrote nothing
 	began := time.Now()
-	err := o.send(t.small, t.frame.Event())
-	s.wrote(t.live, t.frame, began, err)
+	err := o.send(t.small, t.event)
+	s.wrote(t.live, t.frame, len(t.event), began, err)
 	s.writing.Store(nil)
 	return err
 }

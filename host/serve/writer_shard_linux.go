@@ -81,6 +81,7 @@ type chunk struct {
 // written is a result among the bytes.
 type written struct {
 	pin
+	size int
 	upto int // where it ends
 }
 
@@ -157,15 +158,11 @@ func (sh *shard) compose(st *shardStream, now time.Time) (p *pending, done bool)
 			free = append(make([]byte, chunkHead, n), t.small...)
 			used = len(w.text)
 		}
-		size := len(t.small)
-		if t.frame != nil {
-			size += t.frame.Size()
-		}
-		if size > 0 {
+		if size := len(t.small) + len(t.event); size > 0 {
 			p.add(framed(free[:chunkHead+len(t.small)], size), false)
 			if t.frame != nil {
-				p.add(t.frame.Event(), true)
-				p.frames = append(p.frames, written{*t.pin(), p.size})
+				p.add(t.event, true)
+				p.frames = append(p.frames, written{*t.pin(), len(t.event), p.size})
 			}
 			p.add(crlf, true)
 		}
@@ -283,7 +280,7 @@ func (sh *shard) send(st *shardStream, p *pending) error {
 	for len(p.frames) > 0 && p.frames[0].upto <= p.out {
 		f := &p.frames[0]
 		st.session.writing.Store(nil)
-		st.session.wrote(f.live, f.frame, p.began, nil)
+		st.session.wrote(f.live, f.frame, f.size, p.began, nil)
 		p.frames = p.frames[1:]
 	}
 	return nil
