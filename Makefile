@@ -14,7 +14,7 @@ FUZZTIME ?= 10s
 # Where artefacts of tests go (screenshots).
 export WEIR_ARTIFACTS ?= $(CURDIR)/artifacts
 
-.PHONY: help demo test check build policies engine bench mutants fuzz golden fmt lint tidy deps clean
+.PHONY: help demo test check build policies engine guests bench mutants fuzz golden fmt lint tidy deps clean
 
 help: ## print this help
 	@echo "weir: live queries from WebAssembly plugins on PostgreSQL"
@@ -25,7 +25,8 @@ demo: deps-db build ## the chat on a private database, until Ctrl-C (DEMO_SECOND
 	@./bin/weir demo --dir examples/chat --seconds "$${DEMO_SECONDS:-0}"
 
 test: export WEIR_NEEDS_ENGINE = 1
-test: deps engine ## everything, with the race detector
+test: export WEIR_NEEDS_GUESTS = 1
+test: deps engine guests ## everything, with the race detector
 	@mkdir -p "$(WEIR_ARTIFACTS)"
 	go test -race -timeout 25m ./...
 
@@ -47,6 +48,28 @@ bin/quickjs.wasm: plugins/js/package-lock.json
 	@cd bin/engine && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@cp bin/engine/node_modules/quickjs-wasi/quickjs.wasm bin/quickjs.wasm && rm -rf bin/engine
 
+guests: $(addprefix bin/guests/,rust.wasm c.wasm edges-rust.wasm edges-c.wasm) ## the samples in Rust and C that tests run, in bin/guests/
+
+# What they are built with, beside their own source.
+RUST_SDK := $(wildcard plugins/rust/src/*.rs) cmd/weir/language_rust.go
+C_SDK := plugins/c/weir.h cmd/weir/language_c.go
+
+bin/guests/rust.wasm: $(RUST_SDK) $(wildcard plugins/testdata/languages/rust/src/*) | guests-tools build
+	@bin/weir build plugins/testdata/languages/rust -o $@ && touch $@
+
+bin/guests/edges-rust.wasm: $(RUST_SDK) $(wildcard plugins/testdata/edges/rust/src/*) | guests-tools build
+	@bin/weir build plugins/testdata/edges/rust -o $@ && touch $@
+
+bin/guests/c.wasm: $(C_SDK) $(wildcard plugins/testdata/languages/c/*) | guests-tools build
+	@bin/weir build plugins/testdata/languages/c -o $@ && touch $@
+
+bin/guests/edges-c.wasm: $(C_SDK) $(wildcard plugins/testdata/edges/c/*) | guests-tools build
+	@bin/weir build plugins/testdata/edges/c -o $@ && touch $@
+
+.PHONY: guests-tools
+guests-tools:
+	@.ci/deps rust wasm_clang
+
 bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
 	@.ci/bench
 
@@ -61,6 +84,7 @@ golden: ## rewrite golden files; review them line by line
 	go test ./host/config -run Golden -rewrite
 	go test ./host/serve ./cmd/weir -run Golden -update
 	go test ./host -run 'TestSandbox|Golden' -update
+	go test ./abi/abitest -run Golden -update
 
 fmt: ## fail if a file is not formatted
 	@out=$$($(GOFUMPT) -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -38,3 +38,29 @@ func TestManifestsPassTheConformanceKit(t *testing.T) {
 		return m.Validate()
 	})
 }
+
+// Security 34: a policy that returns anything else than a decision denies.
+func TestDecisionsPassTheConformanceKit(t *testing.T) {
+	t.Parallel()
+	abitest.Decisions(t, func(cbor []byte) (bool, error) {
+		d, err := abi.DecodeDecision(cbor)
+		return d != nil && d.Allow, err
+	})
+}
+
+func TestInputsPassTheConformanceKit(t *testing.T) {
+	t.Parallel()
+	abitest.Inputs(t, func(f *abi.Function, args, caller abi.Value) ([]byte, error) {
+		from := func(part string) func(string) (abi.Value, bool) {
+			all, _ := caller.Get(part)
+			return func(name string) (abi.Value, bool) { return all.Get(name) }
+		}
+		text := func(key string) string {
+			v, _ := caller.Get(key)
+			s, _ := v.AsText()
+			return s
+		}
+		in, err := f.Input(args, abi.Caller{Claim: from("claims"), Scope: from("scope"), Action: text("action"), Function: text("function")})
+		return in.Bytes, err
+	})
+}

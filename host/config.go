@@ -31,6 +31,10 @@ type Config struct {
 	// Inspect is the program, with arguments, that runs inspect.Serve: weir itself.
 	// Empty: the SQL of sandboxed tenants and SQL made up at run time is refused.
 	Inspect []string
+	// Compile is the program, with arguments, that runs wasm.ServeCompile: weir
+	// itself. Empty: modules are compiled in this process, which one that is made for
+	// it can stop.
+	Compile []string
 	// Observe is told of each finished run, from the loop: it must not block.
 	Observe func(reactor.Run)
 	// Event is told of plugins and of the database coming and going. It must not

@@ -2,94 +2,41 @@ package host_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
-	"os"
-	osexec "os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"weir/host/hosttest"
+	"weir/host/hosttest/browsertest"
 )
 
 // consolePage is the console in a browser of its own.
 type consolePage struct {
-	t   *testing.T
-	ctx context.Context
+	browsertest.Window
+	t *testing.T
 
 	mu     sync.Mutex // protects the field below
 	faults []string   // of the page's console
 }
 
-const pagePatience = 2 * time.Minute
-
 func openConsole(t *testing.T, url string) *consolePage {
 	t.Helper()
-	program := ""
-	for _, name := range []string{os.Getenv("WEIR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, err := osexec.LookPath(name); name != "" && err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		_, _ = os.Stderr.WriteString("\n*** " + t.Name() + " WAS NOT RUN: there is no Chromium. Install it or set WEIR_CHROMIUM. ***\n\n")
-		t.Skip("Chromium is not installed")
-	}
-	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoFirstRun, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
-	}
-	for _, flag := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), pagePatience)
-	t.Cleanup(cancel)
-	ctx, end := chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(end) // waits until the process is gone
-	ctx, closed := chromedp.NewContext(ctx)
-	t.Cleanup(closed)
-	p := &consolePage{t: t, ctx: ctx}
+	p := &consolePage{Window: browsertest.Open(t, browsertest.New(t), "about:blank"), t: t}
 	p.listen()
-	p.do(chromedp.EmulateViewport(1280, 860), chromedp.Navigate(url))
+	p.Do(chromedp.EmulateViewport(1280, 860), chromedp.Navigate(url))
 	return p
 }
 
-func (p *consolePage) do(actions ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	if err := chromedp.Do(p.ctx, actions...); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *consolePage) run(script string) {
-	p.t.Helper()
-	p.do(chromedp.Evaluate[chromedp.Void](script))
-}
-
-// until waits for a condition of the page, an expression in JavaScript.
-func (p *consolePage) until(condition string) {
-	p.t.Helper()
-	err := chromedp.Do(p.ctx, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(pagePatience/4)))
-	if err != nil {
-		page, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
-		p.t.Fatalf("waited in vain for %s: %v\nthe page says:\n%s\nits console: %q", condition, err, page, p.complaints())
-	}
-}
-
-// says waits until an element has a text in it.
-func (p *consolePage) says(selector, text string) {
-	p.t.Helper()
-	p.until(`[...document.querySelectorAll("` + selector + `")].some(e => e.textContent.includes("` + text + `"))`)
-}
+// part opens a part of the console.
+func (p *consolePage) part(name string) { p.t.Helper(); p.Run(`location.hash = "` + name + `"`) }
 
 func (p *consolePage) complaints() []string {
 	p.mu.Lock()
@@ -97,31 +44,13 @@ func (p *consolePage) complaints() []string {
 	return append([]string(nil), p.faults...)
 }
 
-// keep writes screenshots, light and dark, to $WEIR_ARTIFACTS.
+// keep writes screenshots, light and dark.
 func (p *consolePage) keep(name string) {
 	p.t.Helper()
-	dir := os.Getenv("WEIR_ARTIFACTS")
-	if dir == "" {
-		return
-	}
-	for _, scheme := range []string{"light", "dark"} {
-		p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-			})
-			return err
-		}))
-		png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-		if err == nil {
-			err = os.MkdirAll(dir, 0o755)
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "console-"+name+"-"+scheme+".png"), png, 0o600)
-		}
-		if err != nil {
-			p.t.Fatal(err)
-		}
-	}
+	p.Keep("console-" + name + "-light.png")
+	p.Dark()
+	p.Keep("console-" + name + "-dark.png")
+	p.Light()
 }
 
 // listen collects what the browser complains of.
@@ -131,7 +60,7 @@ func (p *consolePage) listen() {
 		defer p.mu.Unlock()
 		p.faults = append(p.faults, text)
 	}
-	err := chromedp.Listen(p.ctx, func(ev any) {
+	err := chromedp.Listen(p.Context, func(ev any) {
 		switch e := ev.(type) {
 		case *runtime.EventExceptionThrown:
 			note("thrown: " + e.ExceptionDetails.Text + " " + e.ExceptionDetails.Exception.Description)
@@ -144,7 +73,7 @@ func (p *consolePage) listen() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	p.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, log.Enable, cdp.Empty{})
 		if err == nil {
 			_, err = cdp.Call(ctx, t, runtime.Enable, cdp.Empty{})
@@ -164,56 +93,139 @@ func TestConsoleShowsWhatIsLive(t *testing.T) {
 	watch(t, s.URL+"/v1/q/rooms.list?as=bob").result(t)
 	watch(t, s.URL+"/v1/q/messages.list?room=1&as=bob").result(t)
 	p := openConsole(t, s.Admin+"/")
-	p.says("h1", "Overview")
-	p.says("td", "messages.list")
-	p.says("#health", "ready")
+	p.Says("h1", "Overview")
+	p.Says("td", "messages.list")
+	p.Says("#health", "ready")
 	s.SQL(t, `insert into messages (room_id, author, body) values (2, 'bob', 'elsewhere')`)
 	s.SQL(t, `insert into messages (room_id, author, body) values (1, 'bob', 'here')`)
 	stream.result(t)
 
-	p.run(`location.hash = "groups"`)
-	p.says("tr.link", "messages.list")
-	p.says("tr.link", "decision about one caller")
-	p.until(`!document.body.innerText.includes("ann")`) // claims are the callers' own
+	p.Run(`location.hash = "groups"`)
+	p.Says("tr.link", "messages.list")
+	p.Says("tr.link", "decision about one caller")
+	p.Until(`!document.body.innerText.includes("ann")`) // claims are the callers' own
 	p.keep("groups")
-	p.run(`[...document.querySelectorAll("tr.link")].find(e => e.textContent.includes("messages.list")).click()`)
-	p.says(".story li", "up to date")
-	p.says("td", "room_id is 2, the query reads 1")
-	p.says("td", "new result, ")
+	p.Run(`[...document.querySelectorAll("tr.link")].find(e => e.textContent.includes("messages.list")).click()`)
+	p.Says(".story li", "up to date")
+	p.Says("td", "room_id is 2, the query reads 1")
+	p.Says("td", "new result, ")
 	p.keep("why")
 
-	p.run(`location.hash = "playground/default/messages.list"`)
-	p.until(`document.querySelector("#args")?.value.includes("\"room\": 1")`)
-	p.run(`document.querySelector("#live").click()`)
-	p.says("#status", "live")
-	p.until(`document.querySelectorAll(".frame pre").length === 1`)
+	p.Run(`location.hash = "playground/default/messages.list"`)
+	p.Until(`document.querySelector("#args")?.value.includes("\"room\": 1")`)
+	p.Run(`document.querySelector("#live").click()`)
+	p.Says("#status", "live")
+	p.Until(`document.querySelectorAll(".frame pre").length === 1`)
 	s.SQL(t, `insert into messages (room_id, author, body) values (1, 'bob', '<b>to the playground</b>')`)
-	p.says(".frame:first-child pre", "<b>to the playground</b>")
-	p.says(".frame:first-child .because", "insert messages")
-	p.run(`document.querySelector("#ask").click()`)
-	p.says("#why .story li", "up to date")
+	p.Says(".frame:first-child pre", "<b>to the playground</b>")
+	p.Says(".frame:first-child .because", "insert messages")
+	p.Run(`document.querySelector("#ask").click()`)
+	p.Says("#why .story li", "up to date")
 	p.keep("playground")
 	// Whoever may not see it, does not see it here either.
-	p.run(`document.querySelector("#live").click(); const who = document.querySelector("#as"); who.value = "stranger"; who.dispatchEvent(new Event("input"))`)
-	p.run(`document.querySelector("#live").click()`)
-	p.says(".frame:first-child", "denied")
+	p.Run(`document.querySelector("#live").click(); const who = document.querySelector("#as"); who.value = "stranger"; who.dispatchEvent(new Event("input"))`)
+	p.Run(`document.querySelector("#live").click()`)
+	p.Says(".frame:first-child", "denied")
 
 	for _, part := range []string{"overview", "functions", "runs", "tenants"} {
-		p.run(`location.hash = "` + part + `"`)
-		p.until(`document.title.startsWith("` + part + `")`)
-		p.until(`document.querySelectorAll("main td").length > 3`)
+		p.Run(`location.hash = "` + part + `"`)
+		p.Until(`document.title.startsWith("` + part + `")`)
+		p.Until(`document.querySelectorAll("main td").length > 3`)
 		p.keep(part)
 	}
 	// On a phone nothing is wider than the page.
-	p.do(chromedp.EmulateViewport(390, 760, chromedp.EmulateMobile))
+	p.Do(chromedp.EmulateViewport(390, 760, chromedp.EmulateMobile))
 	for _, part := range []string{"overview", "groups", "tenants"} {
-		p.run(`location.hash = "` + part + `"`)
-		p.until(`document.title.startsWith("` + part + `") && document.querySelectorAll("main td").length > 3`)
-		p.until(`document.documentElement.scrollWidth <= innerWidth`)
+		p.Run(`location.hash = "` + part + `"`)
+		p.Until(`document.title.startsWith("` + part + `") && document.querySelectorAll("main td").length > 3`)
+		p.Until(`document.documentElement.scrollWidth <= innerWidth`)
 	}
 	p.keep("phone")
 	for _, fault := range p.complaints() {
 		if !strings.Contains(fault, "403") { // the stranger
+			t.Errorf("the browser complains: %s", fault)
+		}
+	}
+}
+
+// TestConsoleShowsEachTenantUnderItsOwnName: W7. Two tenants have plugins and
+// functions of equal names. What is live in one, what it reads and which limits it
+// has stand under its name and under no other. This server serves, so that the
+// playground needs a token, and a token of one tenant opens nothing of the other.
+func TestConsoleShowsEachTenantUnderItsOwnName(t *testing.T) {
+	t.Parallel()
+	toml := strings.Replace(twoTenants, "[tenant.bolt]", "[tenant.acme.limits]\nresult_rows = 777\n[tenant.bolt]", 1) +
+		"[tenant.bolt.limits]\nresult_rows = 888\n"
+	s := two(t, hosttest.Config{TOML: toml, Serve: true, Tenants: map[string]hosttest.Tenant{
+		"acme": {Modules: map[string][]byte{"orders.wasm": named("orders")}},
+	}})
+	session(t, s.URL+"/t/acme/v1/stream", tokenOf(t, "acme"), `{"subs":[{"id":1,"q":"orders.list"}]}`).result(t)
+	session(t, s.URL+"/t/bolt/v1/stream", tokenOf(t, "bolt"), `{"subs":[{"id":1,"q":"items.list"}]}`).result(t)
+	p := openConsole(t, s.Admin+"/")
+	p.Says("h1", "Overview")
+
+	// Plugins and limits.
+	p.part("tenants")
+	p.Run(`window.of = (name) => [...document.querySelectorAll("section.card")].find(e => e.querySelector("h2")?.textContent === name)?.textContent ?? ""`)
+	p.Until(`of("acme").includes("schema acme") && of("bolt").includes("schema bolt")`)
+	p.Until(`of("acme").includes("orders.wasm") && of("acme").includes("items.wasm")`)
+	p.Until(`of("bolt").includes("items.wasm") && !of("bolt").includes("orders")`)
+	p.Until(`of("acme").includes("result_rows777") && !of("acme").includes("888")`)
+	p.Until(`of("bolt").includes("result_rows888") && !of("bolt").includes("777")`)
+	p.Until(`!of("default").includes("items.wasm") && !of("default").includes("orders.wasm")`)
+	p.keep("two-tenants")
+
+	// Live results.
+	p.part("groups")
+	p.Run(`window.choose = (name) => { const s = document.querySelector('select[aria-label="tenant"]'); s.value = name; s.dispatchEvent(new Event("change")) }
+		window.live = () => [...document.querySelectorAll("tr.link")].map(e => e.textContent).join("\n")`)
+	p.Until(`live().includes("orders.list acme") && live().includes("items.list bolt") && !/orders.list bolt|items.list acme/.test(live())`)
+	p.Run(`choose("acme")`)
+	p.Until(`live().includes("orders.list") && !live().includes("items.list")`)
+	p.Run(`choose("bolt")`)
+	p.Until(`live().includes("items.list") && !live().includes("orders.list")`)
+
+	// What a function reads, under the tenant's own roof.
+	p.part("functions")
+	p.Run(`window.reads = (name) => [...document.querySelectorAll("section.card")].find(e => e.querySelector("h2")?.textContent === "items" && e.querySelector(".row .soft:last-child").textContent === name)`)
+	for _, name := range []string{"acme", "bolt"} {
+		p.Until(`reads("` + name + `")`)
+		p.Run(`[...reads("` + name + `").querySelectorAll("tr")].find(e => e.textContent.includes("items.list")).querySelector("a:last-child").click()`)
+		p.Until(`reads("` + name + `").querySelector("pre")?.textContent.includes("` + name + `.items")`)
+		p.Until(`reads("` + name + `").querySelectorAll("pre").length === 1`)
+	}
+
+	// The playground.
+	p.part("playground/acme/items.list")
+	p.Until(`document.querySelector("#token") && !document.querySelector("#as")`)
+	p.Until(`document.querySelector("#function").value === "acme/items.list"`)
+	p.Click("#run")
+	p.Says(".frame:first-child", "sign in first")
+	give := func(tenant string) {
+		p.Run(fmt.Sprintf(`{ const f = document.querySelector("#token"); f.value = %q; f.dispatchEvent(new Event("input")) }`, tokenOf(t, tenant)))
+	}
+	give("bolt")
+	p.Click("#run")
+	p.Says(".frame:first-child", "another tenant")
+	give("acme")
+	p.Click("#run")
+	p.Says(".frame:first-child pre", `"acme"`)
+	p.Click("#live")
+	p.Says("#status", "live")
+	s.SQL(t, `update bolt.items set title = 'not mine' where id = 1; update acme.items set title = 'mine' where id = 1`)
+	p.Says(".frame:first-child pre", `"mine"`)
+	p.Says(".frame:first-child .because", "update acme.items")
+	p.Click("#ask")
+	p.Says("#why .story li", "up to date")
+	p.Until(`!document.body.textContent.includes("not mine")`)
+	p.keep("serve-playground")
+	p.part("playground/acme/items.touch")
+	p.Until(`document.querySelector("#run").textContent === "Call"`)
+	p.Click("#run")
+	p.Says(".frame:first-child", "called")
+	for _, fault := range p.complaints() {
+		// No token, another's; and advice about the field for it.
+		if !strings.Contains(fault, "401") && !strings.Contains(fault, "403") && !strings.HasPrefix(fault, "verbose:") {
 			t.Errorf("the browser complains: %s", fault)
 		}
 	}

@@ -153,7 +153,7 @@ func brokenModules() []refusedPlugin {
 	m := whole()
 	manifest := abi.AppendManifest(nil, &m)
 	unknown := wasmtest.Guest{Manifest: manifest, Imports: []wasmtest.Import{{Module: "env", Name: "fetch"}}}.Bytes()
-	return []refusedPlugin{
+	return append([]refusedPlugin{
 		{"a text", []byte("select 1")},
 		{"nothing", nil},
 		{"a component", []byte("\x00asm\x0d\x00\x01\x00")},
@@ -164,7 +164,7 @@ func brokenModules() []refusedPlugin {
 		{"an import of another module", unknown},
 		{"a manifest that is none", wasmtest.Guest{Manifest: []byte("{}")}.Bytes()},
 		{"a trap while it describes itself", wasmtest.Guest{Manifest: manifest, Describe: wasmtest.Unreachable()}.Bytes()},
-	}
+	}, gatedModules()...)
 }
 
 // brokenSQL are statements that cannot run, or cannot be kept live. A name that

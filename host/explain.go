@@ -14,8 +14,9 @@ import (
 // Explain says of a function what it reads, what makes its key, and who shares
 // its result. The function is looked up in the tenant "default", or the first
 // one by name.
-func (h *Host) Explain(name string) (string, error) {
-	s := h.explained()
+func (h *Host) Explain(name string) (string, error) { return explainIn(h.explained(), name) }
+
+func explainIn(s *space, name string) (string, error) {
 	fn, err := s.plugins.Lookup(name)
 	if err != nil {
 		return "", err

@@ -151,24 +151,37 @@ func (h *Host) databaseStats() databaseStats {
 
 // pluginStats are the figures of all plugins.
 type pluginStats struct {
-	Plugins   int `help:"Plugins that serve."`
-	Failed    int `help:"Files whose newest version does not serve."`
-	Instances int `help:"Instances of guests, idle ones included."`
+	Plugins    int   `help:"Plugins that serve."`
+	Failed     int   `help:"Files whose newest version does not serve."`
+	Instances  int   `help:"Instances of guests, idle ones included."`
+	Idle       int   `help:"Instances of guests that wait for a call."`
+	IdleBytes  int64 `help:"Estimate of the memory that idle instances keep for themselves."`
+	ImageBytes int64 `help:"Memory of the images that instances are born from and share."`
 
 	// Since the start, of plugins that were replaced too.
 	Calls   uint64 `help:"Calls of guests, those to describe themselves included."`
 	Started uint64 `help:"Instances of guests made."`
 	Dropped uint64 `help:"Instances of guests given up after a fault."`
+	Resets  uint64 `help:"Times that an instance was made what it was before its first call."`
+	Regrown uint64 `help:"Calls that grew the memory of their instance."`
+	Evicted uint64 `help:"Idle instances given up because all together kept too much memory."`
 }
 
 func (h *Host) pluginStats() pluginStats {
 	all := h.runtime.Totals()
-	sum := pluginStats{Calls: uint64(all.Calls), Started: uint64(all.Started), Dropped: uint64(all.Dropped)}
+	sum := pluginStats{
+		Calls: uint64(all.Calls), Started: uint64(all.Started), Dropped: uint64(all.Dropped),
+		Resets: uint64(all.Resets), Regrown: uint64(all.Regrown), Evicted: uint64(all.Evicted),
+	}
 	for _, s := range h.spaces() {
 		sum.Failed += len(s.plugins.Errors())
 		for _, p := range s.plugins.All() {
 			sum.Plugins++
-			sum.Instances += p.Stats().Instances
+			of := p.Stats()
+			sum.Instances += of.Instances
+			sum.Idle += of.Idle
+			sum.IdleBytes += of.IdleBytes
+			sum.ImageBytes += of.ImageBytes
 		}
 	}
 	return sum

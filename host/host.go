@@ -83,7 +83,8 @@ func (h *Host) wire(ctx context.Context) error {
 	var err error
 	h.runtime, err = wasm.NewRuntime(ctx, wasm.Config{
 		CacheDir: filepath.Join(h.cfg.StateDir, "wasm"), MaxRunning: limits.MaxRunningGuests,
-		MaxModuleBytes: limits.MaxModuleBytes, CompileTimeout: limits.CompileTimeout,
+		Command: h.cfg.Compile, Logger: h.cfg.Logger,
+		MaxModuleBytes: limits.MaxModuleBytes, CompileTimeout: limits.CompileTimeout, MaxIdleBytes: limits.MaxTotalIdleGuestBytes,
 	})
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func (h *Host) wire(ctx context.Context) error {
 	}
 	h.capture = changelog.NewCapture(changelog.CaptureConfig{URL: file.Database.URL.Reveal(), Logger: h.cfg.Logger})
 	h.log, err = changelog.NewListener(changelog.Config{
-		URL: file.Database.URL.Reveal(), Deliver: h.deliver, State: h.capturing, Capture: h.capture, Roles: h.roles,
+		URL: file.Database.URL.Reveal(), Deliver: h.deliver, Seen: h.timings.written.Add, State: h.capturing, Capture: h.capture, Roles: h.roles,
 		Live: limits.LivePoll, Idle: limits.IdlePoll, Heartbeat: heartbeat(file),
 		Retention: limits.MaxLogAge, MaxLogBytes: limits.MaxLogBytes, Logger: h.cfg.Logger,
 	})

@@ -297,5 +297,5 @@ func transient(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, changelog.ErrNotSetUp) || changelog.Retryable(err)
+	return errors.Is(err, changelog.ErrNotSetUp) || errors.Is(err, changelog.ErrNewer) || changelog.Retryable(err)
 }

@@ -19,7 +19,10 @@ import (
 func TestMetricsOfAHost(t *testing.T) {
 	t.Parallel()
 	s := hosttest.Start(t, hosttest.Config{Schema: todos, Modules: map[string][]byte{"todos.wasm": module(byList)}})
-	watch(t, s.URL+"/v1/q/todos.list?list=1").result(t)
+	stream := watch(t, s.URL+"/v1/q/todos.list?list=1")
+	stream.result(t)
+	s.SQL(t, `insert into todos values (100, 1, 'measured')`)
+	stream.result(t)
 	if resp, err := http.Get(s.URL + "/v1/q/todos.nothing"); err != nil {
 		t.Fatal(err)
 	} else {
@@ -44,6 +47,14 @@ func TestMetricsOfAHost(t *testing.T) {
 	} {
 		if got := families[name].GetMetric(); len(got) != 1 || got[0].GetGauge().GetValue() != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+
+	// The change and the run that it caused were measured.
+	for _, name := range []string{"weir_reactor_written_seconds", "weir_reactor_apply_seconds", "weir_reactor_publish_seconds"} {
+		h := families[name].GetMetric()
+		if len(h) != 1 || h[0].GetHistogram().GetSampleCount() == 0 || h[0].GetHistogram().GetSampleSum() <= 0 {
+			t.Errorf("%s measured nothing: %v", name, h)
 		}
 	}
 

@@ -116,6 +116,11 @@ type pluginOverview struct {
 	Instances int    `json:"instances"`
 	Calls     uint64 `json:"calls"`
 	Dropped   uint64 `json:"dropped"`
+	Idle      int    `json:"idle"`
+	IdleBytes int64  `json:"idle_bytes"`
+	Reset     string `json:"reset"` // how an instance is made what it was: scan, keep, discard, copy or none
+	Resets    uint64 `json:"resets"`
+	Regrown   uint64 `json:"regrown"`
 }
 
 type pluginError struct {
@@ -204,6 +209,7 @@ func pluginsTold(set *plugin.Set) []pluginOverview {
 		list = append(list, pluginOverview{
 			Name: p.Name(), Version: p.Version(), File: filepath.Base(p.Path), Functions: len(p.Functions()),
 			Stopped: stopped, Refused: refused, Instances: s.Instances, Calls: uint64(s.Calls), Dropped: uint64(s.Dropped),
+			Idle: s.Idle, IdleBytes: s.IdleBytes, Reset: s.Reset, Resets: uint64(s.Resets), Regrown: uint64(s.Regrown),
 		})
 	}
 	return list
@@ -376,7 +382,13 @@ func (o *operator) Runs(ctx context.Context, tenantName string, limit int) (any,
 func (o *operator) Why(ctx context.Context, q serve.WhyQuery) (any, error) { return o.host.Why(ctx, q) }
 
 // Explain implements serve.Operator.
-func (o *operator) Explain(name string) (string, error) { return o.host.Explain(name) }
+func (o *operator) Explain(name, of string) (string, error) {
+	s, err := o.host.asked(of)
+	if err != nil {
+		return "", err
+	}
+	return explainIn(s, name)
+}
 
 // functionCosts sums up what functions cost since the start.
 type functionCosts struct {

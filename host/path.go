@@ -84,6 +84,9 @@ func (h *Host) changed(s *space, c plugin.Change) {
 		p, kind = c.Old, PluginRemoved
 	}
 	h.cfg.Logger.Info(string(kind), "tenant", s.tenant.Name, "plugin", p.Name(), "digest", p.Version())
+	if of := p.Stats(); of.Reset != "" {
+		h.cfg.Logger.Debug("instances", "tenant", s.tenant.Name, "plugin", p.Name(), "reset", of.Reset, "image_bytes", of.ImageBytes)
+	}
 	h.cfg.Event(Event{Kind: kind, Name: p.Name(), Text: p.Version()})
 	h.keepInspector()
 	if h.loader.tried() { // before that, what lacks may be about to come

@@ -106,7 +106,7 @@ func (h *Host) prepare(ctx context.Context, file *config.Config) (_ *reloading, 
 		if old == s || old == nil || old.rooms != s.rooms {
 			continue
 		}
-		c, err := s.plugins.Reconfigure(ctx, s.tenant, func(name string) string { return s.settingsNamed(name).version })
+		c, err := s.plugins.Reconfigure(ctx, s.tenant, func(name string) string { return s.settingsNamed(name).version }, s.reuse)
 		if err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", name, err)
 		}

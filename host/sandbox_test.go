@@ -383,7 +383,7 @@ func (p *proving) weir(messages []string) (text string, err error) {
 // through but what is harmless, and each attack is a real one.
 func TestSandboxStopsEverythingTogether(t *testing.T) {
 	t.Parallel()
-	inspector, err := inspect.New(inspect.Config{Command: hosttest.ChildCommand(t), StartTimeout: 5 * time.Minute, Timeout: time.Minute})
+	inspector, err := inspect.New(inspect.Config{Command: hosttest.ChildCommand(t, "sql"), StartTimeout: 5 * time.Minute, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

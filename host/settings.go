@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"weir/host/plugin"
+	"weir/host/wasm"
 )
 
 // settings is what the operator tells one plugin. It is immutable.
@@ -47,6 +48,17 @@ func (s *space) settingsNamed(plugin string) settings {
 		return own
 	}
 	return settings{version: s.version}
+}
+
+// reuse returns how a plugin's instances are used again.
+func (s *space) reuse(plugin string) wasm.Reuse {
+	switch s.config.Plugin[plugin].Instances {
+	case "batch":
+		return wasm.Batch
+	case "sticky":
+		return wasm.Sticky
+	}
+	return wasm.Pristine
 }
 
 // unused names the plugins that are configured and not loaded, sorted.

@@ -167,6 +167,7 @@ func (r *rooms) open(h *Host, runtime *wasm.Runtime) {
 		InitSeed: func(digest [32]byte) [32]byte { return r.seed("weir init seed", digest[:]) },
 		Checker:  h.checker(r.now()),
 		Settings: func(name string) string { return r.now().settingsNamed(name).version },
+		Reuse:    func(name string) wasm.Reuse { return r.now().reuse(name) },
 		Log:      func(path string, level int, line string) { h.guestLog(r.now(), path, "", level, line) },
 		OnChange: func(c plugin.Change) { h.changed(r.now(), c) },
 		OnBreak:  func(p *plugin.Plugin, stopped bool) { h.broke(r.now(), p, stopped) },

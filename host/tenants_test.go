@@ -40,7 +40,10 @@ func items(owner string) string {
 
 // listing is a plugin over items: a public query, one for the signed in, a
 // mutation, and a query of equal content everywhere.
-func listing() []byte {
+func listing() []byte { return named("items") }
+
+// named is listing under another name than items.
+func named(name string) []byte {
 	zero, one, two := 0, 1, 2
 	signedIn := abi.Access{SignedIn: true}
 	m := abi.Manifest{
@@ -50,13 +53,13 @@ func listing() []byte {
 			{SQL: `select id, title from items where id = 2`},
 		},
 		Functions: []abi.Function{
-			{Name: "items.open", Kind: abi.Query, Statement: &zero, Access: abi.Access{Public: true}},
-			{Name: "items.list", Kind: abi.Query, Statement: &zero, Access: signedIn},
-			{Name: "items.touch", Kind: abi.Mutation, Statement: &one, Access: signedIn},
-			{Name: "items.same", Kind: abi.Query, Statement: &two, Access: signedIn},
+			{Name: name + ".open", Kind: abi.Query, Statement: &zero, Access: abi.Access{Public: true}},
+			{Name: name + ".list", Kind: abi.Query, Statement: &zero, Access: signedIn},
+			{Name: name + ".touch", Kind: abi.Mutation, Statement: &one, Access: signedIn},
+			{Name: name + ".same", Kind: abi.Query, Statement: &two, Access: signedIn},
 		},
 	}
-	return guest("items", m, nil, constant(0))
+	return guest(name, m, nil, constant(0))
 }
 
 // two starts a host of the tenants default, acme and bolt. Modules of cfg.Tenants

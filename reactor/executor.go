@@ -27,6 +27,7 @@ type Execution struct {
 	group  *group
 	begun  time.Time
 	waited time.Duration
+	ended  time.Time // when the executor had returned, if the loop knows
 }
 
 // Result is what came of an Execution.
@@ -108,8 +109,11 @@ type Run struct {
 	Cost        time.Duration
 	// Waited is how long the group was dirty before it ran.
 	Waited time.Duration
-	Same   bool // the content was equal: no new frame
-	Size   int  // of the frame in bytes
+	// Held is how long its result waited for the loop, until just before it is
+	// published.
+	Held time.Duration
+	Same bool // the content was equal: no new frame
+	Size int  // of the frame in bytes
 	// Version is the content version of a query's result, zero if it failed.
 	Version Version
 	Policy  bool // it decided access

@@ -189,6 +189,9 @@ func (c *core) report(now time.Time, e *Execution, r *Result) {
 		Tenant: c.tenant, Policy: g.decides, Name: g.name, Query: g.pub.Query, Cause: e.Cause, Subscribers: g.subs,
 		Cost: r.Cost, Waited: e.waited, Err: r.Err,
 	}
+	if !e.ended.IsZero() {
+		run.Held = now.Sub(e.ended)
+	}
 	switch {
 	case r.Err != nil:
 		c.stats.failed++

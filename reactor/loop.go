@@ -57,6 +57,7 @@ type flight struct {
 	wave     []*Execution
 	results  []Result
 	expected time.Duration // what it was charged with
+	ended    time.Time     // the execution
 }
 
 // slice is how long one core may keep the loop before the next one's turn (F8).
@@ -249,6 +250,7 @@ func (r *Reactor) receive() {
 		r.running -= len(f.wave)
 		f.core.charge(f.expected, f.results)
 		for i, e := range f.wave {
+			e.ended = f.ended
 			f.core.backlog.tasks = append(f.core.backlog.tasks, task{run: e, result: &f.results[i]})
 		}
 	}
@@ -380,8 +382,9 @@ func (r *Reactor) launch(ctx context.Context, c *core, wave []*Execution) {
 		if len(results) != len(wave) {
 			panic("BUG: the executor returned another number of results")
 		}
+		ended := r.cfg.Now()
 		r.mu.Lock()
-		r.inbox.finished = append(r.inbox.finished, flight{c, wave, results, expected})
+		r.inbox.finished = append(r.inbox.finished, flight{c, wave, results, expected, ended})
 		r.mu.Unlock()
 		r.signal()
 	})

@@ -69,11 +69,7 @@ func isPlugin(name string) bool {
 
 // readPlugin asks the plugin in a file what is in it.
 func (m *Main) readPlugin(ctx context.Context, name string) (*module, error) {
-	path := m.path(name)
-	code, err := readModule(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = usagef("there is no %s: name a *.wasm file, which weir build makes, or a *.js file", m.shown(path))
-	}
+	path, code, err := m.readFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +79,16 @@ func (m *Main) readPlugin(ctx context.Context, name string) (*module, error) {
 	}
 	about.bytes = len(code)
 	return about, nil
+}
+
+// readFile reads a plugin's file that the user named.
+func (m *Main) readFile(name string) (path string, code []byte, err error) {
+	path = m.path(name)
+	code, err = readModule(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = usagef("there is no %s: name a *.wasm file, which weir build makes, or a *.js file", m.shown(path))
+	}
+	return path, code, err
 }
 
 // publishedBy is what the functions of a plugin promise to clients, as far as the

@@ -3,14 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -19,9 +16,10 @@ func (m *Main) buildCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "build [dir]",
-		Short: "Build a Go plugin to WebAssembly",
-		Long: "Build the plugins of a project ([dev] sources in its weir.toml), or the Go\n" +
-			"plugin in a directory, to WebAssembly, and say what is in it.",
+		Short: "Build a plugin in Go, Rust or C to WebAssembly",
+		Long: "Build the plugins of a project ([dev] sources in its weir.toml), or the plugin\n" +
+			"in a directory, to WebAssembly, and say what is in it. A directory with a\n" +
+			"Cargo.toml is built with rustc, one with C files with clang, any other with go.",
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
@@ -136,9 +134,6 @@ func pluginName(dir string) string {
 	}
 }
 
-// errNoGo means that there is no Go toolchain.
-var errNoGo = errors.New("go is not installed or not on PATH: install it from https://go.dev/dl")
-
 // compileError is what the compiler said.
 type compileError struct {
 	source string
@@ -152,10 +147,6 @@ func (e *compileError) Error() string {
 
 // run builds. The module appears in one moment, complete, under its name.
 func (b build) run(ctx context.Context) error {
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		return errNoGo
-	}
 	if err := os.MkdirAll(filepath.Dir(b.output), 0o755); err != nil {
 		return err
 	}
@@ -163,19 +154,8 @@ func (b build) run(ctx context.Context) error {
 	// because tests build side by side.
 	temporary := fmt.Sprintf("%s.%d.building", b.output, os.Getpid())
 	defer func() { _ = os.Remove(temporary) }() // it is gone when all went well
-	cmd := exec.CommandContext(ctx, goTool, "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", temporary, ".")
-	cmd.Dir = b.source
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	cmd.WaitDelay = 2 * time.Second
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &exit):
-		return &compileError{filepath.Base(b.output), firstLines(out, 12)}
-	case err != nil:
-		return fmt.Errorf("run go build: %w", err)
+	if err := languageOf(b.source).compile(ctx, b, temporary); err != nil {
+		return err
 	}
 	same, err := equalFiles(temporary, b.output)
 	if err != nil || same {
@@ -187,7 +167,7 @@ func (b build) run(ctx context.Context) error {
 func equalFiles(a, b string) (bool, error) {
 	x, err := os.ReadFile(a)
 	if err != nil {
-		return false, fmt.Errorf("go build made no module: is this package main? %w", err)
+		return false, fmt.Errorf("the compiler made no module: in Go, is this package main? %w", err)
 	}
 	y, err := os.ReadFile(b)
 	return err == nil && bytes.Equal(x, y), nil
@@ -208,7 +188,7 @@ func firstLines(out []byte, most int) []string {
 		lines = append(lines, line)
 	}
 	if len(lines) == 0 {
-		lines = []string{"the compiler said nothing: run go vet there"}
+		lines = []string{"the compiler said nothing"}
 	}
 	return lines
 }

@@ -7,17 +7,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"weir/host/inspect"
+	"weir/host/wasm"
 )
 
 // childName is the command by which programs run weir: itself with childSQL, to
-// read SQL, and tests with childTest, to have a server of their own.
-const childName, childSQL, childTest = "child", "sql", "test"
+// read SQL, and with childCompile, to compile a module, and tests with childTest,
+// to have a server of their own.
+const childName, childSQL, childCompile, childTest = "child", "sql", "compile", "test"
 
 // childCommand is for programs alone, on the standard streams. What reads
 // untrusted input runs in a process of its own.
 func (m *Main) childCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    childName + " " + childSQL + "|" + childTest,
+		Use:    childName + " " + childSQL + "|" + childCompile + "|" + childTest,
 		Short:  "Work for another program, on the standard streams",
 		Hidden: true,
 		Args:   cobra.ArbitraryArgs,
@@ -25,6 +27,8 @@ func (m *Main) childCommand() *cobra.Command {
 			switch {
 			case len(args) == 1 && args[0] == childSQL:
 				return inspect.Serve(m.Stdin, m.Stdout)
+			case len(args) > 0 && args[0] == childCompile:
+				return wasm.ServeCompile(m.Stdin, m.Stdout, args[1:])
 			case len(args) > 1 && args[0] == childTest:
 				return m.serveTest(cmd.Context(), args[1], args[2:])
 			}
@@ -33,14 +37,14 @@ func (m *Main) childCommand() *cobra.Command {
 	}
 }
 
-// inspectChild is the command line of the child. On Linux it is the program that
-// runs, also when another one lies at its path by now.
-func inspectChild() []string {
+// commandOf is the command line of a child. On Linux it is the program that runs,
+// also when another one lies at its path by now.
+func commandOf(child string) []string {
 	self := "/proc/self/exe"
 	if _, err := os.Stat(self); err != nil || runtime.GOOS != "linux" {
 		if self, err = os.Executable(); err != nil {
-			return nil // what must be inspected is refused, in a sentence
+			return nil // what must be inspected is refused, in a sentence; modules are compiled here
 		}
 	}
-	return []string{self, childName, childSQL}
+	return []string{self, childName, child}
 }

@@ -271,7 +271,7 @@ func (s *session) compile(ctx context.Context, b build) error {
 	slow := time.AfterFunc(slowBuild, func() {
 		why := ""
 		if missing != nil {
-			why = ": the first build compiles Go's own packages for WebAssembly, too"
+			why = languageOf(b.source).first
 		}
 		s.out.eventf("building %s%s", name, why)
 	})
@@ -328,7 +328,7 @@ func (s *session) serve(ctx context.Context, file *config.Config) (*running, err
 	}
 	h, err := host.New(host.Config{
 		File: file, Dev: true, StateDir: s.m.stateDir(), Listener: clients, Admin: admin,
-		Inspect: inspectChild(), Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
+		Inspect: commandOf(childSQL), Compile: commandOf(childCompile), Observe: s.report.observe, Event: s.report.event, Version: version(), Logger: s.logger,
 	})
 	if err != nil {
 		return nil, err

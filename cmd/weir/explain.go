@@ -83,7 +83,7 @@ func (m *Main) explainWith(ctx context.Context, file *config.Config, ask explana
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	var faults faultList
-	cfg := host.Config{File: forDev(file), StateDir: m.stateDir(), Inspect: inspectChild(), Event: faults.add}
+	cfg := host.Config{File: forDev(file), StateDir: m.stateDir(), Inspect: commandOf(childSQL), Compile: commandOf(childCompile), Event: faults.add}
 	var err error
 	if cfg.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err

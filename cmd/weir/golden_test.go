@@ -72,6 +72,7 @@ func TestGoldenErrors(t *testing.T) {
 		"new", "new Big", "new ../up", "new fmt", "new notes --dir bare",
 		"build nowhere", "build bare", "build lost",
 		"inspect", "inspect nowhere.wasm", "inspect bare", "inspect not.wasm",
+		"inspect --conform", "inspect --conform nowhere.wasm", "inspect --conform not.wasm",
 		"call", "call f x", "call f =1", "call f a=1 a=2", "call f --args {", "call f --args [1]", "call f a=1 --args {}",
 		"call f --url ftp://x", "call f --as ann --token x", "call f --url http://127.0.0.1:1",
 		"watch", "watch f -n -1", "watch f --url http://127.0.0.1:1",

@@ -18,11 +18,15 @@ import (
 )
 
 func (m *Main) inspectCommand() *cobra.Command {
-	return &cobra.Command{
+	var conform bool
+	cmd := &cobra.Command{
 		Use:   "inspect file",
 		Short: "Say what is in a plugin, without a database",
 		Args:  oneArg("a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if conform {
+				return m.conform(cmd.Context(), args[0])
+			}
 			about, err := m.readPlugin(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -31,6 +35,8 @@ func (m *Main) inspectCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&conform, "conform", false, "run it, and say of each rule of the guest contract whether it keeps it")
+	return cmd
 }
 
 // maxModule bounds what is read; the runtime's own limit is below it.
@@ -99,10 +105,10 @@ func (m *Main) describeBy(ctx context.Context, compile func(*wasm.Runtime) (*was
 	if state != "" {
 		state = filepath.Join(state, "wasm")
 	}
-	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state, CompileTimeout: compileTimeout})
+	runtime, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: state, CompileTimeout: compileTimeout, Command: commandOf(childCompile)})
 	if err != nil && state != "" {
 		// A cache that cannot be used costs time and nothing else.
-		runtime, err = wasm.NewRuntime(ctx, wasm.Config{CompileTimeout: compileTimeout})
+		runtime, err = wasm.NewRuntime(ctx, wasm.Config{CompileTimeout: compileTimeout, Command: commandOf(childCompile)})
 	}
 	if err != nil {
 		return nil, err

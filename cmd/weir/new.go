@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -21,32 +22,40 @@ import (
 	"weir/plugins/js"
 )
 
-// template is a new project. Names end in .tmpl, so that the go tool takes none
-// of it for its own.
+// template is a new project in Go. Names end in .tmpl, so that the go tool takes
+// none of it for its own.
 //
 //go:embed template
 var template embed.FS
 
-// scriptTemplate is what is another in a project in JavaScript.
+// others are what is another in a project in another language.
 //
-//go:embed script
-var scriptTemplate embed.FS
+//go:embed script rust c
+var others embed.FS
 
 func (m *Main) newCommand() *cobra.Command {
-	var dir string
+	var dir, lang string
 	var script bool
 	cmd := &cobra.Command{
 		Use:   "new NAME",
-		Short: "Make a plugin project in Go or JavaScript that works at once",
-		Long: "Make a directory with a plugin in Go (a query, a mutation, a policy and their tests), a\n" +
+		Short: "Make a plugin project in Go, Rust, C or JavaScript that works at once",
+		Long: "Make a directory with a plugin (queries, mutations, a policy; in Go their tests, too), a\n" +
 			"schema, a page and the SDK's source. It builds without a network: cd NAME && weir dev.\n" +
-			"With --js the plugin is one file of JavaScript, which nobody builds.",
-		Args: oneArg("a name for the project"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return m.newProject(args[0], dir, script)
+			"In JavaScript the plugin is one file, which nobody builds.",
+		Example: "  weir new chat\n  weir new chat --lang rust",
+		Args:    oneArg("a name for the project"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if script && cmd.Flags().Changed("lang") && lang != "js" {
+				return usagef("--js means --lang js, but --lang is %s: write one of them", lang)
+			}
+			if script {
+				lang = "js"
+			}
+			return m.newProject(cmd.Context(), args[0], dir, lang)
 		},
 	}
-	cmd.Flags().BoolVar(&script, "js", false, "write the plugin in JavaScript")
+	cmd.Flags().StringVar(&lang, "lang", "go", "write the plugin in this language: go, rust, c or js")
+	cmd.Flags().BoolVar(&script, "js", false, "the same as --lang js")
 	cmd.Flags().StringVar(&dir, "dir", "", "where to make it (default: a directory of that name)")
 	return cmd
 }
@@ -63,11 +72,13 @@ var taken = []string{
 	"unicode", "unique", "weak",
 }
 
-func (m *Main) newProject(name, dir string, script bool) error {
+func (m *Main) newProject(ctx context.Context, name, dir, lang string) error {
 	switch {
+	case !slices.Contains([]string{"go", "rust", "c", "js"}, lang):
+		return usagef("there is no template in %q: write --lang go, rust, c or js", lang)
 	case !projectName.MatchString(name):
 		return usagef("%q is no name for a project: use small letters, digits, _ and -, a letter first", name)
-	case slices.Contains(taken, name) && (!script || name == "weir"):
+	case slices.Contains(taken, name) && (lang == "go" || name == "weir"):
 		return usagef("%q is a name that Go uses itself: choose another, such as my%[2]s", name, name)
 	}
 	if dir == "" {
@@ -82,21 +93,69 @@ func (m *Main) newProject(name, dir string, script bool) error {
 		return usagef("%s is not empty: choose another --dir", m.shown(root))
 	}
 	first := ""
-	if script {
+	var missing error // the compiler
+	switch lang {
+	case "js":
 		finder := js.Finder{Dirs: js.Dirs(m.stateDir())}
-		_, missing := finder.Engine()
-		if missing != nil {
+		_, noEngine := finder.Engine()
+		if noEngine != nil {
 			first = "npm pack " + js.Package + "@" + js.Version + " && " // the engine, where its weir.toml says
 		}
-		err = writeScriptProject(root, name, missing == nil)
-	} else {
+		err = writeScriptProject(root, name, noEngine == nil)
+	case "rust":
+		_, missing = findRustc(ctx)
+		err = writeCompiledProject(root, name, lang, plugins.Rust)
+	case "c":
+		_, missing = findClang(ctx)
+		err = writeCompiledProject(root, name, lang, plugins.C)
+	default:
 		err = writeProject(root, name)
 	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(m.Stdout, "made %s\n\n  cd %s && %sweir dev\n", m.shown(root), m.shown(root), first)
+	if missing != nil {
+		fmt.Fprintf(m.Stdout, "\nBefore that: %s.\n", missing)
+	}
 	return nil
+}
+
+// placeIn puts the files of a template into a project.
+func placeIn(root, name string) func(string) string {
+	return func(p string) string {
+		p = strings.TrimSuffix(strings.ReplaceAll(p, "NAME", name), ".tmpl")
+		if p == "gitignore" {
+			p = ".gitignore"
+		}
+		return filepath.Join(root, filepath.FromSlash(p))
+	}
+}
+
+// writeCompiledProject writes a project in a language whose SDK stands alone: what it
+// has in common with one in Go, its own, and the SDK.
+func writeCompiledProject(root, name, lang string, sdk embed.FS) error {
+	fill := strings.NewReplacer("{{name}}", name)
+	place := placeIn(root, name)
+	err := copyTree(template, "template", func(p string) string {
+		if strings.HasPrefix(p, "plugin/") || p == "go.mod.tmpl" || p == "README.md.tmpl" {
+			return ""
+		}
+		return place(p)
+	}, fill)
+	if err == nil {
+		err = copyTree(others, lang, place, fill)
+	}
+	if err == nil {
+		into := placeIn(filepath.Join(root, "weir"), name)
+		err = copyTree(sdk, lang, func(p string) string {
+			if p == "src/tests.rs" {
+				return ""
+			}
+			return into(p)
+		}, strings.NewReplacer("#[cfg(test)]\nmod tests;\n", ""))
+	}
+	return err
 }
 
 // writeScriptProject writes a project in JavaScript: what both have in common, its
@@ -107,13 +166,7 @@ func writeScriptProject(root, name string, engine bool) error {
 		line = "# " + line
 	}
 	fill := strings.NewReplacer("{{name}}", name, "{{engine}}", line)
-	place := func(p string) string {
-		p = strings.TrimSuffix(strings.ReplaceAll(p, "NAME", name), ".tmpl")
-		if p == "gitignore" {
-			p = ".gitignore"
-		}
-		return filepath.Join(root, filepath.FromSlash(p))
-	}
+	place := placeIn(root, name)
 	err := copyTree(template, "template", func(p string) string {
 		if p == "schema.sql.tmpl" || p == "seed.sql.tmpl" || strings.HasPrefix(p, "web/") {
 			return place(p)
@@ -121,7 +174,7 @@ func writeScriptProject(root, name string, engine bool) error {
 		return ""
 	}, fill)
 	if err == nil {
-		err = copyTree(scriptTemplate, "script", place, fill)
+		err = copyTree(others, "script", place, fill)
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(root, "plugins", "weir.d.ts"), []byte(js.Types), 0o644)
@@ -132,13 +185,7 @@ func writeScriptProject(root, name string, engine bool) error {
 // writeProject writes template and SDK.
 func writeProject(root, name string) error {
 	fill := strings.NewReplacer("{{name}}", name, "{{go}}", goVersion())
-	err := copyTree(template, "template", func(p string) string {
-		p = strings.TrimSuffix(p, ".tmpl")
-		if p == "gitignore" {
-			p = ".gitignore"
-		}
-		return filepath.Join(root, p)
-	}, fill)
+	err := copyTree(template, "template", placeIn(root, name), fill)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func checkScript(t *testing.T, path string) map[int]string {
 	t.Helper()
 	node, tsc := compiler(t)
 	dir := t.TempDir()
-	config, err := scriptTemplate.ReadFile("script/plugins/jsconfig.json.tmpl")
+	config, err := others.ReadFile("script/plugins/jsconfig.json.tmpl")
 	if err != nil {
 		t.Fatal(err)
 	}

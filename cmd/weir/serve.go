@@ -51,7 +51,7 @@ func (m *Main) serve(ctx context.Context, arg string, asJSON bool) error {
 		handler = slog.NewJSONHandler(m.Stderr, nil)
 	}
 	logger := slog.New(handler)
-	h, err := host.New(host.Config{File: p.config, Path: p.file, StateDir: m.stateDir(), Inspect: inspectChild(), Traces: m.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), Version: version(), Logger: logger, Event: eventLog(logger)})
+	h, err := host.New(host.Config{File: p.config, Path: p.file, StateDir: m.stateDir(), Inspect: commandOf(childSQL), Compile: commandOf(childCompile), Traces: m.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), Version: version(), Logger: logger, Event: eventLog(logger)})
 	if err != nil {
 		return err
 	}

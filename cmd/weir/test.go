@@ -51,6 +51,12 @@ func (m *Main) test(ctx context.Context, dir string, flags []string) (err error)
 	if err != nil {
 		return errNoGo
 	}
+	if _, err := p.builds(); err != nil {
+		return err
+	}
+	if !inGoModule(p.dir) {
+		return usagef("weir test runs go test, but there is no go.mod in %s or above: tests in Go are for plugins in Go", p.shown)
+	}
 	if err := m.buildAll(ctx, p); err != nil {
 		return err
 	}
@@ -83,6 +89,20 @@ func (m *Main) test(ctx context.Context, dir string, flags []string) (err error)
 		return fmt.Errorf("run go test: %w", err)
 	}
 	return nil
+}
+
+// inGoModule reports whether the go tool finds a module for a directory.
+func inGoModule(dir string) bool {
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return true
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return false
+		}
+		dir = up
+	}
 }
 
 // buildAll builds the plugins of [dev] sources and compiles them, so that servers

@@ -68,7 +68,7 @@ func (m *Main) serveTestDatabase(ctx context.Context, p *project, db *testDataba
 	file.Server.Web = ""
 	tokens := newTestTokens(&file)
 	var faults faultList
-	cfg := host.Config{File: &file, Dev: true, StateDir: m.stateDir(), Inspect: inspectChild(), Event: faults.add}
+	cfg := host.Config{File: &file, Dev: true, StateDir: m.stateDir(), Inspect: commandOf(childSQL), Compile: commandOf(childCompile), Event: faults.add}
 	if cfg.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -69,7 +70,7 @@ func (w *watcher) addTree(root string) {
 		if err != nil || !d.IsDir() {
 			return nil //nolint:nilerr // what cannot be read is not watched
 		}
-		if path != root && (hidden(path) || d.Name() == "node_modules" || path == w.project.config.Plugins) {
+		if path != root && (hidden(path) || d.Name() == "node_modules" || cargoOutput(path) || path == w.project.config.Plugins) {
 			return filepath.SkipDir
 		}
 		_ = w.notify.Add(path)
@@ -78,6 +79,15 @@ func (w *watcher) addTree(root string) {
 }
 
 func hidden(path string) bool { return strings.HasPrefix(filepath.Base(path), ".") }
+
+// cargoOutput reports whether cargo, which editors run all the time, writes there.
+func cargoOutput(dir string) bool {
+	if filepath.Base(dir) != "target" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(filepath.Dir(dir), cargoName))
+	return err == nil
+}
 
 func (w *watcher) run(c chan<- changed) {
 	timer := time.NewTimer(time.Hour)
@@ -135,7 +145,7 @@ func (w *watcher) note(c *changed, path string) bool {
 func (w *watcher) isSource(path string) bool {
 	name := filepath.Base(path)
 	if strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "~") || strings.HasSuffix(name, ".wasm") ||
-		strings.HasSuffix(name, ".building") || name == "4913" {
+		strings.HasSuffix(name, ".building") || name == "Cargo.lock" || name == "4913" {
 		return false
 	}
 	for _, source := range w.sources {
@@ -143,9 +153,10 @@ func (w *watcher) isSource(path string) bool {
 		if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 			continue
 		}
-		inside := true
+		inside, at := true, source
 		for part := range strings.SplitSeq(rel, string(filepath.Separator)) {
-			inside = inside && (part == "." || !strings.HasPrefix(part, "."))
+			at = filepath.Join(at, part)
+			inside = inside && (part == "." || !strings.HasPrefix(part, ".")) && !cargoOutput(at)
 		}
 		return inside && !strings.HasPrefix(path, w.project.config.Plugins+string(filepath.Separator))
 	}

@@ -7,26 +7,43 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // gate is what stands between browsers and a server: it counts streams, cuts
-// them, refuses them, and leads to another server.
+// them, loses them, refuses them, and leads to another server.
 type gate struct {
 	URL string
 
 	mu      sync.Mutex // protects the fields below
 	target  *url.URL
 	refuse  bool
-	streams map[int]context.CancelFunc // those that are open
+	streams map[int]*passage // those that are open
 	opened  int
 	refused int
 	token   func() string // answers /token
 }
 
+// passage is a stream on its way through.
+type passage struct {
+	http.ResponseWriter
+	cancel context.CancelFunc
+	lost   atomic.Bool // nothing reaches the browser any more, and nobody says so
+}
+
+func (p *passage) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func (p *passage) Write(b []byte) (int, error) {
+	if p.lost.Load() {
+		return len(b), nil
+	}
+	return p.ResponseWriter.Write(b)
+}
+
 func newGate(t *testing.T, target string) *gate {
 	t.Helper()
-	g := &gate{streams: map[int]context.CancelFunc{}}
+	g := &gate{streams: map[int]*passage{}}
 	g.lead(t, target)
 	transport := &http.Transport{}
 	proxy := &httputil.ReverseProxy{
@@ -75,14 +92,15 @@ func (g *gate) stream(w http.ResponseWriter, r *http.Request, next http.Handler)
 	}
 	g.opened++
 	n := g.opened
-	g.streams[n] = cancel
+	p := &passage{ResponseWriter: w, cancel: cancel}
+	g.streams[n] = p
 	g.mu.Unlock()
 	defer func() {
 		g.mu.Lock()
 		delete(g.streams, n)
 		g.mu.Unlock()
 	}()
-	next.ServeHTTP(w, r.WithContext(ctx))
+	next.ServeHTTP(p, r.WithContext(ctx))
 }
 
 // lead leads what comes from now on to another server.
@@ -101,8 +119,17 @@ func (g *gate) lead(t *testing.T, target string) {
 func (g *gate) cut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, cancel := range g.streams {
-		cancel()
+	for _, p := range g.streams {
+		p.cancel()
+	}
+}
+
+// lose lets every stream that is open now die unnoticed.
+func (g *gate) lose() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.streams {
+		p.lost.Store(true)
 	}
 }
 

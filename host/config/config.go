@@ -210,6 +210,8 @@ type Limits struct {
 	MaxExecutions             int           `toml:"executions" default:"16"`
 	MaxTotalExecutions        int           `toml:"total_executions" default:"64" scope:"server"`
 	MaxRunningGuests          int           `toml:"running_guests" default:"cores" scope:"server"`
+	MaxIdleGuestBytes         int64         `toml:"idle_guest_bytes" default:"64 MiB"`
+	MaxTotalIdleGuestBytes    int64         `toml:"total_idle_guest_bytes" default:"512 MiB" scope:"server"`
 	MaxFirstRuns              int           `toml:"first_runs" default:"2000" off:"yes"`
 	MaxConnections            int           `toml:"connections" off:"yes"`
 	QueryTimeout              time.Duration `toml:"query_timeout" default:"5s"`

@@ -173,6 +173,7 @@ large = 1_000e30
 beta = true
 "smtp.user" = ""
 [plugin.notes]
+instances = "sticky"
 [tenant.acme]
 plugins = "acme"
 plugin.chat.config.text = "hi"
@@ -189,6 +190,9 @@ plugin.chat.config.text = "hi"
 	}
 	if got := list[1].Plugin["chat"].Settings(); !reflect.DeepEqual(got, map[string]string{"text": "hi"}) {
 		t.Errorf("acme: %q", got)
+	}
+	if a, b := list[0].Plugin["notes"].Instances, list[1].Plugin["chat"].Instances; a != "sticky" || b != "pristine" {
+		t.Errorf("instances: %q and %q", a, b)
 	}
 	long := strings.Repeat("x", maxSetting+1)
 	if _, err := Parse("weir.toml", []byte("[plugin.p.config]\nk = '"+long+"'"), getenv); err == nil || strings.Contains(err.Error(), "xx") {

@@ -168,6 +168,9 @@ func (d *decoder) mapping(raw any, v reflect.Value, key string) {
 			d.inTenant = false
 			elem.FieldByName("Name").SetString(name)
 		} else {
+			if elem.Type() == pluginType {
+				setDefaults(elem)
+			}
 			d.value(m[name], elem, at, field{})
 		}
 		v.SetMapIndex(reflect.ValueOf(name), elem)

@@ -57,9 +57,7 @@ func (d *dumper) table(v reflect.Value, prefix string, from []string) {
 		default:
 			for _, name := range namesOf(fv) {
 				at := joinKey(key, name)
-				if fv.Type().Elem() != pluginType { // which has only a table in it
-					fmt.Fprintf(&d.out, "\n[%s]\n", at)
-				}
+				fmt.Fprintf(&d.out, "\n[%s]\n", at)
 				d.table(fv.MapIndex(reflect.ValueOf(name)), at, nil)
 			}
 		}

@@ -5,12 +5,16 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Plugin is one [plugin.NAME]: what the operator tells a plugin.
 type Plugin struct {
+	// Instances says how an instance that ran a call is used again: "pristine" (made
+	// what it was before), "batch" (only when no call waits) or "sticky" (never).
+	Instances string `toml:"instances" default:"pristine"`
 	// Config is [plugin.NAME.config]: a flat table of strings, whole numbers,
 	// numbers and booleans. The plugin's functions read it by key.
 	Config map[string]Setting `toml:"config"`
@@ -112,6 +116,9 @@ func validatePluginConfigs(f *faults, prefix string, plugins map[string]Plugin) 
 		at := joinKey(joinKey(prefix, "plugin"), name)
 		if !pluginName.MatchString(name) {
 			f.at(at, "%s: %q is no name of a plugin: write the one in its manifest, of small letters, digits, _ and -", at, name)
+		}
+		if !slices.Contains([]string{"pristine", "batch", "sticky"}, p.Instances) {
+			f.at(at+".instances", `%s.instances is %q: write "pristine" if no call may see what another left, "batch" if calls of a burst may, or "sticky" if all may`, at, p.Instances)
 		}
 		for key, s := range p.Config {
 			where := joinKey(at+".config", key)

@@ -408,7 +408,7 @@ func (n *planNode) contributes() bool {
 				if side != "Outer" {
 					return false
 				}
-			case "Right":
+			case "Right", "Right Semi", "Right Anti":
 				if side != "Inner" {
 					return false
 				}

@@ -112,6 +112,7 @@ func TestRoleIsMadeByAnAdministratorWhoIsNoSuperuser(t *testing.T) {
 	t.Parallel()
 	base, role := tenancy(t)
 	admin := role + "_admin"
+	base.Exec(t, `revoke create on schema public from public`) // as 15 and later have it
 	base.Exec(t, `create role `+admin+` login createrole; alter database `+base.Name+` owner to `+admin+`; alter schema acme owner to `+admin+`;
 		alter table acme.notes owner to `+admin+`; alter function acme.listed() owner to `+admin)
 	t.Cleanup(func() {

@@ -25,6 +25,9 @@ type Config struct {
 	BinDir string
 	// Download allows fetching a pinned PostgreSQL (23 MB) when none is found.
 	Download bool
+	// Major asks for one major version, as 16. Zero means any. Data of another
+	// version is refused.
+	Major int
 	// Settings are server settings, as in postgresql.conf. They count when Start
 	// starts the server, not when it attaches. What decides who can connect
 	// (listen_addresses, unix_socket_…) is weir's and stays.

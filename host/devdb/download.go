@@ -36,27 +36,27 @@ type fetcher struct {
 	limits   unpackLimits
 }
 
-func newFetcher() fetcher {
+func newFetcher(r release) fetcher {
 	return fetcher{
 		registry: cmp.Or(os.Getenv("WEIR_NPM_REGISTRY"), os.Getenv("npm_config_registry"), publicRegistry),
 		platform: platform(),
-		release:  pinned,
+		release:  r,
 		maxBytes: maxDownload,
 		limits:   unpackLimits{files: 20_000, bytes: 512 << 20},
 	}
 }
 
-// download fetches the pinned release into the cache and returns its programs.
-func (c *Cluster) download(ctx context.Context) (programs, error) {
-	f := newFetcher()
+// download fetches a release into the cache and returns its programs.
+func (c *Cluster) download(ctx context.Context, r release) (programs, error) {
+	f := newFetcher(r)
 	if f.release.sums[f.platform] == "" {
 		return programs{}, fmt.Errorf("%w (there is no download for %s)", ErrNotFound, f.platform)
 	}
-	cache, err := c.cacheDir()
+	cache, err := c.cacheDir(r)
 	if err != nil {
 		return programs{}, err
 	}
-	c.log.Info("no PostgreSQL found, downloading one", "version", f.release.version, "url", f.url(), "dir", cache)
+	c.log.Info("no such PostgreSQL found, downloading one", "version", f.release.version, "url", f.url(), "dir", cache)
 	began := time.Now()
 	if err := f.into(ctx, cache); err != nil {
 		return programs{}, fmt.Errorf("download PostgreSQL: %w", err)
@@ -75,7 +75,7 @@ func (c *Cluster) download(ctx context.Context) (programs, error) {
 
 // cacheDir is where the download is kept: the user's cache, or for root, whose
 // home is closed to the server's user, the system's.
-func (c *Cluster) cacheDir() (string, error) {
+func (c *Cluster) cacheDir(r release) (string, error) {
 	base, err := os.UserCacheDir()
 	if c.place.who.other && (err != nil || !c.place.who.reaches(base)) {
 		base, err = "/var/cache", nil
@@ -83,7 +83,7 @@ func (c *Cluster) cacheDir() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a place for the download: %w", err)
 	}
-	return filepath.Join(base, "weir", "pg", pinned.version+"-"+runtime.GOOS+"-"+runtime.GOARCH), nil
+	return filepath.Join(base, "weir", "pg", r.version+"-"+runtime.GOOS+"-"+runtime.GOARCH), nil
 }
 
 func (f fetcher) url() string {

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -158,13 +159,28 @@ func TestUnpackRefusesWhatLeadsOutOrGrows(t *testing.T) {
 
 func TestEveryPlatformIsPinned(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"} {
-		sum, err := base64.StdEncoding.DecodeString(pinned.sums[name])
-		if err != nil || len(sum) != sha512.Size {
-			t.Errorf("%s: %d bytes, %v, want a SHA-512", name, len(sum), err)
+	for _, r := range append([]release{pinned}, older...) {
+		platforms := []string{"linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"}
+		if r.major == 14 {
+			platforms = platforms[:1]
+		}
+		for _, name := range platforms {
+			sum, err := base64.StdEncoding.DecodeString(r.sums[name])
+			if err != nil || len(sum) != sha512.Size {
+				t.Errorf("%d, %s: %d bytes, %v, want a SHA-512", r.major, name, len(sum), err)
+			}
+		}
+		if !strings.HasPrefix(r.version, strconv.Itoa(r.major)+".") {
+			t.Errorf("version %s is not of major %d", r.version, r.major)
 		}
 	}
-	if !strings.HasPrefix(pinned.version, "18.") || pinned.major != 18 {
-		t.Errorf("version %s is not of major %d", pinned.version, pinned.major)
+	if pinned.major != 18 {
+		t.Errorf("the newest is pinned: %d", pinned.major)
+	}
+	if r, ok := releaseOf(13); ok {
+		t.Errorf("for a version that weir does not work with: %v", r)
+	}
+	if r, ok := releaseOf(0); ok && r.major != 18 {
+		t.Errorf("for any version: %d", r.major)
 	}
 }

@@ -40,6 +40,10 @@ var wellKnown = []string{
 // find returns the programs to use: those of Config.BinDir, else the newest that
 // a may run. want is the major version of existing data, 0 for any.
 func (c *Cluster) find(ctx context.Context, want int) (programs, error) {
+	if m := c.cfg.Major; m != 0 && want != 0 && m != want {
+		return programs{}, fmt.Errorf("the database in %s was made by PostgreSQL %d, and %d is asked for", c.place.data(), want, m)
+	}
+	want = max(want, c.cfg.Major)
 	if dir := c.cfg.BinDir; dir != "" {
 		return c.findIn(ctx, dir, want)
 	}
@@ -65,13 +69,17 @@ func (c *Cluster) find(ctx context.Context, want int) (programs, error) {
 	}
 	// An earlier download never wins over what the machine has: a package brings
 	// its extensions, and its updates.
-	if cache, err := c.cacheDir(); err == nil {
+	release, downloadable := releaseOf(want)
+	if cache, err := c.cacheDir(release); err == nil {
 		if p, err := c.findIn(ctx, filepath.Join(cache, "native", "bin"), want); err == nil {
 			return p, nil
 		}
 	}
-	if c.cfg.Download && (want == 0 || want == pinned.major) {
-		return c.download(ctx)
+	if c.cfg.Download && (downloadable || want == 0) {
+		return c.download(ctx, release)
+	}
+	if c.cfg.Major != 0 {
+		return programs{}, fmt.Errorf("no PostgreSQL %d (%w)", c.cfg.Major, ErrNotFound)
 	}
 	if len(others) > 0 {
 		return programs{}, fmt.Errorf("the database in %s was made by PostgreSQL %d and only %s is found: install PostgreSQL %d, or remove the directory to start afresh",

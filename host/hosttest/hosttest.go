@@ -57,6 +57,8 @@ type Config struct {
 	Wire bool
 	// Uninspected starts a host that cannot inspect SQL.
 	Uninspected bool
+	// Serve starts the host as weir serve does, without users by name.
+	Serve bool
 	// Late starts the host without waiting for its plugins.
 	Late bool
 }
@@ -77,11 +79,21 @@ func (c *Config) inspect(t testing.TB) []string {
 	if c.Uninspected || !inspected {
 		return nil
 	}
-	return ChildCommand(t)
+	return ChildCommand(t, "sql")
 }
 
-// ChildCommand is the command of an inspection child.
-func ChildCommand(t testing.TB) []string {
+// compileChild is the command of the host's compile child, where it is built
+// anyway.
+func compileChild(t testing.TB) []string {
+	t.Helper()
+	if !inspected {
+		return nil
+	}
+	return ChildCommand(t, "compile")
+}
+
+// ChildCommand is the command of a child: sql, which inspects, or compile.
+func ChildCommand(t testing.TB, kind string) []string {
 	t.Helper()
 	buildChild.Do(func() {
 		dir, err := os.MkdirTemp("", "weir-child")
@@ -89,14 +101,17 @@ func ChildCommand(t testing.TB) []string {
 			t.Fatal(err)
 		}
 		child = filepath.Join(dir, "weir")
-		if out, err := exec.Command("go", "build", "-o", child, "weir/cmd/weir").CombinedOutput(); err != nil {
-			t.Errorf("build the inspection child: %v\n%s", err, out)
+		// A test binary's wazero does not know its version, and takes code only from
+		// one that does not, either.
+		version := "-X github.com/tetratelabs/wazero/internal/version.version=dev"
+		if out, err := exec.Command("go", "build", "-ldflags", version, "-o", child, "weir/cmd/weir").CombinedOutput(); err != nil {
+			t.Errorf("build the children: %v\n%s", err, out)
 		}
 	})
-	return []string{child, "child", "sql"}
+	return []string{child, "child", kind}
 }
 
-// inspected is set by Child, which a package calls whose hosts inspect SQL.
+// inspected is set by Child, which a package calls whose hosts have children.
 var inspected bool
 
 var (
@@ -104,7 +119,8 @@ var (
 	child      string
 )
 
-// Child lets hosts inspect SQL. Call it first in TestMain.
+// Child lets hosts inspect SQL and compile modules as weir does. Call it first in
+// TestMain.
 func Child() { inspected = true }
 
 // clients has the connections that http.DefaultClient keeps closed at the end.
@@ -164,8 +180,8 @@ func Start(t testing.TB, cfg Config) *Server {
 	public, admin := loopback(t), loopback(t)
 	s.Admin = "http://" + admin.Addr().String()
 	h, err := host.New(host.Config{
-		File: file, Dev: true, StateDir: stateDir(), Listener: public, Admin: admin,
-		Path: cfg.Path, Inspect: cfg.inspect(t), Observe: cfg.Observe, Traces: cfg.Traces, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		File: file, Dev: !cfg.Serve, StateDir: stateDir(), Listener: public, Admin: admin,
+		Path: cfg.Path, Inspect: cfg.inspect(t), Compile: compileChild(t), Observe: cfg.Observe, Traces: cfg.Traces, Event: cfg.Event, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -414,7 +430,7 @@ func compile(t testing.TB, module string) {
 		t.Fatal(err)
 	}
 	ctx, dir := context.Background(), stateDir()
-	r, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: filepath.Join(dir, "wasm"), CompileTimeout: compileTimeout})
+	r, err := wasm.NewRuntime(ctx, wasm.Config{CacheDir: filepath.Join(dir, "wasm"), CompileTimeout: compileTimeout, Command: compileChild(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func BenchmarkCheck(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			c.stop()
+			c.Stop()
 		}
 	})
 	b.Run("program", func(b *testing.B) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,31 +15,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSpace bounds the child's address space: the parser reserves 4 GiB, and uses
-// a few.
-const maxSpace = 8 << 30
-
-// confine gives up what the child does not need, for all its threads: privileges
+// Confine gives up what a child does not need, for all its threads: privileges
 // by exec, memory and time above the bounds, core dumps, files, and all system
 // calls that are not on a list. What a kernel is too old for is left out, but for
-// the limits.
-func confine() error {
+// the limits. Its caller has locked the goroutine to its thread.
+func Confine(p Profile) error {
 	if err := closeInherited(); err != nil {
 		return err
 	}
 	// The runtime makes its poller at the first timer; afterwards nothing can be
 	// opened.
 	time.AfterFunc(0, func() {}).Stop()
+	files := uint64(0) // none beside those that are open
+	if p.Files {
+		files = 16
+	}
+	if raceDetector {
+		p.Memory, p.Space = 0, 0 // its shadow of all memory needs more
+	}
 	for _, l := range []struct {
 		resource int
 		most     uint64
 	}{
 		{unix.RLIMIT_CORE, 0},
-		{unix.RLIMIT_FSIZE, 0},
-		{unix.RLIMIT_NOFILE, 0}, // none beside those that are open
-		{unix.RLIMIT_CPU, maxSeconds},
-		{unix.RLIMIT_DATA, maxMemory},
-		{unix.RLIMIT_AS, min(maxMemory, 1) * maxSpace},
+		{unix.RLIMIT_FSIZE, p.FileBytes},
+		{unix.RLIMIT_NOFILE, files},
+		{unix.RLIMIT_CPU, p.seconds()},
+		{unix.RLIMIT_DATA, p.Memory},
+		{unix.RLIMIT_AS, p.Space},
 	} {
 		if l.most == 0 && (l.resource == unix.RLIMIT_DATA || l.resource == unix.RLIMIT_AS) {
 			continue
@@ -50,7 +54,7 @@ func confine() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
-	return filterCalls()
+	return filterCalls(p.Files)
 }
 
 // closeInherited closes what the parent had open without knowing: files that its
@@ -79,7 +83,7 @@ func closeInherited() error {
 }
 
 // filterCalls installs the list of system calls on all threads.
-func filterCalls() error {
+func filterCalls(files bool) error {
 	var arch uint32
 	switch runtime.GOARCH {
 	case "amd64":
@@ -89,7 +93,11 @@ func filterCalls() error {
 	default:
 		return nil
 	}
-	program := filter(arch, uint32(os.Getpid()))
+	allowed := calls
+	if files {
+		allowed = slices.Concat(calls, fileCalls)
+	}
+	program := filter(arch, uint32(os.Getpid()), allowed)
 	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
 	if errno != 0 && !errors.Is(errno, unix.ENOSYS) && !errors.Is(errno, unix.EINVAL) {
@@ -117,7 +125,7 @@ const (
 )
 
 // filter makes the program: what is not allowed fails with EPERM.
-func filter(arch, pid uint32) []unix.SockFilter {
+func filter(arch, pid uint32, calls []uint32) []unix.SockFilter {
 	load := func(at uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
 	}
@@ -149,5 +157,5 @@ func filter(arch, pid uint32) []unix.SockFilter {
 func worn() bool {
 	var used unix.Rusage
 	err := unix.Getrusage(unix.RUSAGE_SELF, &used)
-	return err != nil || used.Utime.Sec+used.Stime.Sec > maxSeconds/2
+	return err != nil || uint64(used.Utime.Sec+used.Stime.Sec) > sqlProfile.seconds()/2
 }

@@ -36,7 +36,6 @@ var costs = func() (t [256]uint32) {
 		{0x23, 0x24, 2},
 		{0x25, 0x26, 4},
 		{0x28, 0x3e, 4}, // a cache line may be far
-		{0x40, 0x40, costGrow},
 		{0x6d, 0x70, 8},
 		{0x7f, 0x82, 12}, // division
 		{0x8d, 0x91, 4},
@@ -60,11 +59,8 @@ func costOf(op opcode) uint32 {
 	case 0:
 		return costs[op]
 	case opMisc:
-		switch {
-		case op < opMemoryInit:
+		if op < opMemoryInit {
 			return 4
-		case op >= opTableInit && op != opElemDrop && op != opTableSize:
-			return costTable
 		}
 		return costCall
 	}

@@ -59,6 +59,9 @@ func (c *cursor) u32() uint32 {
 		}
 		v |= uint32(b&0x7f) << shift
 		if b < 0x80 {
+			if c.err != nil {
+				return 0
+			}
 			return v
 		}
 	}

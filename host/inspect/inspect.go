@@ -267,7 +267,7 @@ func (i *Inspector) ask(c *child, rules *Rules, text string) (verdict, *child, e
 		if err == nil {
 			return v, c, nil
 		}
-		c.kill()
+		c.Kill()
 		c = nil
 		if fresh {
 			return verdict{}, nil, err
@@ -287,7 +287,7 @@ func (i *Inspector) rest() {
 	select {
 	case c := <-i.slot:
 		if c != nil {
-			c.stop()
+			c.Stop()
 		}
 		i.slot <- nil
 		i.ended()
@@ -329,7 +329,7 @@ func (i *Inspector) Close() error {
 	i.idle.Stop()
 	c := <-i.slot
 	if c != nil {
-		c.stop()
+		c.Stop()
 	}
 	i.slot <- nil
 	return nil

@@ -18,14 +18,19 @@ const childArg, easyArg = "inspect-child", "easy-child"
 // crashArg makes it one that ends at every text.
 const crashArg = "crash-child"
 
+// fencedArg makes it one that is fenced in, and tries what it was asked to.
+const fencedArg = "fenced-child"
+
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{childArg, easyArg, crashArg}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{childArg, easyArg, crashArg, fencedArg}, os.Args[1]) {
 		do := Serve
 		switch os.Args[1] {
 		case easyArg:
 			do = allowAll
 		case crashArg:
 			do = crash
+		case fencedArg:
+			do = tries
 		}
 		if err := do(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -38,9 +43,9 @@ func TestMain(m *testing.M) {
 
 // crash greets and ends at the first question.
 func crash(in io.Reader, out io.Writer) error {
-	err := writeFrame(out, []byte(hello))
+	err := WriteFrame(out, []byte(hello))
 	if err == nil {
-		_, err = readFrame(in, maxQuestion)
+		_, err = ReadFrame(in, maxQuestion)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -50,16 +55,16 @@ func crash(in io.Reader, out io.Writer) error {
 
 // allowAll answers as a child would.
 func allowAll(in io.Reader, out io.Writer) error {
-	if err := writeFrame(out, []byte(hello)); err != nil {
+	if err := WriteFrame(out, []byte(hello)); err != nil {
 		return err
 	}
 	for {
-		question, err := readFrame(in, maxQuestion)
+		question, err := ReadFrame(in, maxQuestion)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
-			err = writeFrame(out, appendAnswer(nil, question, verdict{allowed: true}))
+			err = WriteFrame(out, appendAnswer(nil, question, verdict{allowed: true}))
 		}
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@ const (
 
 // MeterVersion is part of the name of all that is kept of a metered module. It
 // grows with each change of what Meter makes of the same bytes.
-const MeterVersion = 1
+const MeterVersion = 3
 
 // Meter is fuel and room for the stack in one number, so that a function counts
 // both with one subtraction: the low half is the fuel that is left, in units of
@@ -45,7 +45,7 @@ func (m Meter) Room() int32 { return int32((int64(m) - int64(m.Fuel())) >> 32) }
 // Less returns the meter after units more were used. However many they are, the
 // fuel does not run into the room.
 func (m Meter) Less(units int) Meter {
-	return NewMeter(max(m.Fuel()-int32(min(units, 1<<30)), -1<<30), m.Room())
+	return NewMeter(int32(max(int64(m.Fuel())-int64(units), -1<<30)), m.Room())
 }
 
 // usedUp has the sign bits of both halves.
@@ -76,10 +76,11 @@ type Metered struct {
 // it will do until the next payment, and each call for the stack that it needs. It
 // refuses what cannot be rewritten.
 //
-// A region is what lies between two payments: a function without its loops, or a
-// loop without those in it. An instruction of a region runs at most once after
-// its payment, because only a loop's header is ever jumped back to. So the price
-// of a region is the sum of all that is in it, on whichever branch (G3).
+// A region is what one payment is for: a function without its loops, or a loop
+// without those in it (regions.go has the exception). An instruction of a region
+// runs at most once after its payment, because only a loop's header is ever jumped
+// back to. So the price of a region is the sum of all that is in it, on whichever
+// branch (G3).
 func (s *Shape) Meter() (*Metered, error) {
 	for _, i := range s.imports {
 		if i.module == MeterModule {
@@ -167,55 +168,48 @@ type added struct {
 
 // plan is what is known of a function before it is rewritten.
 type plan struct {
-	cost  uint32   // of what is in no loop
-	loops []uint32 // of each loop, in order of appearance
-	frame uint32   // bytes of stack
-	calls []site   // of functions of the module's own, by name
-	deep  bool     // it calls something at all
-	moved bool     // it has instructions that are written in another way
-	free  bool     // it does not pay: who calls it does
+	cost       uint32 // of what is paid for at the start
+	payments   []payment
+	dispatches []dispatch
+	frame      uint32 // bytes of stack
+	calls      []site // of functions of the module's own, by name
+	deep       bool   // it calls something at all
+	moved      bool   // it has instructions that are written in another way
+	free       bool   // it does not pay: who calls it does
 }
 
-// site is where a function is called: in a loop by its number, or in none: -1.
+// site is where a function is called: what pays for it, as for plan.pay.
 type site struct {
-	loop int
-	fn   uint32
+	payment int
+	fn      uint32
 }
 
 // plan prices a function.
 func (m *meter) plan(fn int) error {
 	p := &m.plans[fn]
 	var h height
-	open := []int{-1} // for each block, the number of the loop that it is in, or -1
+	r := p.regions()
 	err := m.walk(fn, func(in *instr) error {
 		h.see(m.Shape, in)
+		at := r.see(in)
 		switch in.op {
-		case opLoop:
-			open = append(open, len(p.loops))
-			p.loops = append(p.loops, costLoop)
-		case opBlock, opIf:
-			open = append(open, open[len(open)-1])
-		case opEnd:
-			if !in.unopened {
-				open = open[:len(open)-1]
-			}
 		case opCall, opCallIndirect:
 			p.deep = true
 		case opRefFunc, opMemoryFill, opMemoryCopy, opMemoryInit:
 			p.moved = true
 		}
-		cost, loop := costOf(in.op), open[len(open)-1]
+		cost := costOf(in.op)
 		switch {
+		case m.dear(in) > 0:
+			p.moved, cost = true, costCall // a payment of its own comes before it
 		case in.op == opCall && in.a < m.tick:
 			cost = costHost
 		case in.op == opCall:
-			p.calls = append(p.calls, site{loop, in.a - m.tick})
+			p.calls = append(p.calls, site{at, in.a - m.tick})
 		case in.op == opCallIndirect:
 			cost += freeCost
-		case in.op == opMemoryInit:
-			cost += uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
 		}
-		p.pay(loop, cost)
+		p.pay(at, cost)
 		return nil
 	})
 	if err != nil {
@@ -226,35 +220,42 @@ func (m *meter) plan(fn int) error {
 	return nil
 }
 
+// dear returns the price of an instruction that pays for itself, just before it
+// runs, or 0: a region may have so many of these that one payment for all would be
+// far too late.
+func (m *meter) dear(in *instr) uint32 {
+	switch in.op {
+	case opMemoryGrow:
+		return costGrow
+	case opTableInit, opTableCopy, opTableGrow, opTableFill:
+		return costTable
+	case opMemoryInit:
+		return uint32(min(len(m.datas[in.a].bytes), bulkChunk)) >> bulkShift
+	}
+	return 0
+}
+
 // freeCost is the most that a function may cost without paying itself.
 const freeCost = 64
 
 // cheap finds the functions that do not pay: small ones that call nothing and
 // have no loop. Who calls them by name pays their price, and who calls by table
-// the most that it can be.
+// the most that it can be. Then all prices are known.
 func (m *meter) cheap() {
 	for fn := range m.plans {
 		p := &m.plans[fn]
-		p.free = !p.deep && !p.moved && len(p.loops) == 0 && p.cost <= freeCost
+		p.free = !p.deep && !p.moved && len(p.payments) == 0 && p.cost <= freeCost
 	}
 	for fn := range m.plans {
 		p := &m.plans[fn]
 		for _, s := range p.calls {
 			if callee := &m.plans[s.fn]; callee.free {
-				p.pay(s.loop, callee.cost)
+				p.pay(s.payment, callee.cost)
 			}
 		}
 		p.calls = nil
+		p.settle()
 	}
-}
-
-// pay adds to the price of a loop, or of what is in none.
-func (p *plan) pay(loop int, cost uint32) {
-	region := &p.cost
-	if loop >= 0 {
-		region = &p.loops[loop]
-	}
-	*region = min(*region+cost, maxCost)
 }
 
 // encode writes the module anew, without what the gate dropped.
@@ -406,9 +407,11 @@ func (m *meter) encodeElems() []byte {
 }
 
 // encodeDatas keeps passive segments and empties the others, whose bytes the host
-// writes: what is made from an image needs them no more.
+// writes: what is made from an image needs them no more. Without a count no code
+// can name one, and none is kept: wazero keeps 24 bytes of each in each instance,
+// and the Go linker makes tens of thousands.
 func (m *meter) encodeDatas() []byte {
-	if len(m.datas) == 0 {
+	if m.dataCount < 0 {
 		return nil
 	}
 	dst := appendU32(nil, uint32(len(m.datas)))

@@ -63,18 +63,18 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			dst = appendS64(dst, int64(m.typeFor("", string(typ.results))))
 		}
 	}
-	loop, kept := 0, 0 // kept is where the code begins that is not copied yet
+	payments, kept := p.payments, 0 // kept is where the code begins that is not copied yet
 	err := m.walk(fn, func(in *instr) error {
 		instead := func(code ...byte) {
 			dst = append(append(dst, b.code[kept:in.at]...), code...)
 			kept = in.end
 		}
+		if price := m.dear(in); price > 0 {
+			dst = append(dst, b.code[kept:in.at]...)
+			kept = in.at
+			dst = m.appendPayment(dst, int64(price), scratch)
+		}
 		switch in.op {
-		case opLoop:
-			dst = append(dst, b.code[kept:in.end]...)
-			kept = in.end
-			dst = m.appendPayment(dst, int64(p.loops[loop]), scratch)
-			loop++
 		case opReturn:
 			if p.deep {
 				instead(appendU32([]byte{byte(opBr)}, uint32(in.depth))...)
@@ -91,6 +91,14 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			if len(m.datas[in.a].bytes) > bulkChunk {
 				instead(m.callTo(m.initFunc(in.a))...)
 			}
+		}
+		if len(payments) > 0 && payments[0].at == in.end {
+			if price := payments[0].price; price > 0 {
+				dst = append(dst, b.code[kept:in.end]...)
+				kept = in.end
+				dst = m.appendPayment(dst, int64(price), scratch)
+			}
+			payments = payments[1:]
 		}
 		return nil
 	})

@@ -44,17 +44,24 @@ const (
 	opRefNull      opcode = 0xd0
 	opRefIsNull    opcode = 0xd1
 	opRefFunc      opcode = 0xd2
-	opMemoryInit          = opMisc | 8
-	opDataDrop            = opMisc | 9
-	opMemoryCopy          = opMisc | 10
-	opMemoryFill          = opMisc | 11
-	opTableInit           = opMisc | 12
-	opElemDrop            = opMisc | 13
-	opTableCopy           = opMisc | 14
-	opTableGrow           = opMisc | 15
-	opTableSize           = opMisc | 16
-	opTableFill           = opMisc | 17
-	opV128Const           = opSIMD | 12
+	// Of later versions, to be refused by name.
+	opReturnCall         opcode = 0x12
+	opReturnCallIndirect opcode = 0x13
+	opTryTable           opcode = 0x1f
+	opGC                 opcode = 0xfb
+	opAtomic             opcode = 0xfe
+
+	opMemoryInit = opMisc | 8
+	opDataDrop   = opMisc | 9
+	opMemoryCopy = opMisc | 10
+	opMemoryFill = opMisc | 11
+	opTableInit  = opMisc | 12
+	opElemDrop   = opMisc | 13
+	opTableCopy  = opMisc | 14
+	opTableGrow  = opMisc | 15
+	opTableSize  = opMisc | 16
+	opTableFill  = opMisc | 17
+	opV128Const  = opSIMD | 12
 )
 
 // immediate says what follows an instruction's number.

@@ -7,19 +7,33 @@ import (
 
 func (s *Shape) readTypes(c *cursor) error {
 	n := c.count(3)
+	if err := most(n, s.limits.Types, "module_types", "types of functions", "build with less code, or split the plugin"); err != nil {
+		return err
+	}
 	s.types = make([]funcType, 0, n)
 	for range n {
 		if form := c.byte(); form != 0x60 && c.err == nil {
-			return fmt.Errorf("type %d has the form %#x: only functions are known", len(s.types), form)
+			if form == 0x4e || form == 0x4f || form == 0x50 || form == 0x5e || form == 0x5f {
+				return errReferences
+			}
+			return fmt.Errorf("type %d has the form %#x", len(s.types), form)
 		}
 		t := funcType{params: c.bytes(c.u32()), results: c.bytes(c.u32())}
-		for _, v := range append(t.params[:len(t.params):len(t.params)], t.results...) {
-			if !isValueType(v) {
-				return fmt.Errorf("type %d has a value of type %#x", len(s.types), v)
-			}
-		}
 		if c.err != nil {
 			return c.err
+		}
+		for _, values := range [][]byte{t.params, t.results} {
+			for _, v := range values {
+				if !isValueType(v) {
+					return unknownValue(v)
+				}
+			}
+		}
+		if n, limit := len(t.params), s.limits.Params; n > limit {
+			return over("function_params", "the module has a function or block of %d parameters, more than the %d allowed: pass them in memory", n, limit)
+		}
+		if n, limit := len(t.results), s.limits.Results; n > limit {
+			return over("function_results", "the module has a function or block of %d results, more than the %d allowed: return them in memory", n, limit)
 		}
 		s.types = append(s.types, t)
 	}
@@ -27,7 +41,12 @@ func (s *Shape) readTypes(c *cursor) error {
 }
 
 func (s *Shape) readImports(c *cursor) error {
-	for range c.count(4) {
+	n := c.count(4)
+	if err := most(n, s.limits.Imports, "module_imports", "imports", "remove those that it does not need"); err != nil {
+		return err
+	}
+	s.imports = make([]imported, 0, n)
+	for range n {
 		i := imported{module: c.name(), name: c.name()}
 		kind := c.byte()
 		if c.err != nil {
@@ -36,9 +55,15 @@ func (s *Shape) readImports(c *cursor) error {
 		switch kind {
 		case kindFunc:
 		case kindMemory:
-			return fmt.Errorf("it imports its memory (%s.%s): let it define and export its own", i.module, i.name)
+			return refuseModule("the module imports its memory: let it define and export its own")
+		case kindTable:
+			return refuseModule("the module imports a table (%.100q.%.100q): let it define its own", i.module, i.name)
+		case kindGlobal:
+			return refuseModule("the module imports a global (%.100q.%.100q): let it define its own", i.module, i.name)
+		case kindTag:
+			return errExceptions
 		default:
-			return fmt.Errorf("it imports %s.%s, which is no function: a plugin imports functions only", i.module, i.name)
+			return fmt.Errorf("import %d is of kind %d", len(s.imports), kind)
 		}
 		i.typ = c.u32()
 		if err := below("an import is of type", i.typ, uint32(len(s.types))); err != nil {
@@ -51,6 +76,9 @@ func (s *Shape) readImports(c *cursor) error {
 
 func (s *Shape) readFunctions(c *cursor) error {
 	n := c.count(1)
+	if err := most(n, s.limits.Functions, "module_functions", "functions", "build with less code, or split the plugin"); err != nil {
+		return err
+	}
 	s.funcs = make([]uint32, 0, n)
 	for range n {
 		t := c.u32()
@@ -64,27 +92,42 @@ func (s *Shape) readFunctions(c *cursor) error {
 
 func readLimits(c *cursor) (limits, error) {
 	flags := c.byte()
-	if flags > 1 {
-		return limits{}, fmt.Errorf("a table or memory has the flags %#x: sharing and 64-bit memories are not WebAssembly 2.0", flags)
+	switch {
+	case c.err != nil:
+		return limits{}, c.err
+	case flags == 2 || flags == 3 || flags == 6 || flags == 7:
+		return limits{}, refuseModule("the module has a shared memory or table: build it without threads")
+	case flags == 4 || flags == 5:
+		return limits{}, refuseModule("the module has a memory or table of 64-bit addresses: build it for 32 bits (wasm32)")
+	case flags > 7:
+		return limits{}, fmt.Errorf("the flags are %#x", flags)
 	}
 	l := limits{min: c.u32(), bounded: flags == 1}
 	if l.bounded {
 		if l.max = c.u32(); l.max < l.min {
-			return limits{}, fmt.Errorf("a table or memory has at least %d and at most %d", l.min, l.max)
+			return limits{}, fmt.Errorf("it has at least %d and at most %d", l.min, l.max)
 		}
 	}
 	return l, nil
 }
 
 func (s *Shape) readTables(c *cursor) error {
-	for range c.count(3) {
+	n := c.count(3)
+	if err := most(n, s.limits.Tables, "module_tables", "tables", "use one"); err != nil {
+		return err
+	}
+	entries := uint64(0)
+	for range n {
 		kind := c.byte()
-		if !isReference(kind) {
-			return fmt.Errorf("a table holds values of type %#x", kind)
+		if !isReference(kind) && c.err == nil {
+			return unknownValue(kind)
 		}
 		l, err := readLimits(c)
 		if err != nil {
 			return err
+		}
+		if entries += uint64(l.min); entries > uint64(s.limits.TableEntries) {
+			return over("table_entries", "the module has tables of more than the %d entries allowed: build it with fewer functions", s.limits.TableEntries)
 		}
 		l.kind = kind
 		s.tables = append(s.tables, l)
@@ -92,32 +135,51 @@ func (s *Shape) readTables(c *cursor) error {
 	return nil
 }
 
+// maxPages are all that an address of 32 bits reaches.
+const maxPages = 1 << 16
+
 func (s *Shape) readMemories(c *cursor) error {
-	for range c.count(2) {
+	n := c.count(2)
+	if n > 1 {
+		return refuseModule("the module has %d memories: build it with one", n)
+	}
+	for range n {
 		l, err := readLimits(c)
 		if err != nil {
 			return err
 		}
+		if l.min > maxPages || l.max > maxPages {
+			return fmt.Errorf("memory of %d to %d pages, where there can be %d", l.min, l.max, maxPages)
+		}
+		if err := most(int(l.min), s.limits.MemoryPages, "memory_pages", "pages of memory to begin with", "begin with less, or raise memory_bytes"); err != nil {
+			return err
+		}
 		s.memories = append(s.memories, l)
-	}
-	if len(s.memories) > 1 {
-		return errors.New("it has several memories: weir takes one")
 	}
 	return nil
 }
 
 func (s *Shape) readGlobals(c *cursor) error {
 	n := c.count(4)
+	if err := most(n, s.limits.Globals, "module_globals", "globals", "keep them in memory"); err != nil {
+		return err
+	}
 	s.globals = make([]global, 0, n)
 	for range n {
 		g := global{typ: c.byte()}
 		mutable := c.byte()
-		if !isValueType(g.typ) || mutable > 1 {
-			return fmt.Errorf("global %d has the type %#x %#x", len(s.globals), g.typ, mutable)
+		if c.err != nil {
+			return c.err
+		}
+		if !isValueType(g.typ) {
+			return unknownValue(g.typ)
+		}
+		if mutable > 1 {
+			return fmt.Errorf("global %d is neither constant nor mutable (%#x)", len(s.globals), mutable)
 		}
 		g.mutable = mutable == 1
 		if g.mutable && (g.typ == typeV128 || isReference(g.typ)) {
-			return fmt.Errorf("global %d is mutable and no number: weir could not put it back after a call, so keep it in memory", len(s.globals))
+			return refuseModule("the module has a mutable global (%d) of a vector or a reference, which could not be put back after a call: keep it in memory or in locals", len(s.globals))
 		}
 		var err error
 		if g.init, err = s.readConstant(c); err != nil {
@@ -151,14 +213,17 @@ func (s *Shape) readConstant(c *cursor) (constant, error) {
 			return k, err
 		}
 	case opSIMD >> 8:
-		if c.u32() != uint32(opV128Const&0xff) {
+		if c.byte() != byte(opV128Const&0xff) && c.err == nil {
 			return k, errors.New("an initial value is no constant")
 		}
 		c.bytes(16)
 	case opGlobalGet:
 		// Only of an imported one, and there are none.
-		return k, errors.New("an initial value is that of another global: only imported ones can be, and a plugin imports none")
+		return k, errors.New("an initial value is that of another global, which only an imported one can be")
 	default:
+		if c.err != nil {
+			return k, c.err
+		}
 		return k, fmt.Errorf("an initial value has the instruction %#x", op)
 	}
 	k.code = c.data[start:c.at]
@@ -169,8 +234,12 @@ func (s *Shape) readConstant(c *cursor) (constant, error) {
 }
 
 func (s *Shape) readExports(c *cursor) error {
-	seen := make(map[string]bool)
-	for range c.count(3) {
+	n := c.count(3)
+	if err := most(n, s.limits.Exports, "module_exports", "exports", "export only what weir calls"); err != nil {
+		return err
+	}
+	seen := make(map[string]bool, n)
+	for range n {
 		e := export{name: c.name(), kind: c.byte(), index: c.u32()}
 		if c.err != nil {
 			return c.err
@@ -206,7 +275,11 @@ const (
 )
 
 func (s *Shape) readElems(c *cursor) error {
-	for range c.count(2) {
+	segments, entries := c.count(2), 0
+	if err := most(segments, s.limits.ElementSegments, "element_segments", "segments of elements", "build with fewer"); err != nil {
+		return err
+	}
+	for range segments {
 		e := elem{kind: typeFuncRef}
 		flags := c.u32()
 		if flags > 7 {
@@ -217,6 +290,9 @@ func (s *Shape) readElems(c *cursor) error {
 			if e.mode&elemExplicit != 0 {
 				e.table = c.u32()
 			}
+			if c.err != nil {
+				return c.err
+			}
 			if err := below("elements are for table", e.table, uint32(len(s.tables))); err != nil {
 				return err
 			}
@@ -226,12 +302,23 @@ func (s *Shape) readElems(c *cursor) error {
 			}
 		}
 		if e.mode&(elemPassive|elemExplicit) != 0 {
-			if e.kind = c.byte(); e.mode&elemExprs == 0 && e.kind != 0 || e.mode&elemExprs != 0 && !isReference(e.kind) {
+			if e.kind = c.byte(); c.err != nil {
+				return c.err
+			} else if e.mode&elemExprs == 0 && e.kind != 0 || e.mode&elemExprs != 0 && !isReference(e.kind) {
 				return fmt.Errorf("elements are of kind %#x", e.kind)
 			}
 		}
+		size := 1
 		if e.mode&elemExprs != 0 {
-			for range c.count(2) {
+			size = 3
+		}
+		n := c.count(size)
+		if entries += n; entries > s.limits.Elements {
+			return over("module_elements", "the module has more than the %d elements of tables allowed: build it with fewer functions", s.limits.Elements)
+		}
+		if e.mode&elemExprs != 0 {
+			e.inits = make([]constant, 0, n)
+			for range n {
 				k, err := s.readConstant(c)
 				if err != nil {
 					return err
@@ -239,7 +326,6 @@ func (s *Shape) readElems(c *cursor) error {
 				e.inits = append(e.inits, k)
 			}
 		} else {
-			n := c.count(1)
 			e.funcs = make([]uint32, 0, n)
 			for range n {
 				fn := c.u32()
@@ -257,23 +343,25 @@ func (s *Shape) readElems(c *cursor) error {
 	return nil
 }
 
-// maxLocals bounds the locals of a function where no limit of the gate has been
-// looked at yet: a few bytes can ask for 2^32 of them.
-const maxLocals = 50_000
-
 func (s *Shape) readBodies(c *cursor) error {
 	n := c.count(2)
+	if n != len(s.funcs) { // before anything is made for them
+		return fmt.Errorf("it declares %d functions and has %d bodies", len(s.funcs), n)
+	}
 	s.bodies = make([]body, 0, n)
 	for range n {
 		inner := &cursor{data: c.bytes(c.u32())}
 		var b body
 		for range inner.count(2) {
 			run := localRun{n: inner.u32(), typ: inner.byte()}
-			if !isValueType(run.typ) {
-				return fmt.Errorf("body %d has a local of type %#x", len(s.bodies), run.typ)
+			if inner.err != nil {
+				break
 			}
-			if run.n > maxLocals-b.count {
-				return fmt.Errorf("body %d has more than %d locals", len(s.bodies), maxLocals)
+			if !isValueType(run.typ) {
+				return unknownValue(run.typ)
+			}
+			if run.n > uint32(s.limits.Locals)-b.count {
+				return over("function_locals", "function %d of the module has more than the %d locals allowed: split it, or build it optimized", len(s.imports)+len(s.bodies), s.limits.Locals)
 			}
 			b.count += run.n
 			b.locals = append(b.locals, run)
@@ -292,6 +380,9 @@ func (s *Shape) readBodies(c *cursor) error {
 
 func (s *Shape) readDatas(c *cursor) error {
 	n := c.count(2)
+	if err := most(n, s.limits.DataSegments, "data_segments", "segments of data", "join them when linking"); err != nil {
+		return err
+	}
 	s.datas = make([]data, 0, n)
 	for range n {
 		var d data
@@ -300,12 +391,12 @@ func (s *Shape) readDatas(c *cursor) error {
 			d.passive = true
 		case 2:
 			if c.u32() != 0 {
-				return errors.New("data for a second memory")
+				return errors.New("data is for a second memory")
 			}
 			fallthrough
 		case 0:
 			if len(s.memories) == 0 {
-				return errors.New("data without a memory")
+				return errors.New("data is for a memory, and there is none")
 			}
 			var err error
 			if d.at, err = s.readConstant(c); err != nil {
@@ -319,6 +410,14 @@ func (s *Shape) readDatas(c *cursor) error {
 			return c.err
 		}
 		s.datas = append(s.datas, d)
+	}
+	return nil
+}
+
+// most refuses what there is too much of, before it is read.
+func most(n, limit int, name, what, instead string) error {
+	if n > limit {
+		return over(name, "the module has %d %s, more than the %d allowed: %s", n, what, limit, instead)
 	}
 	return nil
 }

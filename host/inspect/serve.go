@@ -15,7 +15,7 @@ import (
 // nothing that it was not sure of.
 func Serve(in io.Reader, out io.Writer) error {
 	runtime.LockOSThread() // what is given up is given up by threads
-	if err := confine(); err != nil {
+	if err := Confine(sqlProfile); err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
 	c, err := newCanary()
@@ -24,7 +24,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 	// Compiling the parser took far more memory than using it does.
 	debug.FreeOSMemory()
-	if err := writeFrame(out, []byte(hello)); err != nil {
+	if err := WriteFrame(out, []byte(hello)); err != nil {
 		return err
 	}
 	return serve(in, out, c)
@@ -32,7 +32,7 @@ func Serve(in io.Reader, out io.Writer) error {
 
 func serve(in io.Reader, out io.Writer, c *canary) error {
 	for {
-		question, err := readFrame(in, maxQuestion)
+		question, err := ReadFrame(in, maxQuestion)
 		if errors.Is(err, io.EOF) && !errors.Is(err, errWire) {
 			return nil
 		}
@@ -57,7 +57,7 @@ func serve(in io.Reader, out io.Writer, c *canary) error {
 			return err
 		}
 		answer := appendAnswer(nil, question, v)
-		if err := writeFrame(out, answer[:min(len(answer), maxAnswer)]); err != nil {
+		if err := WriteFrame(out, answer[:min(len(answer), maxAnswer)]); err != nil {
 			return err
 		}
 		if worn() {

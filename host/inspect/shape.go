@@ -29,6 +29,7 @@ const (
 	kindTable  = 1
 	kindMemory = 2
 	kindGlobal = 3
+	kindTag    = 4
 )
 
 // Types of values.
@@ -65,6 +66,8 @@ type Shape struct {
 	// fixed says that the module can change what a copy of its memory and globals
 	// does not hold, or "" (G5).
 	fixed string
+	// limits bound what is read.
+	limits GateLimits
 }
 
 type funcType struct{ params, results []byte }
@@ -127,9 +130,13 @@ type localRun struct {
 	typ byte
 }
 
-// Parse takes a module apart, and refuses what is none.
-func Parse(code []byte) (*Shape, error) {
-	s := &Shape{dataCount: -1, size: len(code)}
+// Parse takes a module apart, whatever its size, and refuses what is none.
+func Parse(code []byte) (*Shape, error) { return parseWithin(code, boundless()) }
+
+// parseWithin takes a module apart and refuses what is over a limit before it is
+// read.
+func parseWithin(code []byte, limits GateLimits) (*Shape, error) {
+	s := &Shape{dataCount: -1, size: len(code), limits: limits}
 	if len(code) < 8 || string(code[:8]) != "\x00asm\x01\x00\x00\x00" {
 		return nil, errors.New("it is no core module of version 1")
 	}
@@ -139,7 +146,7 @@ func Parse(code []byte) (*Shape, error) {
 		id := c.byte()
 		content := c.bytes(c.u32())
 		if c.err != nil {
-			return nil, fmt.Errorf("section %d: %w", id, c.err)
+			return nil, fmt.Errorf("%s: %w", sectionName(id), c.err)
 		}
 		if id == sectionCustom {
 			inner := &cursor{data: content}
@@ -155,23 +162,23 @@ func Parse(code []byte) (*Shape, error) {
 		place := sectionPlace(id)
 		switch {
 		case id == sectionTag:
-			return nil, errors.New("it has exceptions, which weir does not take: build without them")
+			return nil, errExceptions
 		case place == 0:
 			return nil, fmt.Errorf("it has a section %d, which WebAssembly 2.0 does not know", id)
 		case place <= order:
-			return nil, fmt.Errorf("section %d comes twice or too late", id)
+			return nil, fmt.Errorf("%s: it comes twice or too late", sectionName(id))
 		}
 		order = place
 		s.sections[id] = content
 		inner := &cursor{data: content}
 		if err := s.section(id, inner); err != nil {
-			return nil, fmt.Errorf("section %d: %w", id, err)
+			return nil, fmt.Errorf("%s: %w", sectionName(id), err)
 		}
 		if inner.err != nil {
-			return nil, fmt.Errorf("section %d: %w", id, inner.err)
+			return nil, fmt.Errorf("%s: %w", sectionName(id), inner.err)
 		}
 		if inner.left() > 0 {
-			return nil, fmt.Errorf("section %d: %d bytes are left over", id, inner.left())
+			return nil, fmt.Errorf("%s: %d bytes are left over", sectionName(id), inner.left())
 		}
 	}
 	if c.err != nil {
@@ -184,6 +191,26 @@ func Parse(code []byte) (*Shape, error) {
 		return nil, fmt.Errorf("it counts %d data segments and has %d", s.dataCount, len(s.datas))
 	}
 	return s, nil
+}
+
+// errExceptions refuses tags: by exceptions a guest could write into the host's heap.
+var errExceptions = refuseModule("the module has exceptions (a tag): build it without exception handling")
+
+var errReferences = refuseModule("the module has types of references that are not in WebAssembly 2.0: build it without garbage collection and typed references")
+
+// sectionName returns what a section is called in errors.
+func sectionName(id byte) string {
+	if int(id) < len(sectionTitles) {
+		return sectionTitles[id] + " section"
+	}
+	return fmt.Sprintf("section %d", id)
+}
+
+var sectionTitles = [...]string{
+	sectionCustom: "custom", sectionType: "type", sectionImport: "import", sectionFunction: "function",
+	sectionTable: "table", sectionMemory: "memory", sectionGlobal: "global", sectionExport: "export",
+	sectionStart: "start", sectionElem: "element", sectionCode: "code", sectionData: "data", sectionDataCount: "data count",
+	sectionTag: "tag",
 }
 
 // sectionPlace returns where a section comes, from 1, or 0.
@@ -216,7 +243,7 @@ func (s *Shape) section(id byte, c *cursor) error {
 	case sectionExport:
 		return s.readExports(c)
 	case sectionStart:
-		return errors.New("it has a start function, which would run before weir is ready: export it as _initialize (AssemblyScript: --exportStart _initialize)")
+		return refuseModule("the module has a start function, which would run before weir is ready: export it as _initialize (AssemblyScript: --exportStart _initialize)")
 	case sectionElem:
 		return s.readElems(c)
 	case sectionDataCount:
@@ -241,6 +268,17 @@ func (s *Shape) typeOf(fn uint32) *funcType {
 
 func isValueType(t byte) bool {
 	return t >= typeV128 && t <= typeI32 || isReference(t)
+}
+
+// unknownValue refuses a type that is none of WebAssembly 2.0.
+func unknownValue(typ byte) error {
+	switch {
+	case typ == 0x69: // a reference to an exception
+		return errExceptions
+	case typ >= 0x63 && typ <= 0x73:
+		return errReferences
+	}
+	return fmt.Errorf("a value of type %#x", typ)
 }
 
 func isReference(t byte) bool { return t == typeFuncRef || t == typeExternRef }

@@ -38,50 +38,16 @@ func openVerdicts(dir string, most int) (*verdicts, error) {
 	if dir == "" {
 		return v, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("verdicts: %w", err)
+	if err := PrivateDir(dir, "the directory of verdicts"); err != nil {
+		return nil, err
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, fmt.Errorf("verdicts: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 || !owned(info) {
-		return nil, fmt.Errorf("the directory of verdicts %s is open to other users (%v): run chmod 700 on it, or name another directory", dir, info.Mode().Perm())
-	}
-	if v.key, err = readKey(filepath.Join(dir, keyName)); err != nil {
+	var err error
+	if v.key, err = PrivateKey(filepath.Join(dir, keyName)); err != nil {
 		return nil, fmt.Errorf("verdicts: %w", err)
 	}
 	names, err := v.list()
 	v.files = len(names)
 	return v, err
-}
-
-// readKey reads the key, or makes one. Several processes may do so at once.
-func readKey(path string) ([]byte, error) {
-	for range 3 {
-		key, err := os.ReadFile(path)
-		switch {
-		case err == nil && len(key) == 32:
-			return key, nil
-		case err == nil:
-			_ = os.Remove(path) // it was cut short
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, err
-		}
-		key = make([]byte, 32)
-		_, _ = rand.Read(key) // it never fails
-		temp := path + "." + rand.Text()
-		if err := os.WriteFile(temp, key, 0o600); err != nil {
-			return nil, err
-		}
-		// A link does not replace a key that another process made meanwhile.
-		err = os.Link(temp, path)
-		_ = os.Remove(temp)
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%s has no key of 32 bytes: remove it", path)
 }
 
 // get returns a verdict that is known.
@@ -93,8 +59,8 @@ func (v *verdicts) get(digest [32]byte) (verdict, bool) {
 		return found, ok
 	}
 	path := v.path(digest)
-	content, err := os.ReadFile(path)
-	if err != nil || len(content) < sha256.Size || len(content) > maxAnswer {
+	content, err := ReadPrivate(path, maxAnswer)
+	if err != nil || len(content) < sha256.Size {
 		return verdict{}, false
 	}
 	mac, body := content[:sha256.Size], content[sha256.Size:]

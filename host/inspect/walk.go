@@ -35,20 +35,16 @@ func (s *Shape) walk(fn int, visit func(*instr) error) error {
 	opened := make([]bool, 0, 16)
 	for {
 		in = instr{at: c.at, depth: len(opened)}
-		op := opcode(c.byte())
-		if op == opMisc>>8 || op == opSIMD>>8 {
-			sub := c.u32()
-			if sub > 0xff {
-				return fmt.Errorf("function %d has the instruction %#x %#x, which WebAssembly 2.0 does not know", fn, op, sub)
-			}
-			op = op<<8 | opcode(sub)
+		op, err := readOpcode(c)
+		if err == nil {
+			in.op, in.offset = op, c.at
+			err = s.immediates(c, &in, &labels)
 		}
-		in.op, in.offset = op, c.at
-		if err := s.immediates(c, &in, &labels); err != nil {
-			return fmt.Errorf("function %d: %w", fn, err)
+		if err == nil {
+			err = c.err
 		}
-		if c.err != nil {
-			return fmt.Errorf("function %d: %w", fn, c.err)
+		if err != nil {
+			return s.inFunction(fn, err)
 		}
 		in.end = c.at
 		switch op {
@@ -58,7 +54,7 @@ func (s *Shape) walk(fn int, visit func(*instr) error) error {
 			opened = append(opened, true)
 		case opElse:
 			if len(opened) == 0 || !opened[len(opened)-1] {
-				return fmt.Errorf("function %d has an else without an if", fn)
+				return s.inFunction(fn, errors.New("an else without an if"))
 			}
 			opened[len(opened)-1] = false
 			in.depth--
@@ -73,17 +69,76 @@ func (s *Shape) walk(fn int, visit func(*instr) error) error {
 				return err
 			}
 			if c.left() > 0 {
-				return fmt.Errorf("function %d goes on after its end", fn)
+				return s.inFunction(fn, errors.New("it goes on after its end"))
 			}
 			return nil
 		}
 		if err := s.checkIndices(&in, locals); err != nil {
-			return fmt.Errorf("function %d: %w", fn, err)
+			return s.inFunction(fn, err)
 		}
 		if err := visit(&in); err != nil {
 			return err
 		}
 	}
+}
+
+// inFunction says where an error is: by the number that tools show, which counts
+// imports.
+func (s *Shape) inFunction(fn int, err error) error {
+	fn += len(s.imports)
+	var module *ModuleError
+	if errors.As(err, &module) {
+		return &ModuleError{What: fmt.Sprintf("function %d of %s", fn, module.What), Limit: module.Limit}
+	}
+	return fmt.Errorf("function %d: %w", fn, err)
+}
+
+// readOpcode reads an instruction's number.
+func readOpcode(c *cursor) (opcode, error) {
+	op := opcode(c.byte())
+	switch op {
+	case opMisc >> 8:
+		sub := c.u32()
+		if sub > 0xff {
+			return 0, unknownInstruction(op, sub)
+		}
+		return op<<8 | opcode(sub), nil
+	case opSIMD >> 8:
+		// wazero looks at the first byte only, and takes the second of a number over
+		// 127, which is 1, for a nop. In any longer form it would read other
+		// instructions than we do, which nobody has metered (G2).
+		before := c.at
+		sub := c.u32()
+		if sub > 0xff {
+			return 0, unknownInstruction(op, sub)
+		}
+		if n := c.at - before; c.err == nil && (n > 2 || n == 2 && sub < 0x80) {
+			return 0, errors.New("a vector instruction's number is not in its shortest form")
+		}
+		return op<<8 | opcode(sub), nil
+	case opAtomic, opGC, opReturnCall, opReturnCallIndirect, opTryTable:
+		return 0, unknownInstruction(op, 0)
+	}
+	return op, nil
+}
+
+// unknownInstruction refuses what is in no WebAssembly 2.0, and says how to build
+// without it.
+func unknownInstruction(op opcode, sub uint32) error {
+	what, instead := fmt.Sprintf("%#x", uint16(op)), "build it without newer features"
+	switch {
+	case op == opAtomic:
+		what, instead = "of threads (atomics)", "build it without threads"
+	case op == opGC:
+		what, instead = "of garbage collection", "build it with a compiler that brings its own collector"
+	case op == opReturnCall || op == opReturnCallIndirect:
+		what, instead = "for tail calls", "build it without them"
+	case op == opTryTable || op >= 0x06 && op <= 0x0a:
+		what, instead = "for exceptions", "build it without exception handling"
+	case sub > 0xff && op == opSIMD>>8:
+		what, instead = "of relaxed vectors", "build it without relaxed-simd"
+	}
+	return refuseModule("the module uses an instruction %s, which is not in WebAssembly 2.0: %s", what, instead)
 }
 
 // immediates reads what follows the instruction's number.
@@ -93,7 +148,7 @@ func (s *Shape) immediates(c *cursor, in *instr, labels *[]uint32) error {
 		if c.err != nil {
 			return c.err
 		}
-		return fmt.Errorf("the instruction %#x is not in WebAssembly 2.0: build without newer features (threads, tail calls, exceptions, garbage collection)", in.op)
+		return unknownInstruction(in.op, 0)
 	case immNone:
 	case immBlock:
 		var err error

@@ -20,16 +20,16 @@ const (
 
 var errWire = errors.New("malformed frame")
 
-// writeFrame writes one frame in one call.
-func writeFrame(out io.Writer, body []byte) error {
+// WriteFrame writes one frame in one call.
+func WriteFrame(out io.Writer, body []byte) error {
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
 	_, err := out.Write(append(frame, body...))
 	return err
 }
 
-// readFrame reads one frame of at most limit bytes. The end of the stream before
+// ReadFrame reads one frame of at most limit bytes. The end of the stream before
 // a frame is io.EOF.
-func readFrame(in io.Reader, limit int) ([]byte, error) {
+func ReadFrame(in io.Reader, limit int) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {
 		return nil, err

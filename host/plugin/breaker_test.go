@@ -137,7 +137,7 @@ func TestInstancesSeeOneConfiguration(t *testing.T) {
 	}
 	move := func(to string) {
 		t.Helper()
-		next, err := r.Reconfigure(t.Context(), ten, func(string) string { return to })
+		next, err := r.Reconfigure(t.Context(), ten, func(string) string { return to }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,12 +180,12 @@ func TestReconfigureIsAllOrNothing(t *testing.T) {
 		{Name: "acme"},
 		{Name: "acme", Grants: open.Grants, Limits: tenant.Limits{MaxMemoryBytes: 1}},
 	} {
-		if _, err := r.Reconfigure(t.Context(), next, none); err == nil {
+		if _, err := r.Reconfigure(t.Context(), next, none, nil); err == nil {
 			t.Errorf("%+v was taken", next)
 		}
 	}
 	r.want("a.one", 1)
-	next, err := r.Reconfigure(context.Background(), open, none)
+	next, err := r.Reconfigure(context.Background(), open, none, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

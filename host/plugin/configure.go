@@ -21,15 +21,17 @@ type instances struct {
 type Reconfigured struct {
 	set    *Set
 	tenant *tenant.Tenant
+	reuse  func(plugin string) wasm.Reuse
 	next   map[*Plugin]*instances
 }
 
 // Reconfigure prepares other limits, grants and settings for the plugins that
-// serve: settings names what a plugin is told, by its name. The error is a plugin
-// that does not fit, and nothing is changed.
-func (s *Set) Reconfigure(ctx context.Context, t *tenant.Tenant, settings func(plugin string) string) (*Reconfigured, error) {
+// serve: settings names what a plugin is told, by its name, and reuse says how its
+// instances are used again; nil is as before. The error is a plugin that does not
+// fit, and nothing is changed.
+func (s *Set) Reconfigure(ctx context.Context, t *tenant.Tenant, settings func(plugin string) string, reuse func(plugin string) wasm.Reuse) (*Reconfigured, error) {
 	s.mu.Lock()
-	r := &Reconfigured{set: s, tenant: t, next: map[*Plugin]*instances{}}
+	r := &Reconfigured{set: s, tenant: t, reuse: reuse, next: map[*Plugin]*instances{}}
 	var errs []error
 	for path, p := range s.table.Load().plugins {
 		if err := granted(t, p); err != nil {
@@ -66,6 +68,11 @@ func (r *Reconfigured) Apply(ctx context.Context) {
 	}
 	for p, next := range r.next {
 		p.use(ctx, next)
+	}
+	for _, p := range s.table.Load().plugins {
+		if now := p.instances(); now != nil && now.pool != nil && r.reuse != nil {
+			now.pool.SetReuse(r.reuse(p.Name()))
+		}
 	}
 	s.mu.Unlock()
 }
@@ -124,5 +131,8 @@ func sum(a, b wasm.PoolStats) wasm.PoolStats {
 	a.Calls += b.Calls
 	a.Started += b.Started
 	a.Dropped += b.Dropped
+	a.Resets += b.Resets
+	a.Regrown += b.Regrown
+	a.Evicted += b.Evicted
 	return a
 }

@@ -41,6 +41,9 @@ type Config struct {
 	// Settings names what the operator tells a plugin, by its name: see
 	// wasm.Call.Settings. Nil: nothing is told.
 	Settings func(plugin string) string
+	// Reuse says how a plugin's instances are used again, by its name. Nil: they are
+	// pristine.
+	Reuse func(plugin string) wasm.Reuse
 	// OnBreak is told when a plugin that keeps failing is stopped, and when it
 	// serves again. It must not call the set. Nil is allowed.
 	OnBreak func(p *Plugin, stopped bool)
@@ -139,6 +142,9 @@ func (s *Set) load(ctx context.Context, path string, code []byte) (_ *Plugin, er
 	if s.config.Settings != nil {
 		p.now.settings = s.config.Settings(p.Name())
 	}
+	if s.config.Reuse != nil {
+		p.now.pool.SetReuse(s.config.Reuse(p.Name()))
+	}
 	if p.functions, err = functions(p); err != nil {
 		return nil, err
 	}
@@ -188,7 +194,7 @@ func reserved(m *abi.Manifest) error {
 
 func (s *Set) poolConfig(t *tenant.Tenant, path string, digest [32]byte) wasm.PoolConfig {
 	config := wasm.PoolConfig{
-		Plugin: pluginName(path), Limits: t.Limits,
+		Plugin: pluginName(path), Tenant: t.Name, Limits: t.Limits,
 		InitSeed: digest,
 	}
 	if s.config.InitSeed != nil {

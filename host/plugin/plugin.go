@@ -98,6 +98,7 @@ func (p *Plugin) Stats() wasm.PoolStats {
 	if p.before != nil {
 		before := p.before.pool.Stats()
 		now.Instances, now.Idle = now.Instances+before.Instances, now.Idle+before.Idle
+		now.IdleBytes, now.ImageBytes = now.IdleBytes+before.IdleBytes, now.ImageBytes+before.ImageBytes
 		now = sum(now, before)
 	}
 	return sum(now, p.past)

@@ -29,8 +29,9 @@ type Operator interface {
 	Runs(ctx context.Context, tenant string, limit int) (any, error)
 	// Why says why a result did or did not change.
 	Why(ctx context.Context, q WhyQuery) (any, error)
-	// Explain says what a function reads, in text.
-	Explain(name string) (string, error)
+	// Explain says what a function reads, in text. An empty tenant means the only
+	// one, or "default".
+	Explain(name, tenant string) (string, error)
 }
 
 // GroupsQuery asks for the first groups of a tenant, or of all.
@@ -100,7 +101,7 @@ func (s *Server) operate(mux *http.ServeMux) {
 		return op.Runs(r.Context(), r.URL.Query().Get("tenant"), limit)
 	})
 	answer("GET /api/explain/{name}", func(r *http.Request) (any, error) {
-		text, err := op.Explain(r.PathValue("name"))
+		text, err := op.Explain(r.PathValue("name"), r.URL.Query().Get("tenant"))
 		return map[string]string{"text": text}, err
 	})
 	why := func(r *http.Request) (any, error) {

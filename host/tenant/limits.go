@@ -25,6 +25,13 @@ type Limits struct {
 	// the whole server. Default cores - 1, at least 1.
 	MaxRunningGuests int
 
+	// MaxIdleGuestBytes bounds what the idle instances of the tenant's guests keep
+	// for themselves; over it those go that were used the longest time ago. Default
+	// 64 MiB.
+	MaxIdleGuestBytes int64
+	// MaxTotalIdleGuestBytes is the same for the whole server. Default 512 MiB.
+	MaxTotalIdleGuestBytes int64
+
 	// MaxFirstRuns bounds how many new groups may run for the first time in a
 	// second; more wait for their turn. Default 2 000; negative is off.
 	MaxFirstRuns int
@@ -180,6 +187,8 @@ func (l Limits) WithDefaults() Limits {
 	l.MaxExecutions = cmp.Or(l.MaxExecutions, 16)
 	l.MaxTotalExecutions = cmp.Or(l.MaxTotalExecutions, 64)
 	l.MaxRunningGuests = cmp.Or(l.MaxRunningGuests, max(1, runtime.GOMAXPROCS(0)-1))
+	l.MaxIdleGuestBytes = cmp.Or(l.MaxIdleGuestBytes, 64<<20)
+	l.MaxTotalIdleGuestBytes = cmp.Or(l.MaxTotalIdleGuestBytes, 512<<20)
 	l.MaxFirstRuns = cmp.Or(l.MaxFirstRuns, 2_000)
 	l.QueryTimeout = cmp.Or(l.QueryTimeout, 5*time.Second)
 	l.PolicyTimeout = cmp.Or(l.PolicyTimeout, time.Second)

@@ -8,7 +8,8 @@ import (
 )
 
 // Call is one run of a guest function. The caller owns it and must not change
-// it before the run has ended.
+// it before the run has ended. Its Output is part of it: when it is run again, that
+// is the output of the other run.
 type Call struct {
 	// Function is the index in the manifest, Name its name for errors.
 	Function int
@@ -37,6 +38,9 @@ type Call struct {
 	// Reached is told, once the call has ended, of each bound that refused the guest
 	// something without ending it, by its key in the configuration. Nil is allowed.
 	Reached func(limit string)
+
+	warmUp bool // it is nobody's call, and ends when it asks the host for anything
+	out    Output
 }
 
 // Statements maps the index of each statement that a function may run to the

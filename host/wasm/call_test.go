@@ -210,8 +210,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	grow := Join(I32(1<<20-4), I32(7), Store(), Pack(abi.TagNone, 0, 0))
 	p := newPool(t, Guest{Call: Join(Get(0), If(Join(I32(12), Grow(), Drop())), grow)}, PoolConfig{Limits: limits})
 	call(t, p, Call{Function: 1})
-	call(t, p, Call{})
-	if s := p.Stats(); s.Started != 1 || s.Dropped != 0 {
+	call(t, p, Call{Function: 1})
+	if s := p.Stats(); s.Started != 1 || s.Dropped != 0 || s.Regrown != 2 {
 		t.Errorf("growth dropped the instance: %+v", s)
 	}
 	// A guest that takes no for an answer goes on.

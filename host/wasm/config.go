@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"cmp"
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -19,10 +20,31 @@ type Config struct {
 	MaxRunning int
 	// MaxModuleBytes bounds a module; a larger one is refused. Default 24 MiB.
 	MaxModuleBytes int64
-	// CompileTimeout bounds how long Compile waits. A compilation that takes
-	// longer is abandoned: it goes on in the background, because the compiler
-	// cannot be stopped, and its code is freed when it ends. Default 10 s.
+	// CompileTimeout bounds a compilation; the child that does it is killed. One
+	// that runs in this process is abandoned: it goes on in the background, because
+	// the compiler cannot be stopped, and its code is freed when it ends. Default
+	// 10 s.
 	CompileTimeout time.Duration
+	// Command is the program and the arguments that make it call ServeCompile on its
+	// standard input and output, with the arguments that follow, and end. Empty, or
+	// where it cannot be started: modules are compiled in this process, and one that
+	// is made for it can use up its memory (G1).
+	Command []string
+	// CompileMemory bounds what the child may write to, in bytes; a module that
+	// needs more is refused. Default 2 GiB.
+	CompileMemory int64
+	// MaxCompiling bounds the children; other modules wait until their context ends.
+	// Default half the cores, at least 1.
+	MaxCompiling int
+	// MaxCacheBytes bounds CacheDir; what was not used for longest goes first.
+	// Default 2 GiB.
+	MaxCacheBytes int64
+	// Logger gets a line when modules are compiled in this process, and when what
+	// lies in CacheDir was changed. Nil discards.
+	Logger *slog.Logger
+	// MaxIdleBytes bounds what the idle instances of all pools keep for themselves;
+	// over it those go that were used the longest time ago. Default 512 MiB.
+	MaxIdleBytes int64
 }
 
 func (c Config) withDefaults() Config {
@@ -30,6 +52,13 @@ func (c Config) withDefaults() Config {
 	c.MaxRunning = cmp.Or(c.MaxRunning, max(1, runtime.GOMAXPROCS(0)-1))
 	c.MaxModuleBytes = cmp.Or(c.MaxModuleBytes, l.MaxModuleBytes)
 	c.CompileTimeout = cmp.Or(c.CompileTimeout, l.CompileTimeout)
+	c.CompileMemory = cmp.Or(c.CompileMemory, 2<<30)
+	c.MaxCompiling = cmp.Or(c.MaxCompiling, max(1, runtime.GOMAXPROCS(0)/2))
+	c.MaxCacheBytes = cmp.Or(c.MaxCacheBytes, 2<<30)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.MaxIdleBytes = cmp.Or(c.MaxIdleBytes, l.MaxTotalIdleGuestBytes)
 	return c
 }
 
@@ -37,6 +66,11 @@ func (c Config) withDefaults() Config {
 type PoolConfig struct {
 	// Plugin names the plugin in errors.
 	Plugin string
+	// Tenant names whose plugin it is. The idle instances of a tenant have a budget
+	// of their own, Limits.MaxIdleGuestBytes.
+	Tenant string
+	// Reuse says how instances are used again. Default Pristine.
+	Reuse Reuse
 	// Limits bounds its calls. Zero fields mean the defaults.
 	Limits tenant.Limits
 	// MaxInstances bounds the instances, which is also how many calls run or wait

@@ -38,17 +38,32 @@
 //   - X8: every module that runs was rewritten by the meter of package inspect:
 //     between two ticks a guest does what takes a fraction of a millisecond, in
 //     whatever instructions, so that it ends at its deadline and never holds Go's
-//     garbage collector (G3, G12), and its stack ends at maxStack (G4).
+//     garbage collector (G3, G12), and its stack ends at its limit (G4).
+//
+//   - X9: nothing of a call is seen by another one, unless the operator wants that
+//     (Reuse): an instance is made the image again, which was taken before any
+//     caller's call (G5, G6), or is used once. No instance is shared between pools,
+//     and none is used after a fault.
+//
+//   - X10: native code comes from a compile child, which is confined, bounded in
+//     memory and ended at its time, and may leave anything (G1). What is kept of it
+//     on disk is used only if its MAC says that it is of this module, this meter,
+//     this wazero and this CPU; wazero is shown what was verified, and never
+//     compiles in the process that runs guests (G8). Config.Command says what
+//     happens where there is no child.
 //
 // # Ownership
 //
 // A call runs on the goroutine of its caller; nothing else watches it. A Runtime
-// owns the goroutines of compilations that outlasted CompileTimeout, and Close
-// waits for them.
+// owns the goroutines of compilations that nobody waits for any more, with their
+// children, and Close waits for them. Mapped memory belongs to its instance, and is
+// unmapped by the pool when no code of the guest runs any more (G12); the image goes
+// with the last instance of a closed pool.
 //
 // # What it does not do
 //
-// It does not give a call a pristine instance: what one call leaves in memory is
-// seen by the next call on the same instance. It knows no manifest beyond its
-// bytes, no policy, no SQL and no HTTP, and its logs go where the call says.
+// It does not hide from a call how long it takes, nor what others made of the
+// machine's caches. It does not look at native code beyond its counts: who controls
+// the compile child controls the process. It knows no manifest beyond its bytes, no
+// policy, no SQL and no HTTP, and its logs go where the call says.
 package wasm

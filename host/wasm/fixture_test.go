@@ -18,10 +18,20 @@ import (
 	. "weir/host/wasm/wasmtest"
 )
 
+// childArg makes the test binary the compile child.
+const childArg = "compile-child"
+
 // shared is the runtime of most tests: making one takes longer than a test.
 var shared *Runtime
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == childArg {
+		if err := ServeCompile(os.Stdin, os.Stdout, os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	var err error
 	config := Config{MaxRunning: 4, CompileTimeout: 5 * time.Minute}
 	// Compiling the Go guest takes most of the time of these tests, twenty seconds

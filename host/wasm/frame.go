@@ -32,6 +32,7 @@ type frame struct {
 	ticked  time.Time  // when the meter's current slice began
 	deep    bool       // the guest used more than softStack
 
+	begun     uint // host functions, WASI's too
 	hostCalls int
 	queries   []*Query
 	ran       int     // queries before this one have an outcome
@@ -62,7 +63,7 @@ func (f *frame) reset(call *Call) {
 		// The queries of the last call belong to its output.
 	}
 	f.watch = &f.clock
-	f.inst.memory.refused = false
+	f.inst.memory.refused, f.inst.memory.grown = false, false
 }
 
 func frameOf(ctx context.Context) *frame {
@@ -78,8 +79,12 @@ func (f *frame) where() Where {
 	return w
 }
 
-// begin marks the start of a host function.
+// begin marks the start of a host function. Now and then it looks at the clock: a
+// guest may call many of them between two of its payments.
 func (f *frame) begin(name string, mem api.Memory) {
+	if f.begun++; f.begun%64 == 0 && f.watch.check(time.Now()) != nil {
+		f.stop(f.late())
+	}
 	f.hosting, f.mem = name, mem
 }
 
@@ -166,7 +171,7 @@ func (f *frame) outside(run func(ctx context.Context) error) {
 }
 
 func (f *frame) enter(ctx context.Context) error {
-	err := f.inst.pool.runtime.enter(ctx)
+	err := f.inst.pool.admit(ctx)
 	f.inside, f.since = err == nil, time.Now()
 	return err
 }
@@ -175,7 +180,7 @@ func (f *frame) enter(ctx context.Context) error {
 func (f *frame) leave() {
 	if f.inside {
 		f.inside = false
-		f.inst.pool.runtime.leave()
+		f.inst.pool.runtime.running.leave()
 	}
 }
 

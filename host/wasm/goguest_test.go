@@ -60,6 +60,7 @@ func TestGoGuests(t *testing.T) {
 	t.Run("faults", g.testFaults)
 	t.Run("rows", g.testRows)
 	t.Run("start", g.testStart)
+	t.Run("two users", g.testTwoUsers)
 }
 
 func (g *goGuest) pool(t *testing.T, config PoolConfig) *Pool {

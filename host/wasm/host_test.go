@@ -330,7 +330,7 @@ func TestPanicsOfTheHostLeakNothing(t *testing.T) {
 	g, at, n := withArgs(nil)
 	g.Call = Join(host(abi.ImportRowsLen, host(abi.ImportQuery, push(0, at, n))), Drop(), Pack(abi.TagNone, 0, 0))
 	p := newPool(t, g, PoolConfig{MaxInstances: 1})
-	for range 3 * cap(shared.running) {
+	for range 3 * shared.config.MaxRunning {
 		fails(t, p, Call{Statements: twoParams, Backend: &backend{wait: func(context.Context) error { panic("whoops") }}}, abi.Internal)
 	}
 	call(t, p, Call{Statements: twoParams, Backend: &backend{}})

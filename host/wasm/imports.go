@@ -63,6 +63,9 @@ func ints(n int) []api.ValueType {
 func (h *hostFunc) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	f := frameOf(ctx)
 	f.begin(h.name, mod.Memory())
+	if f.call != nil && f.call.warmUp {
+		f.stop(errWarmUp)
+	}
 	f.count()
 	var result int64
 	if f.call == nil && !h.early {

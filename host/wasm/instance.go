@@ -24,19 +24,26 @@ const startTimeout = 2 * time.Second
 // instance is one running copy of a module. It runs one call at a time, on the
 // goroutine of whoever took it from the pool (G15).
 type instance struct {
-	pool     *Pool
-	mod      api.Module
-	memory   memory
-	describe api.Function
-	buf      api.Function
-	run      api.Function
-	meter    api.MutableGlobal
-	fuel     int32     // of the next slice
-	stack    [2]uint64 // parameters and result of a call
+	pool   *Pool
+	mod    api.Module
+	memory memory
+	buf    api.Function
+	run    api.Function
+	meter  api.MutableGlobal
+	fuel   int32     // of the next slice
+	stack  [2]uint64 // parameters and result of a call
 
 	// The guest's input buffer (G6). It is checked against memory at every call.
 	input     uint32
 	inputSize uint32
+
+	image   *image              // what it was born from; nil if it was started
+	globals []api.MutableGlobal // those of the image, in its order
+	served  int                 // calls since it was the image
+	batch   uint64              // the batch it was kept for
+	bytes   int64               // what it was counted with when it became idle
+	stamp   int64               // when that was, on the budget's clock
+	since   time.Time           // and on the wall
 
 	seed   [32]byte  // of randomness before the first call
 	bornAt time.Time // the time it sees before the first call
@@ -46,17 +53,26 @@ type instance struct {
 	sick   bool // it must not be used again
 }
 
+func (p *Pool) newInstance() *instance {
+	i := &instance{
+		pool: p, ticks: firstTick, fuel: firstFuel,
+		memory: memory{limit: uint64(min(p.config.Limits.MaxMemoryBytes, maxMemory)) / pageSize * pageSize},
+	}
+	i.frame.inst = i
+	return i
+}
+
 // start makes an instance and returns it with its manifest. The caller holds a
 // token to run.
 func (p *Pool) start(ctx context.Context, seed [32]byte, bornAt time.Time) (*instance, []byte, error) {
-	i := &instance{
-		pool: p, ticks: firstTick, seed: seed, bornAt: bornAt, fuel: firstFuel,
-		memory: memory{limit: uint64(min(p.config.Limits.MaxMemoryBytes, maxMemory))},
-	}
-	i.frame.inst = i
+	i := p.newInstance()
+	i.seed, i.bornAt = seed, bornAt
 	var manifest []byte
 	err := i.guard(ctx, nil, startTimeout, func(w *watch) (err error) {
-		if err = i.instantiate(w); err != nil {
+		if err = i.link(w); err != nil {
+			return err
+		}
+		if err = i.initialize(w); err != nil {
 			return err
 		}
 		if err = i.feed(w); err != nil {
@@ -95,7 +111,8 @@ func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, 
 	return err
 }
 
-func (i *instance) instantiate(w *watch) error {
+// link makes the module's instance. None of its code runs.
+func (i *instance) link(w *watch) error {
 	r := i.pool.runtime
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	mod, err := func() (api.Module, error) {
@@ -114,22 +131,26 @@ func (i *instance) instantiate(w *watch) error {
 	i.mod = mod
 	i.meter = mod.ExportedGlobal(inspect.MeterGlobal).(api.MutableGlobal)
 	i.find()
-	for _, s := range i.pool.module.metered.Segments {
-		if !mod.Memory().Write(s.At, s.Bytes) {
-			return refuse("the module wants data at %d, outside its memory", s.At)
-		}
-	}
-	if initialize := mod.ExportedFunction(abi.ExportInitialize); initialize != nil {
-		return i.enter(w, initialize)
-	}
 	return nil
 }
 
 // find looks the exports up.
 func (i *instance) find() {
-	i.describe = i.mod.ExportedFunction(abi.ExportDescribe)
 	i.buf = i.mod.ExportedFunction(abi.ExportBuf)
 	i.run = i.mod.ExportedFunction(abi.ExportCall)
+}
+
+// initialize fills the memory and lets the guest start.
+func (i *instance) initialize(w *watch) error {
+	for _, s := range i.pool.module.metered.Segments {
+		if !i.mod.Memory().Write(s.At, s.Bytes) {
+			return refuse("the module wants data at %d, outside its memory", s.At)
+		}
+	}
+	if initialize := i.mod.ExportedFunction(abi.ExportInitialize); initialize != nil {
+		return i.enter(w, initialize)
+	}
+	return nil
 }
 
 // enter calls a guest function with what is in i.stack.
@@ -173,7 +194,7 @@ func (i *instance) feed(w *watch) error {
 
 // manifest asks the guest to describe itself.
 func (i *instance) manifest(w *watch) ([]byte, error) {
-	if err := i.enter(w, i.describe); err != nil {
+	if err := i.enter(w, i.mod.ExportedFunction(abi.ExportDescribe)); err != nil {
 		return nil, err
 	}
 	p := abi.Packed(i.stack[0])
@@ -216,10 +237,11 @@ func (i *instance) offer(w *watch, size uint32) error {
 // an error.
 func (i *instance) call(ctx context.Context, c *Call) (*Output, error) {
 	f := &i.frame
-	var out *Output
+	i.served++
+	out := &c.out
+	*out = Output{}
 	err := i.guard(ctx, c, i.pool.config.Limits.GuestTimeout, func(w *watch) (err error) {
-		out, err = i.exchange(w, c)
-		return err
+		return i.exchange(w, c, out)
 	})
 	if err != nil {
 		return nil, err
@@ -230,60 +252,63 @@ func (i *instance) call(ctx context.Context, c *Call) (*Output, error) {
 }
 
 // exchange hands in the input, runs the function and copies its result out.
-func (i *instance) exchange(w *watch, c *Call) (*Output, error) {
+func (i *instance) exchange(w *watch, c *Call, out *Output) error {
 	if n := len(c.Input); n > int(i.inputSize) {
 		if n > maxMemory {
-			return nil, fmt.Errorf("%s: BUG: an input of %d bytes", i.frame.where(), n)
+			return fmt.Errorf("%s: BUG: an input of %d bytes", i.frame.where(), n)
 		}
 		// Whole powers of two, so that growing inputs ask seldom.
 		if err := i.offer(w, uint32(1)<<bits.Len32(uint32(n-1))); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !i.mod.Memory().Write(i.input, c.Input) {
-		return nil, i.broke("the input buffer lies outside the guest's memory")
+		return i.broke("the input buffer lies outside the guest's memory")
 	}
 	i.stack[0], i.stack[1] = uint64(uint32(c.Function)), uint64(len(c.Input))
 	if err := i.enter(w, i.run); err != nil {
-		return nil, err
+		return err
 	}
-	return i.output(abi.Packed(i.stack[0]))
+	return i.output(abi.Packed(i.stack[0]), out)
 }
 
 // output copies the result out before the next guest instruction (A2).
-func (i *instance) output(p abi.Packed) (*Output, error) {
+func (i *instance) output(p abi.Packed, out *Output) error {
 	if !p.Valid() {
-		return nil, i.broke("the function returned the packed value %#x", uint64(p))
+		return i.broke("the function returned the packed value %#x", uint64(p))
 	}
 	switch p.Tag() {
 	case abi.TagHandle:
 		at := p.At()
 		if at == 0 || int64(at) > int64(len(i.frame.handles)) || i.frame.handles[at-1] == nil {
-			return nil, i.broke("the function returned result %d, which it does not hold", at)
+			return i.broke("the function returned result %d, which it does not hold", at)
 		}
-		return &Output{Kind: OutputRows, View: i.frame.handles[at-1]}, nil
+		out.Kind, out.View = OutputRows, i.frame.handles[at-1]
+		return nil
 	case abi.TagError:
 		e, err := i.guestError(p)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return &Output{Kind: OutputError, Err: e}, nil
+		out.Kind, out.Err = OutputError, e
+		return nil
 	case abi.TagNone:
-		return &Output{Kind: OutputNone}, nil
+		return nil
 	}
 	if limit := i.pool.config.Limits.MaxResultBytes; int64(p.Len()) > limit {
-		return nil, tooLarge(i.frame.where(), fmt.Sprintf("the result has %d bytes, more than the %d allowed", p.Len(), limit))
+		return tooLarge(i.frame.where(), fmt.Sprintf("the result has %d bytes, more than the %d allowed", p.Len(), limit))
 	}
 	data, ok := i.mod.Memory().Read(p.At(), p.Len())
 	if !ok {
-		return nil, i.broke("the result lies outside the guest's memory")
+		return i.broke("the result lies outside the guest's memory")
 	}
 	value := bytes.Clone(data)
 	d := abi.NewDecoder(value)
 	if err := errors.Join(d.Skip(), d.Done()); err != nil {
-		return nil, i.broke("the result: %v", err)
+		return i.broke("the result: %v", err)
 	}
-	return &Output{Kind: OutputValue, Value: value}, nil
+	out.Kind, out.Value = OutputValue, value
+	return nil
 }
 
 // guestError copies out an error of the guest's own.
@@ -306,9 +331,10 @@ func (i *instance) broke(format string, args ...any) error {
 	return &ContractError{Where: i.frame.where(), What: fmt.Sprintf(format, args...)}
 }
 
-// close frees the instance.
+// close frees the instance. It may be called twice.
 func (i *instance) close(ctx context.Context) {
 	if i.mod != nil {
 		_ = i.mod.Close(ctx) // closing runs no guest code and cannot fail
 	}
+	i.memory.free()
 }

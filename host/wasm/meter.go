@@ -25,21 +25,18 @@ const (
 	mostFuel  = 100_000
 	maxSlice  = 200 * time.Microsecond
 
-	// A guest has maxStack bytes of stack as inspect counts them. Beyond softStack
-	// it is deep, and what wazero made for the stack is not kept (G4).
+	// A guest has Limits.MaxStackBytes of stack as inspect counts them, at most
+	// mostStack: there wazero's own bound is near. Beyond softStack it is deep, and
+	// what wazero made for the stack is not kept (G4).
 	softStack = 256 << 10
-	maxStack  = 2 << 20
+	mostStack = 32 << 20
 
 	// turn is how long a guest computes while others wait for a token (G9).
 	turn = 2 * time.Millisecond
 )
 
-// meterOf takes a module apart and rewrites it so that it can be stopped.
-func meterOf(code []byte) (*inspect.Metered, error) {
-	shape, err := inspect.Parse(code)
-	if err != nil {
-		return nil, refuse("the module is not valid: %v", err)
-	}
+// meterOf rewrites a module so that it can be stopped.
+func meterOf(shape *inspect.Shape) (*inspect.Metered, error) {
 	metered, err := shape.Meter()
 	if err != nil {
 		return nil, refuse("the module is not valid: %v", err)
@@ -61,7 +58,7 @@ func (ticker) Call(ctx context.Context, _ api.Module, stack []uint64) {
 func (f *frame) tick(m inspect.Meter) inspect.Meter {
 	fuel, room := m.Fuel(), m.Room()
 	if room < 0 {
-		if room += maxStack - softStack; f.deep || room < 0 {
+		if room += f.inst.stackBytes() - softStack; f.deep || room < 0 {
 			f.stop(&TrapError{Where: f.where(), Kind: TrapStack, What: "stack overflow"})
 		}
 		f.deep = true
@@ -101,7 +98,7 @@ func (f *frame) slice(took time.Duration) {
 // (G9).
 func (f *frame) share(now time.Time) {
 	r := f.inst.pool.runtime
-	if !f.inside || now.Sub(f.since) < turn || r.waiting.Load() == 0 {
+	if !f.inside || now.Sub(f.since) < turn || r.running.waiting.Load() == 0 {
 		return
 	}
 	f.watch.pause()
@@ -130,5 +127,7 @@ func withoutMeter(trace string) string {
 func (i *instance) refuel() {
 	i.frame.deep = false
 	i.frame.ticked = time.Now()
-	i.meter.Set(uint64(inspect.NewMeter(i.fuel, softStack)))
+	i.meter.Set(uint64(inspect.NewMeter(i.fuel, min(softStack, i.stackBytes()))))
 }
+
+func (i *instance) stackBytes() int32 { return int32(min(i.pool.config.Limits.MaxStackBytes, mostStack)) }

@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
 	"testing"
 
@@ -64,5 +65,34 @@ func TestFramesArePricedByTheirSize(t *testing.T) {
 				t.Errorf("%d bytes of %d are left", left, c.least+256)
 			}
 		})
+	}
+}
+
+// G3: an instruction that takes long pays just before it runs: a function may have
+// thousands in a row.
+func TestDearInstructionsPayForThemselves(t *testing.T) {
+	t.Parallel()
+	const n = 50
+	ctx := context.Background()
+	shape, err := inspect.Parse(Guest{Call: Join(bytes.Repeat(Join(I32(0), Grow(), Drop()), n), Pack(abi.TagNone, 0, 0))}.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := shape.Meter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticks := 0
+	r := specRuntime(t, &ticks)
+	defer r.Close(ctx)
+	mod, err := r.Instantiate(ctx, m.Code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mod.ExportedFunction(abi.ExportCall).Call(ctx, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if ticks < n { // which have fuel for none
+		t.Errorf("%d ticks for %d instructions", ticks, n)
 	}
 }

@@ -138,7 +138,6 @@ func runScript(t *testing.T, path string, seen *tally) {
 					break
 				}
 			}
-			last = nil
 			code, err := os.ReadFile(filepath.Join(filepath.Dir(path), c.Filename))
 			if err != nil {
 				t.Fatal(err)

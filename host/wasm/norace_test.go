@@ -2,4 +2,7 @@
 
 package wasm
 
-const raceEnabled = false
+const (
+	raceEnabled = false
+	manyCalls   = 100_000
+)

@@ -207,7 +207,7 @@ func TestRunningGuestsTakeTurns(t *testing.T) {
 	<-runs
 	reached := false
 	go spin(func() { reached = !ended.Load() })
-	for r.waiting.Load() == 0 {
+	for r.running.waiting.Load() == 0 {
 		runtime.Gosched()
 	}
 	close(both)

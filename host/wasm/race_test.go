@@ -2,4 +2,7 @@
 
 package wasm
 
-const raceEnabled = true
+const (
+	raceEnabled = true
+	manyCalls   = 4_000
+)

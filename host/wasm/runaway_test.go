@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -165,5 +166,41 @@ func TestHostFunctionsArePaidFor(t *testing.T) {
 	// Unpaid, several hundred fit between two ticks.
 	if lines >= fills/4 {
 		t.Errorf("it filled %d times", lines)
+	}
+}
+
+// G3: between two payments a guest may call many host functions. They look at the
+// clock themselves.
+func TestHostFunctionsLookAtTheClock(t *testing.T) {
+	t.Parallel()
+	const calls, budget = 5000, 10 * time.Millisecond
+	say := Join(I32(abi.LogInfo), I32(0), I32(0), Invoke(0), Drop())
+	p := newPool(t, Guest{Imports: []Import{Host(abi.ImportLog, "iii:i")}, Call: Join(bytes.Repeat(say, calls), Pack(abi.TagNone, 0, 0))}, PoolConfig{Limits: tenant.Limits{
+		GuestTimeout: budget, MaxGuestLogLines: calls,
+	}})
+	lines := 0
+	err := fails(t, p, Call{Log: func(int, string) {
+		if lines++; lines == 1 {
+			for began := time.Now(); time.Since(began) <= budget; { // now its time is over
+				runtime.Gosched()
+			}
+		}
+	}}, abi.Deadline)
+	if late := new(DeadlineError); !errors.As(err, &late) || !late.Guest || lines > 64 {
+		t.Errorf("got %v after %d calls", err, lines)
+	}
+}
+
+// G4: the stack's bytes are the tenant's limit, less or more than what a call has
+// before it counts as deep.
+func TestStackIsTheTenantsLimit(t *testing.T) {
+	t.Parallel()
+	// Goes down by as many frames as the input has bytes.
+	down := Join(Get(1), If(Join(Get(0), Get(1), I32(1), Sub(), Invoke(numCall), Drop())), I64(int64(abi.Pack(abi.TagNone, 0, 0))))
+	for _, size := range []int64{64 << 10, 256 << 10, 1 << 20, 8 << 20} {
+		p := newPool(t, Guest{Call: down}, PoolConfig{Limits: tenant.Limits{MaxStackBytes: size}})
+		frames := int(size) / (64 + 16*16) // a little more than a frame has
+		call(t, p, Call{Input: make([]byte, frames/2)})
+		fails(t, p, Call{Input: make([]byte, frames*2)}, abi.GuestStack)
 	}
 }

@@ -6,29 +6,34 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"weir/abi"
+	"weir/host/inspect"
 )
 
 // Runtime compiles modules and owns what all guests share. It is safe for
 // concurrent use.
 type Runtime struct {
 	config  Config
-	wazero  wazero.Runtime
-	cache   wazero.CompilationCache
-	running chan struct{} // a token for each guest that runs (G9)
-	waiting atomic.Int32  // who wants one
+	wazero  wazero.Runtime // that of engine
+	running *admission
+	budget  *budget
+	mapped  atomic.Int64 // instances whose memory is mapped
 	late    sync.WaitGroup
+	ending  chan struct{} // closed by Close
+
+	engine   *engine
+	workshop *workshop
+	store    *store // nil: nothing is kept
+	run      string // the directory of engine
+	temp     string // what Close removes
+
 	// equal keeps the compiler off a module that is being instantiated: wazero
 	// shares what it compiled between equal modules, and compiling one again writes
 	// to it. By digest, so that others hardly ever wait.
@@ -42,26 +47,14 @@ type Runtime struct {
 // NewRuntime makes a Runtime. Close frees it.
 func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 	config = config.withDefaults()
-	cache, err := openCache(config.CacheDir)
-	if err != nil {
-		return nil, err
-	}
-	// The feature set is named, not left to a default: exceptions let a guest
-	// write into the host's heap, and each other proposal is one more risk.
-	// Memory is bounded by each instance's allocator, so that it knows what it
-	// refused.
-	// Guests are stopped by their meter (meter.go).
-	rc := wazero.NewRuntimeConfigCompiler().
-		WithCloseOnContextDone(false).
-		WithCoreFeatures(api.CoreFeaturesV2).
-		WithCompilationCache(cache).
-		WithDebugInfoEnabled(false).
-		WithCustomSections(false)
 	r := &Runtime{
 		config:  config,
-		wazero:  wazero.NewRuntimeWithConfig(ctx, rc),
-		cache:   cache,
-		running: make(chan struct{}, max(1, config.MaxRunning)),
+		running: newAdmission(max(1, config.MaxRunning)),
+		budget:  newBudget(config.MaxIdleBytes),
+		ending:  make(chan struct{}),
+	}
+	if err := r.open(ctx); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
 	}
 	if err := r.link(ctx); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
@@ -71,35 +64,15 @@ func NewRuntime(ctx context.Context, config Config) (*Runtime, error) {
 
 // totals are the counters of all pools there were. Those of the pools end with
 // them, and a figure that is summed up by others must never fall.
-type totals struct{ calls, started, dropped atomic.Int64 }
+type totals struct{ calls, started, dropped, resets, regrown, evicted atomic.Int64 }
 
 // Totals returns the counters of all pools there were, without what is alive.
 func (r *Runtime) Totals() PoolStats {
 	t := &r.totals
-	return PoolStats{Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load()}
-}
-
-// openCache returns the compile cache. What lies in its directory is native
-// code that will be run, so nobody else may be able to write there (G8).
-func openCache(dir string) (wazero.CompilationCache, error) {
-	if dir == "" {
-		return wazero.NewCompilationCache(), nil
+	return PoolStats{
+		Calls: t.calls.Load(), Started: t.started.Load(), Dropped: t.dropped.Load(),
+		Resets: t.resets.Load(), Regrown: t.regrown.Load(), Evicted: t.evicted.Load(),
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("compile cache: %w", err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, fmt.Errorf("compile cache: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 || !owned(info) {
-		return nil, fmt.Errorf("compile cache %s is open to other users (%v): run chmod 700 on it, or name another directory", dir, info.Mode().Perm())
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("compile cache: %w", err)
-	}
-	return cache, nil
 }
 
 // Compile is what a Compiler of its own does once.
@@ -141,8 +114,14 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 	if int64(len(code)) > r.config.MaxModuleBytes {
 		return nil, over("module_bytes", "the module has %d bytes, more than the %d allowed", len(code), r.config.MaxModuleBytes)
 	}
-	if err := checkPreamble(code); err != nil {
-		return nil, err
+	own := sha256.Sum256(code)
+	metered, known := r.store.form(own, source != nil)
+	var shape *inspect.Shape
+	if !known {
+		var err error
+		if shape, err = gate(bytes.Clone(code), source != nil); err != nil {
+			return nil, err
+		}
 	}
 	timeout := time.NewTimer(r.config.CompileTimeout)
 	defer timeout.Stop()
@@ -157,83 +136,35 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 			return nil, fmt.Errorf("compile: %w", ctx.Err())
 		}
 	}
-	metered, err := meterOf(bytes.Clone(code))
+	if !known {
+		var err error
+		if metered, err = meterOf(shape); err != nil {
+			<-c.turn
+			return nil, err
+		}
+	}
+	// What is compiled is the metered form: with another meter it is another module.
+	built := sha256.Sum256(metered.Code)
+	compiled, err := r.compile(ctx, metered.Code, built, c.turn)
 	if err != nil {
-		<-c.turn
 		return nil, err
 	}
-	compiled, err := r.compile(ctx, metered.Code, c.turn)
-	if err != nil {
-		return nil, err
+	if !known {
+		r.store.putForm(own, source != nil, metered)
 	}
 	metered.Code = nil
-	m := &Module{compiled: compiled, metered: metered, code: sha256.Sum256(code), source: source}
-	if m.digest = m.code; source != nil {
-		m.digest = sha256.Sum256(append(m.code[:], source...))
-	}
-	if err := m.check(); err != nil {
-		return nil, errors.Join(err, m.Close(ctx))
+	m := &Module{compiled: compiled, metered: metered, code: built, digest: own, source: source}
+	if source != nil {
+		m.digest = sha256.Sum256(append(m.digest[:], source...))
 	}
 	return m, nil
 }
 
 func (r *Runtime) equalTo(digest [32]byte) *sync.RWMutex { return &r.equal[digest[0]%64] }
 
-// compile waits for the compiler, at most CompileTimeout. wazero's compiler
-// ignores its context (G1), so one that takes longer is left to end by itself. Only
-// then the turn is given back.
-func (r *Runtime) compile(ctx context.Context, code []byte, turn <-chan struct{}) (wazero.CompiledModule, error) {
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		<-turn
-		return nil, ErrClosed
-	}
-	r.late.Add(1)
-	r.mu.Unlock()
-
-	type outcome struct {
-		compiled wazero.CompiledModule
-		err      error
-	}
-	done := make(chan outcome) // unbuffered: who is late finds nobody
-	abandoned := make(chan struct{})
-	background := experimental.WithCompilationWorkers(context.WithoutCancel(ctx), min(4, runtime.GOMAXPROCS(0)))
-	go func() {
-		defer r.late.Done()
-		defer func() { <-turn }()
-		digest := sha256.Sum256(code)
-		lock := r.equalTo(digest)
-		lock.Lock()
-		compiled, err := r.wazero.CompileModule(background, code)
-		lock.Unlock()
-		select {
-		case done <- outcome{compiled, err}:
-		case <-abandoned:
-			if err == nil {
-				_ = compiled.Close(background)
-			}
-		}
-	}()
-	timeout := time.NewTimer(r.config.CompileTimeout)
-	defer timeout.Stop()
-	select {
-	case o := <-done:
-		if o.err != nil {
-			return nil, refuse("the module is not valid: %v", o.err)
-		}
-		return o.compiled, nil
-	case <-timeout.C:
-		close(abandoned)
-		return nil, over("compile_timeout", "the module takes longer than %v to compile: make it smaller", r.config.CompileTimeout)
-	case <-ctx.Done():
-		close(abandoned)
-		return nil, fmt.Errorf("compile: %w", ctx.Err())
-	}
-}
-
 // Close frees everything, also instances that still run; close pools first. It
-// waits for compilations in flight and may be called twice.
+// ends compilations, waiting for those that run in this process, and may be called
+// twice.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if r.closed {
@@ -242,26 +173,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	}
 	r.closed = true
 	r.mu.Unlock()
+	close(r.ending)
 	r.late.Wait()
-	return errors.Join(r.wazero.Close(ctx), r.cache.Close(ctx))
+	return r.shut(ctx)
 }
-
-// enter takes a token to run, waiting for one until ctx ends.
-func (r *Runtime) enter(ctx context.Context) error {
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	default:
-	}
-	r.waiting.Add(1)
-	defer r.waiting.Add(-1)
-	select {
-	case r.running <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// leave gives the token back.
-func (r *Runtime) leave() { <-r.running }

@@ -73,7 +73,7 @@ func (stamp) Generate(r *rand.Rand, _ int) reflect.Value {
 func oracle(v reflect.Value, s shape) abi.Value {
 	if v.Type() == timeType {
 		t := v.Interface().(time.Time)
-		return abi.Text(t.UTC().Format("2006-01-02T15:04:05.999999999Z07:00"))
+		return abi.Text(t.UTC().Format("2006-01-02T15:04:05.000000Z07:00"))
 	}
 	switch v.Kind() {
 	case reflect.Bool:

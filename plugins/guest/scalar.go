@@ -136,12 +136,16 @@ func valueCodec() codec {
 	})
 }
 
-// timeCodec writes UTC with microseconds, PostgreSQL's resolution.
+// timeLayout is how the host writes a moment: PostgreSQL's resolution, and never
+// fewer digits, so that a row is the same whether a handler read it or passed it on.
+const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
+
+// timeCodec writes UTC with microseconds.
 func timeCodec() codec {
 	return typed[time.Time](codec{
 		append: func(dst []byte, p unsafe.Pointer) []byte {
 			var buf [40]byte
-			b := (*time.Time)(p).UTC().Truncate(time.Microsecond).AppendFormat(buf[:0], time.RFC3339Nano)
+			b := (*time.Time)(p).UTC().Truncate(time.Microsecond).AppendFormat(buf[:0], timeLayout)
 			return abi.AppendText(dst, string(b))
 		},
 		read: func(d *abi.Decoder, p unsafe.Pointer) error {

@@ -266,6 +266,7 @@ let late = 0
 const wait = async n => { for (let i = 0; i < n; i++) await null; late++ }
 query("a", { fails: t.bool }, a => { wait(50); if (a.fails) throw new Error("now"); return late }, { public: true })
 query("b", {}, () => late, { public: true })`)
+	p.pool.SetReuse(wasm.Sticky) // or nothing would be left in any case
 	for i, fails := range []bool{false, true, false} {
 		_ = p.call(t, 0, abi.Bool(fails))
 		if v, err := abi.DecodeCBOR(p.call(t, 1).Value); err != nil || !v.Equal(abi.Int(int64(i+1))) {

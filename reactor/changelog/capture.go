@@ -71,6 +71,9 @@ func (c *Capture) Watch(ctx context.Context, watches []Watch) error {
 }
 
 func (c *Capture) watch(ctx context.Context, conn *pgx.Conn, watches []Watch) error {
+	if err := fits(ctx, conn); err != nil {
+		return err
+	}
 	var paused bool
 	if err := conn.QueryRow(ctx, `select paused from weir.reader`).Scan(&paused); err != nil {
 		if missingSchema(err) || errors.Is(err, pgx.ErrNoRows) {

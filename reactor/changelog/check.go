@@ -77,7 +77,17 @@ func check(ctx context.Context, conn *pgx.Conn, role string, tables []string) ([
 		add(LevelMissing, "the change log belongs to another role than "+role, "use that role's URL, or weir db setup --admin-url URL")
 		return fs, nil
 	}
-	add(LevelOK, "change log", "")
+	switch err := fits(ctx, conn); {
+	case errors.Is(err, ErrNewer):
+		add(LevelMissing, err.Error(), "")
+		return fs, nil
+	case errors.Is(err, ErrNotSetUp):
+		add(LevelMissing, "the change log is an older weir's", "weir db setup --admin-url URL")
+		return fs, nil
+	case err != nil:
+		return fs, err
+	}
+	add(LevelOK, logName, "")
 	if events {
 		add(LevelOK, "event triggers: definitions are followed at once", "")
 	} else {

@@ -17,6 +17,10 @@ type Config struct {
 	// next read begins after it returns. An error other than the end of ctx is
 	// logged, and the next batch is a resync.
 	Deliver func(ctx context.Context, b reactor.Batch) error
+	// Seen is told of each change how long ago its statement was run when the log
+	// was read, by the database's clock; the transaction that was not committed yet
+	// is in it. From the reading goroutine; it must not block. Nil is allowed.
+	Seen func(time.Duration)
 	// State is called on changes of health and of what is not captured, from one
 	// goroutine at a time. It must neither block nor call the Listener. Nil is
 	// allowed.

@@ -115,6 +115,9 @@ func (l *Listener) session(ctx context.Context, wg *sync.WaitGroup) error {
 	}()
 	r := newReader(serverVersion(conn))
 	if err := l.within(ctx, func(ctx context.Context) error {
+		if err := fits(ctx, conn); err != nil {
+			return err
+		}
 		if err := mark(ctx, conn, l.cfg.Retention); err != nil {
 			return err
 		}
@@ -236,6 +239,9 @@ func (l *Listener) batch(ctx context.Context, conn *pgx.Conn, p page) (reactor.B
 	}
 	b.Changes = make([]reactor.Change, 0, len(p.rows))
 	for i := range p.rows {
+		if l.cfg.Seen != nil && !p.crowded {
+			l.cfg.Seen(p.rows[i].age)
+		}
 		c := p.rows[i].change(tables)
 		if p.crowded {
 			c.XID = own

@@ -549,3 +549,20 @@ func (p *proxy) copy(dst io.WriteCloser, src io.ReadCloser, fake bool) {
 		}
 	}
 }
+
+// How old a change is when it is seen counts from its statement, by the database's
+// clock: what was left of the transaction is in it.
+func TestAgeOfAChangeIsToldWhenItIsSeen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int)`)
+	s.watch("t", 1)
+	ages := make(chan time.Duration, 10)
+	f := s.listen(Config{Live: time.Millisecond, Seen: func(age time.Duration) { ages <- age }})
+	f.SetLive(true)
+	f.awaitResync()
+	s.exec(`begin; insert into t values (1); select pg_sleep(0.2); commit`)
+	f.awaitChange(s.oid("t"))
+	if age := <-ages; age < 200*time.Millisecond {
+		t.Errorf("a change of a transaction of 200 ms is %v old", age)
+	}
+}

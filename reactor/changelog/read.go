@@ -15,6 +15,7 @@ import (
 // page is one read of the log: what the statement saw, in its own terms.
 type page struct {
 	began    time.Time
+	now      time.Time // by the database's clock
 	snapshot reactor.Snapshot
 	epoch    reactor.Epoch
 	gap      int64            // C6: another value means that triggers may have skipped the log
@@ -33,7 +34,8 @@ type row struct {
 	mask []int16
 	all  bool // mask is NULL
 	keys string
-	cols []int16 // of keys' values; nil if these are objects
+	age  time.Duration // since the statement, when the log was read; 0 if crowded
+	cols []int16       // of keys' values; nil if these are objects
 }
 
 // reader builds the statements once per server version.
@@ -47,7 +49,7 @@ type reader struct {
 // can be trusted, read under this very snapshot (C4, C5, C6).
 const headSQL = `select 0 as part, pg_current_snapshot()::text as snapshot, %s as epoch, r.gap,
 	coalesce(r.trimmed::text, '') as trimmed,
-	r.seen_at < clock_timestamp() - r.retention / 10 as late, r.paused`
+	r.seen_at < clock_timestamp() - r.retention / 10 as late, r.paused, clock_timestamp() as now`
 
 // logSQL: C2. Two index conditions instead of one range from xmin: the cost does
 // not grow with the age of the oldest writer. What was in progress at the cursor
@@ -68,7 +70,7 @@ const logSQL = `with l as materialized (
 	null::text as keys, null::int2[] as cols, null::timestamptz as at
 	from weir.reader r, n
 union all
-select 1, null, null, null, null, null, null, null, l.xid::text, l.rel, l.op::text, l.mask, l.keys::text, l.cols, l.at
+select 1, null, null, null, null, null, null, null, null, l.xid::text, l.rel, l.op::text, l.mask, l.keys::text, l.cols, l.at
 	from l where not (select crowded from n)
 order by part, at`
 
@@ -79,7 +81,7 @@ const crowdSQL = `%s, true as crowded, null::text as xid, null::oid as rel, null
 	null::text as keys, null::int2[] as cols, null::timestamptz as at
 	from weir.reader r
 union all
-select 1, null, null, null, null, null, null, null, null, g.rel,
+select 1, null, null, null, null, null, null, null, null, null, g.rel,
 	case when g.ddl then 'X' when g.updates then 'U' else 'T' end,
 	case when g.updates and g.masked then g.mask end, null, null, null
 	from (
@@ -104,7 +106,7 @@ func (r *reader) start(ctx context.Context, conn *pgx.Conn) (page, error) {
 	p := page{began: time.Now()}
 	var part int
 	var snapshot, epoch, trimmed string
-	err := conn.QueryRow(ctx, r.head).Scan(&part, &snapshot, &epoch, &p.gap, &trimmed, &p.late, &p.paused)
+	err := conn.QueryRow(ctx, r.head).Scan(&part, &snapshot, &epoch, &p.gap, &trimmed, &p.late, &p.paused, &p.now)
 	if err != nil {
 		return p, err
 	}
@@ -151,13 +153,13 @@ func (p *page) scan(rows pgx.Rows) error {
 	var late, paused, crowded *bool
 	var rel *uint32
 	var mask, cols []int16
-	var at *time.Time
-	err := rows.Scan(&part, &snapshot, &epoch, &gap, &trimmed, &late, &paused, &crowded, &xid, &rel, &op, &mask, &keys, &cols, &at)
+	var now, at *time.Time
+	err := rows.Scan(&part, &snapshot, &epoch, &gap, &trimmed, &late, &paused, &now, &crowded, &xid, &rel, &op, &mask, &keys, &cols, &at)
 	if err != nil {
 		return err
 	}
 	if part == 0 {
-		p.gap, p.late, p.paused, p.crowded = *gap, *late, *paused, *crowded
+		p.gap, p.late, p.paused, p.crowded, p.now = *gap, *late, *paused, *crowded, *now
 		return p.parse(*snapshot, *epoch, *trimmed)
 	}
 	r := row{rel: *rel, op: (*op)[0], mask: mask, all: mask == nil, cols: cols}
@@ -165,6 +167,9 @@ func (p *page) scan(rows pgx.Rows) error {
 		if _, err := fmt.Sscan(*xid, &r.xid); err != nil {
 			return fmt.Errorf("log row's transaction: %w", err)
 		}
+	}
+	if at != nil {
+		r.age = p.now.Sub(*at)
 	}
 	if keys != nil {
 		r.keys = *keys

@@ -137,7 +137,11 @@ func dropRoles(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	for _, role := range roles {
-		_, err := conn.Exec(ctx, `drop owned by `+quote(role))
+		// What another database's setup grants meanwhile is a row of the same tables.
+		err := retry(ctx, func() error {
+			_, err := conn.Exec(ctx, `drop owned by `+quote(role))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("drop what role %s may do here: %w", role, err)
 		}

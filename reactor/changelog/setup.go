@@ -70,9 +70,10 @@ func SetupSQL(cfg SetupConfig) string {
 	texts := []string{
 		"begin;\n",
 		fmt.Sprintf("select pg_advisory_xact_lock(%d);\n", lockSetup),
+		cfg.guard(),
 		cfg.expand(rolesSQL),
 		fmt.Sprintf("set local role %s;\n", quote(cfg.Weir)),
-		schemaSQL,
+		(&Part{Name: logName, Version: logVersion, SQL: schemaSQL}).sql(),
 	}
 	for i := range cfg.Parts {
 		texts = append(texts, cfg.expand(cfg.Parts[i].sql()))
@@ -82,7 +83,9 @@ func SetupSQL(cfg SetupConfig) string {
 
 // Setup makes roles, schema, grants, functions and, if allowed, the event
 // triggers, and captures what is watched as the tables' owner. It may be run
-// again, and by several at once. The findings are those of Check.
+// again, and by several at once. What an older weir has set up is brought up to
+// date in place; what a newer one has is refused with ErrNewer. The findings are
+// those of Check.
 func Setup(ctx context.Context, cfg SetupConfig) ([]Finding, error) {
 	cfg = cfg.withDefaults()
 	var findings []Finding
@@ -95,7 +98,7 @@ func Setup(ctx context.Context, cfg SetupConfig) ([]Finding, error) {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("set up the database: %w", err)
+			return fmt.Errorf("set up the database: %w", refused(err))
 		}
 		if err := cfg.passwords(ctx, conn); err != nil {
 			return err

@@ -30,8 +30,9 @@
 // belong to the whole server: tests that make roles need names of their own.
 //
 // The server is quick and forgetful (fsync off), so that tests are; a test of
-// crashes starts its own with devdb.Start. TEST_DATABASE_URL, a superuser's URL,
-// replaces the private server, for a run against another version.
+// crashes starts its own with devdb.Start. WEIR_TEST_PG=16 asks for that version,
+// which is downloaded if this machine lacks it; TEST_DATABASE_URL, a superuser's
+// URL, replaces the private server.
 //
 // # What it does not do
 //

@@ -1,12 +1,14 @@
 package devdbtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -79,7 +81,11 @@ func newServer(ctx context.Context) (*server, error) {
 		if os.Getenv("WEIR_TEST_DURABLE") != "" {
 			settings = durable
 		}
-		c, err := devdb.Start(ctx, devdb.Config{Settings: settings})
+		major, err := strconv.Atoi(cmp.Or(os.Getenv("WEIR_TEST_PG"), "0"))
+		if err != nil {
+			return nil, errors.New("WEIR_TEST_PG is not a major version of PostgreSQL: write 16")
+		}
+		c, err := devdb.Start(ctx, devdb.Config{Settings: settings, Major: major, Download: major != 0})
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -90,6 +91,38 @@ func (w Window) Key(name string, code, modifiers int64) {
 	}))
 }
 
+// Sleep freezes the page, as a browser does with a tab that nobody looks at: no
+// timer and no byte of a response reaches it, and Until waits in vain.
+func (w Window) Sleep() {
+	w.t.Helper()
+	w.look(false)
+	w.state(page.SetWebLifecycleStateStateFrozen)
+}
+
+// Wake ends Sleep: somebody looks at the page again.
+func (w Window) Wake() {
+	w.t.Helper()
+	w.state(page.SetWebLifecycleStateStateActive)
+	w.look(true) // what freezes a page hides it too
+}
+
+func (w Window) state(s page.SetWebLifecycleStateState) {
+	w.t.Helper()
+	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: s})
+		return err
+	}))
+}
+
+// look keeps the page in view, wherever its window is, or no longer.
+func (w Window) look(at bool) {
+	w.t.Helper()
+	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: at})
+		return err
+	}))
+}
+
 // Keep writes a screenshot to $WEIR_ARTIFACTS, or a directory of the test.
 func (w Window) Keep(name string) {
 	w.t.Helper()
@@ -115,11 +148,16 @@ func (w Window) Keep(name string) {
 }
 
 // Dark makes the page's reader one who prefers dark.
-func (w Window) Dark() {
+func (w Window) Dark() { w.t.Helper(); w.prefer("dark") }
+
+// Light ends Dark.
+func (w Window) Light() { w.t.Helper(); w.prefer("light") }
+
+func (w Window) prefer(scheme string) {
 	w.t.Helper()
 	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
 		return err
 	}))

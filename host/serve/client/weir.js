@@ -45,6 +45,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
   let apart = false // a stream was refused together with its subscriptions
   let scheduled = false
   let closed = false
+  let frozen = false // by the browser, as a tab that nobody looks at
   let earliest = 0 // when the server wants the next stream at the earliest
   let room // of tabs that share a stream; undefined for a stream of one's own
   let entered = 0 // when it was asked for a token to join them; the first stream uses it
@@ -362,7 +363,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
   }
 
   function flush() {
-    if (closed) return
+    if (closed || frozen) return
     if (room && !room.leading) return follow()
     if (!byId.size) return rest()
     if (!stream) return timer || (sharing && !room ? enter() : open())
@@ -479,6 +480,22 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     if (s?.sid && (s.offline || Date.now() - s.heard > 1.5 * s.ping)) end(s, silent())
     if (room && !room.leading) probe()
     if (Date.now() >= earliest) wake()
+  }
+
+  /** The page is about to stop. Chromium reads no more of a response that lived
+   * through that, and does not say so; and who hears other tabs but reads no
+   * stream must not lead them. */
+  function freeze() {
+    frozen = true
+    leave()
+    if (stream) end(stream, silent())
+    else for (const sub of byId.values()) if (sub.state.status === "live") set(sub, "stale", silent())
+  }
+
+  function thaw() {
+    frozen = false
+    schedule()
+    look()
   }
 
   /** Ends a stream, once, and arranges for the next. */
@@ -800,7 +817,8 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
   on(globalThis, "offline", () => stream && (stream.offline = true))
   on(globalThis, "pageshow", look)
   on(globalThis.document, "visibilitychange", look)
-  on(globalThis.document, "resume", look)
+  on(globalThis.document, "freeze", freeze)
+  on(globalThis.document, "resume", thaw)
 
   function close() {
     leave()

@@ -15,7 +15,7 @@ function figure(name, value, unit, note, history, label) {
 function notices(o) {
   const list = o.conditions.filter((c) => !c.ok).map((c) => h("div", { class: "notice" + (c.name === "config" ? "" : " bad") }, h("b", null, c.name), ": ", c.message))
   for (const t of o.tenants)
-    for (const p of t.plugins) if (p.stopped) list.push(h("div", { class: "notice bad" }, h("b", null, p.name), ` is stopped because it keeps failing; ${p.refused} calls were refused`))
+    for (const p of t.plugins) if (p.stopped) list.push(h("div", { class: "notice bad" }, h("b", null, p.name), several() ? ` of ${t.name}` : "", ` is stopped because it keeps failing; ${p.refused} calls were refused`))
   return list
 }
 
@@ -36,7 +36,7 @@ export async function overview() {
       figure("Subscriptions", number(r.subscriptions), null, `${r.groups} results and decisions, ${o.streams.sessions} streams`, H.subscriptions),
       h("section", { class: "card c6" }, h("h2", null, "What costs"),
         rows([
-          ["function", (f) => h("a", { href: f.kind === "policy" ? "#functions" : `#playground/${f.tenant}/${f.name}` }, f.name)],
+          ["function", (f) => [h("a", { href: f.kind === "policy" ? "#functions" : `#playground/${f.tenant}/${f.name}` }, f.name), several() && h("span", { class: "soft" }, " " + f.tenant)]],
           ["runs", (f) => number(f.runs), "n"],
           ["each", (f) => millis(f.spent_ms / f.runs), "n"],
           ["slowest", (f) => millis(f.slowest_ms), "n"],
@@ -161,7 +161,7 @@ export function whyCards(w) {
     ], w.past, { empty: "None that is remembered." })))
 }
 
-const explained = new Map() // function → text, or null while it is fetched
+const explained = new Map() // tenant/function → text, or null while it is fetched
 
 export async function functions(_, again) {
   const list = await ask("/api/functions")
@@ -170,9 +170,11 @@ export async function functions(_, again) {
     const a = f.schema.access
     return f.kind === "policy" ? "" : typeof a === "string" ? a.replace("_", " ") : a.policies.join(", ")
   }
+  const reads = (f) => explained.get(f.tenant + "/" + f.name)
   const toggle = async (f) => {
-    if (explained.has(f.name)) explained.delete(f.name)
-    else explained.set(f.name, (await ask(`/api/explain/${encodeURIComponent(f.name)}`).catch((e) => ({ text: e.message }))).text)
+    const key = f.tenant + "/" + f.name
+    if (explained.has(key)) explained.delete(key)
+    else explained.set(key, (await ask(`/api/explain/${encodeURIComponent(f.name)}?tenant=${encodeURIComponent(f.tenant)}`).catch((e) => ({ text: e.message }))).text)
     again()
   }
   return [
@@ -183,7 +185,7 @@ export async function functions(_, again) {
       h("div", { class: "row" }, h("h2", null, fs[0].plugin), h("code", { class: "soft" }, fs[0].version), several() && h("span", { class: "soft" }, fs[0].tenant)),
       h("br"),
       h("div", { class: "even" }, rows([
-        ["function", (f) => [h("div", null, f.name), f.schema.doc && h("div", { class: "soft" }, f.schema.doc), explained.has(f.name) && h("pre", { class: "text" }, explained.get(f.name))]],
+        ["function", (f) => [h("div", null, f.name), f.schema.doc && h("div", { class: "soft" }, f.schema.doc), reads(f) && h("pre", { class: "text" }, reads(f))]],
         ["kind", (f) => h("span", { class: "soft" }, f.kind)],
         ["access", (f) => access(f)],
         ["shared by", (f) => h("span", { class: "soft" }, f.kind === "mutation" ? "" : f.key.length ? f.key.join(", ") : "everybody")],
@@ -191,7 +193,7 @@ export async function functions(_, again) {
         ["each", (f) => (f.runs ? millis(f.spent_ms / f.runs) : ""), "n"],
         ["failed", (f) => (f.failed ? h("span", { title: f.error }, pill("failed", number(f.failed))) : ""), "n"],
         ["", (f) => h("div", { class: "row" }, f.kind !== "policy" && h("a", { href: `#playground/${f.tenant}/${f.name}` }, "try"),
-          f.plugin !== "weir" && h("a", { href: "#functions", click: (e) => { e.preventDefault(); toggle(f) } }, explained.has(f.name) ? "close" : "reads"))],
+          f.plugin !== "weir" && h("a", { href: "#functions", click: (e) => { e.preventDefault(); toggle(f) } }, reads(f) ? "close" : "reads"))],
       ], fs))))),
   ]
 }

@@ -44,6 +44,12 @@ type Guest struct {
 	Wide uint32
 	// Pages and MaxPages size the memory. Default 4 and none.
 	Pages, MaxPages uint32
+	// Passive are data segments for memory.init, numbered after those of Data and
+	// the manifest's.
+	Passive [][]byte
+	// Raw is the content of sections that a Guest does not have by itself: of tables
+	// (4), globals (6) and elements (9).
+	Raw map[byte][]byte
 	// Without names an export to leave out, Extra sections to put at the end.
 	Without string
 	Extra   []byte
@@ -158,14 +164,29 @@ func (m *module) bytes(g Guest) []byte {
 		b := m.data[at]
 		data = append(data, Join([]byte{0}, I32(int32(at)), []byte{0x0b}, counted(b)))
 	}
+	for _, b := range g.Passive {
+		data = append(data, Join([]byte{1}, counted(b)))
+	}
+	raw := func(id byte) []byte {
+		if g.Raw[id] == nil {
+			return nil
+		}
+		return Section(id, g.Raw[id])
+	}
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	out = append(out, Section(1, list(m.types))...)
 	out = append(out, Section(2, list(m.imports))...)
 	out = append(out, Section(3, list(m.functions))...)
+	out = append(out, raw(4)...)
 	out = append(out, Section(5, Join([]byte{1}, limits))...)
+	out = append(out, raw(6)...)
 	out = append(out, Section(7, list(exports))...)
 	if m.start != nil {
 		out = append(out, Section(8, m.start)...)
+	}
+	out = append(out, raw(9)...)
+	if g.Passive != nil {
+		out = append(out, Section(12, unsigned(uint64(len(data))))...)
 	}
 	out = append(out, Section(10, list(m.codes))...)
 	return append(out, Section(11, list(data))...)

@@ -109,7 +109,9 @@ function call(index, length) {
   const f = functions[index]
   if (!f || typeof f.body !== 'function') throw new Error('the host called a function that is not the guest\'s')
   const kinds = Object.keys(f.input)
-  const values = new Reader(true, length).item()
+  const input = new Reader(true, length)
+  const values = input.item()
+  if (input.at !== length) throw new Error(`${f.name}: the input does not end where it says`)
   if (values.length !== kinds.length) throw new Error(`${f.name} has ${values.length} values for ${kinds.length} fields`)
   const args = named(f.input, values, '')
   calling = true

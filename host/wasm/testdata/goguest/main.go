@@ -5,6 +5,7 @@ package main
 
 // It links neither fmt nor os, which would double the time to compile it.
 import (
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"sync"
@@ -140,6 +141,43 @@ func read(c *weir.Call, _ none) (answer, error) {
 
 func pass(c *weir.Call, _ none) (weir.Rows[item], error) { return items.Rows(c, none{}) }
 
+type whom struct{ Name string }
+
+// What remember keeps from one call to the next, if it can.
+var (
+	last   string
+	seen   = map[string]int{}
+	closed func() string
+	pool   sync.Pool
+	never  = make(chan bool)
+	began  = time.Now()
+)
+
+// remember tells all that it knows of earlier calls, and keeps all that it can of
+// this one.
+func remember(_ *weir.Call, who whom) (answer, error) {
+	text := last + "," + strconv.Itoa(len(seen)) + "," + strconv.Itoa(runtime.NumGoroutine()) + "," + time.Since(began).String() +
+		"," + strconv.FormatUint(rand.Uint64(), 36)
+	if closed != nil {
+		text += "," + closed()
+	}
+	if s, ok := pool.Get().(string); ok {
+		text += "," + s
+	}
+	told := answer{int64(len(kept)), text}
+	last = who.Name
+	seen[who.Name]++
+	closed = func() string { return who.Name }
+	pool.Put(who.Name)
+	kept = append(kept, []byte(who.Name))
+	go func() {
+		<-never
+		last = who.Name
+	}()
+	time.Sleep(time.Hour)
+	return told, nil
+}
+
 func empty(*weir.Call, none) (answer, error) { return answer{}, nil }
 
 func init() {
@@ -152,6 +190,7 @@ func init() {
 	} {
 		weir.Query("test."+name, f, weir.SignedIn())
 	}
+	weir.Query("test.remember", weir.Func(remember), weir.SignedIn())
 	weir.Query("test.read", weir.Func(read), weir.SignedIn(), weir.Uses(items))
 	weir.Query("test.pass", weir.Func(pass), weir.SignedIn(), weir.Uses(items))
 }

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package wasm
-
-import "io/fs"
-
-// owned cannot tell here; the directory's access list is the operator's.
-func owned(fs.FileInfo) bool { return true }
