@@ -28,12 +28,13 @@ type crowd struct {
 	lines chan string
 }
 
-// The environment of a crowd: where the server is, how many clients there are, and
-// how many subscriptions each has.
+// The environment of a crowd: where the server is, how many clients there are, how
+// many subscriptions each has, and how many clients read nothing.
 const (
-	crowdAt   = "WEIR_SERVE_CROWD_AT"
-	crowdSize = "WEIR_SERVE_CROWD_SIZE"
-	crowdSubs = "WEIR_SERVE_CROWD_SUBS"
+	crowdAt      = "WEIR_SERVE_CROWD_AT"
+	crowdSize    = "WEIR_SERVE_CROWD_SIZE"
+	crowdSubs    = "WEIR_SERVE_CROWD_SUBS"
+	crowdStalled = "WEIR_SERVE_CROWD_STALLED"
 )
 
 // spare is how many file descriptors a process has beside its streams.
@@ -53,11 +54,17 @@ func roomFor(b *testing.B, n int) int {
 	return min(n, int(min(l.Cur, 1<<20))-spare)
 }
 
-// gather opens streams and returns when all have been shown round 0.
+// gather opens streams.
 func gather(b *testing.B, address string, size, subs int) *crowd {
 	b.Helper()
+	return gatherStalled(b, address, size, subs, 0)
+}
+
+// gatherStalled opens streams of which some are never read. They are not waited for.
+func gatherStalled(b *testing.B, address string, size, subs, stalled int) *crowd {
+	b.Helper()
 	c := &crowd{cmd: exec.Command(os.Args[0]), lines: make(chan string, 64)}
-	c.cmd.Env = append(os.Environ(), crowdAt+"="+address, crowdSize+"="+strconv.Itoa(size), crowdSubs+"="+strconv.Itoa(subs))
+	c.cmd.Env = append(os.Environ(), crowdAt+"="+address, crowdSize+"="+strconv.Itoa(size), crowdSubs+"="+strconv.Itoa(subs), crowdStalled+"="+strconv.Itoa(stalled))
 	c.cmd.Stderr = os.Stderr
 	in, err := c.cmd.StdinPipe()
 	if err != nil {
@@ -115,7 +122,8 @@ func (c *crowd) leave(b *testing.B) {
 func crowdMain(address string) int {
 	size, _ := strconv.Atoi(os.Getenv(crowdSize))
 	subs, _ := strconv.Atoi(os.Getenv(crowdSubs))
-	g := &gathering{size: int64(size)}
+	stalled, _ := strconv.Atoi(os.Getenv(crowdStalled))
+	g := &gathering{size: int64(size - stalled)}
 	var opening sync.WaitGroup
 	conns := make([]net.Conn, size)
 	slots := make(chan struct{}, 64)
@@ -123,13 +131,19 @@ func crowdMain(address string) int {
 		slots <- struct{}{}
 		opening.Go(func() {
 			defer func() { <-slots }()
-			conn, r, err := join(address, subs)
+			buffer := 0
+			if i < stalled {
+				buffer = 4 << 10
+			}
+			conn, r, err := join(address, subs, buffer)
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "crowd:", err)
 				os.Exit(1)
 			}
 			conns[i] = conn
-			go g.read(r)
+			if i >= stalled {
+				go g.read(r)
+			}
 		})
 	}
 	opening.Wait()
@@ -141,9 +155,13 @@ func crowdMain(address string) int {
 	return 0
 }
 
-// join opens a stream and reads the head of its answer.
-func join(address string, subs int) (net.Conn, *bufio.Reader, error) {
+// join opens a stream, with a receive buffer of that size if it is not 0, and reads
+// the head of its answer.
+func join(address string, subs, buffer int) (net.Conn, *bufio.Reader, error) {
 	conn, err := net.Dial("tcp", address)
+	if err == nil && buffer > 0 {
+		err = conn.(*net.TCPConn).SetReadBuffer(buffer)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -223,3 +223,46 @@ func BenchmarkTick(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStalled is N13: 60 changes a second of a result of 17 KB to 200 streams,
+// of which none or every fifth is never read. It is from the change until the last of
+// those that read has it; the tick is off, so that nothing but the stalled ones
+// can make them wait.
+func BenchmarkStalled(b *testing.B) {
+	const n, changes, gap = 200, 200, time.Second / 60
+	for _, writer := range benchWriters {
+		var without float64
+		for _, stalled := range []int{0, n / 5} {
+			b.Run(fmt.Sprintf("%s/stalled=%d", writer, stalled), func(b *testing.B) {
+				f := benchServer(b, writer, func(c *Config) { c.MaxTick = -1 })
+				c := gatherStalled(b, f.url, n, 1, stalled)
+				c.shown(b, 0)
+				round := 0
+				var waits []float64
+				for b.Loop() {
+					pace := time.NewTicker(gap)
+					for range changes {
+						<-pace.C
+						round++
+						began := time.Now()
+						f.backend.set("rooms.list", strings.Replace(kilobyte(round), "x", strings.Repeat("x", 16<<10), 1))
+						waits = append(waits, c.shown(b, round).Sub(began).Seconds()*1e3)
+					}
+					pace.Stop()
+				}
+				c.leave(b)
+				slices.Sort(waits)
+				p99 := waits[len(waits)*99/100]
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(waits[len(waits)/2], "p50-ms")
+				b.ReportMetric(p99, "p99-ms")
+				b.ReportMetric(float64(f.server.Stats().PinnedBytes), "pinned-B")
+				if stalled == 0 {
+					without = p99
+				} else {
+					b.ReportMetric(p99/without, "p99-ratio")
+				}
+			})
+		}
+	}
+}
