@@ -318,7 +318,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSession(f.server, &request{tenant: &tenant.Tenant{Name: tenant.DefaultName}, caller: auth.Anonymous(tenant.DefaultName)}, false)
+	s := newSession(f.server, &request{tenant: &tenant.Tenant{Name: tenant.DefaultName}, caller: auth.Anonymous(tenant.DefaultName)}, false, false)
 	st := &shardStream{session: s, shard: sh, fd: pair[0], slot: -1, script: newScript(s, time.Now())}
 	s.hold(st)
 	f.server.shards.held.Add(1)
