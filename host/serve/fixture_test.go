@@ -389,8 +389,9 @@ func (l *lockedBuffer) String() string {
 var transports = []string{"http1 goroutine", "http1 shard", "http1 tls", "http2"}
 
 // suiteWriter writes the streams of tests that are not run on each transport:
-// WEIR_TEST_WRITER=goroutine runs them all on the other one.
-var suiteWriter = Writer(os.Getenv("WEIR_TEST_WRITER"))
+// WEIR_TEST_WRITER=goroutine runs them all on the other one. It is read by each
+// test, so that go test does not take one run's result for the other's.
+func suiteWriter() Writer { return Writer(os.Getenv("WEIR_TEST_WRITER")) }
 
 // newParts makes a server and its backend without a listener. change may adjust
 // the configuration.
@@ -401,7 +402,7 @@ func newParts(t testing.TB, change func(*Config)) *fixture {
 		Backend: f.backend, Verify: f.verifyToken, Version: "0.1.0",
 		Schema: func(string) Schema { return Schema{JSON: []byte(`{"functions":[]}`), Digest: "d1"} },
 		Logger: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Writer: suiteWriter,
+		Writer: suiteWriter(),
 	}
 	if change != nil {
 		change(&cfg)

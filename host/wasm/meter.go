@@ -130,4 +130,6 @@ func (i *instance) refuel() {
 	i.meter.Set(uint64(inspect.NewMeter(i.fuel, min(softStack, i.stackBytes()))))
 }
 
-func (i *instance) stackBytes() int32 { return int32(min(i.pool.config.Limits.MaxStackBytes, mostStack)) }
+func (i *instance) stackBytes() int32 {
+	return int32(min(i.pool.config.Limits.MaxStackBytes, mostStack))
+}
