@@ -59,6 +59,9 @@ func TestDeltasAreForThoseWhoAsk(t *testing.T) {
 		}
 		f.backend.set("rooms.list", list(7, 8, 9, 10))
 		with.expect("sub", "delta")
+		if st := f.server.Stats(); st.Deltas < 3 || st.Frames <= st.Deltas {
+			t.Errorf("%d deltas of %d results", st.Deltas, st.Frames)
+		}
 		if r := f.do(http.MethodPost, "/v1/stream?delta=yes", subs); r.status != http.StatusBadRequest {
 			t.Errorf("delta=yes: %d %s", r.status, r.body)
 		}

@@ -156,6 +156,7 @@ func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 		if from, one := held.version(); s.deltas && one {
 			if d := st.Frame.Delta(from); d != nil {
 				t.event = d.Event()
+				s.server.stats.deltas.Add(1)
 			}
 		}
 		if s.single {
