@@ -161,7 +161,7 @@ func (h *Host) serve(limits tenant.Limits) error {
 		Certificate: certificate,
 		Backend:     &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
 		Hosts: h.tenants.Load().names(), Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
-		Operator: &operator{h}, Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
+		Operator: &operator{h}, Web: file.Server.Web, Writer: serve.Writer(file.Server.Writer), Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
 		DrainWindow: window, Wrote: wrote, Plugins: h.plugins,
 		Rooms: map[string]func() any{
 			"reactor":   func() any { return h.reactorStats() },

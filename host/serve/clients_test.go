@@ -58,8 +58,8 @@ func newDoor(t *testing.T, change func(*Config), adjust ...func(*Server)) *fixtu
 
 const asAnn, asBob = "Authorization: Bearer canary-ann", "Authorization: Bearer canary-bob"
 
-// dial opens a connection that ends by itself.
-func (f *fixture) dial() net.Conn {
+// plain opens a connection that ends by itself.
+func (f *fixture) plain() net.Conn {
 	f.t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 	if err != nil {
@@ -73,7 +73,7 @@ func (f *fixture) dial() net.Conn {
 // raw sends a text and reads until the server closes the connection.
 func (f *fixture) raw(text string) string {
 	f.t.Helper()
-	c := f.dial()
+	c := f.plain()
 	if _, err := io.WriteString(c, text); err != nil {
 		return "" // it was closed while the text was on its way
 	}
@@ -297,7 +297,7 @@ func TestCase70RowsWriteNoLinesOfTheirOwn(t *testing.T) {
 	}
 	id := string(text)
 	f.backend.set("rooms.list", `"rows":[{"t":`+id+`}]`)
-	c := f.dial()
+	c := f.plain()
 	body := `{"subs":[{"id":` + id + `,"q":"rooms.list"},{"id":2,"q":` + id + `}]}`
 	fmt.Fprintf(c, "POST /v1/stream HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

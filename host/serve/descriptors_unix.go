@@ -22,7 +22,7 @@ func descriptorLimit() int {
 		}
 	}
 	const most = 1 << 30 // without a limit
-	return int(min(uint64(l.Cur), most))
+	return int(min(l.Cur, most))
 }
 
 // descriptorOf returns the number of a connection's descriptor.

@@ -43,9 +43,13 @@
 //
 // # Ownership
 //
-// The goroutine of a stream's request is its writer: it alone writes to the
-// response, and only through writer.go. What others want of it (a drop, a
-// renewal, the end) they leave in the session under its mutex, and wake it. The
+// A stream has one writer, its outlet: the goroutine of its request (writer.go), or
+// on Linux, for plain HTTP/1.1, the loop of a shard, which holds thousands and has
+// no goroutine or buffer for one that is idle (shard_linux.go,
+// writer_shard_linux.go). Both ask the session's script for the next turn, so that
+// what is told is decided in one place. The writer alone touches the connection.
+// What others want of it (a drop, a renewal, the end) they leave in the session
+// under its mutex, and wake it. Shards live from their first stream to Close. The
 // reactor's loop calls Server.Published, which notes the publications; a fan-out
 // goroutine wakes the sessions that watch them. Subscribing waits for policies,
 // so that it happens in a bounded pool, fair by session. Both goroutines live

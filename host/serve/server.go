@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -29,6 +30,7 @@ type Server struct {
 	sessions   *registry
 	tickets    *tickets
 	hub        *hub
+	shards     *shards
 	subscriber *subscriber
 	web        *web
 	handler    http.Handler
@@ -54,11 +56,20 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("BUG: serve.Config.Backend is nil")
 	}
 	cfg = cfg.withDefaults()
+	switch cfg.Writer {
+	case WriterAuto, WriterGoroutine:
+	case WriterShard:
+		if !shardsExist {
+			return nil, errors.New(`server.writer is "shard", which needs Linux: use "auto"`)
+		}
+	default:
+		return nil, fmt.Errorf("server.writer is %q: use auto, goroutine or shard", cfg.Writer)
+	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, sessions: newRegistry(cfg.Limits.MaxTotalSessions), tickets: newTickets(),
 		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger, times: usualTimes, door: newDoorOf(descriptorLimit()),
 	}
-	s.hub = newHub(s)
+	s.hub, s.shards = newHub(s), &shards{server: s}
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
 	if err != nil {
 		return nil, err
@@ -180,6 +191,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	writer := WriterGoroutine
+	if shardsExist && s.cfg.Writer != WriterGoroutine {
+		writer = WriterShard
+	}
+	s.log.Info("streams are written", "writer", string(writer))
 	served := make(chan error, 1)
 	go func() {
 		if s.cfg.Certificate == nil {
@@ -253,6 +269,7 @@ func (s *Server) Close() error {
 		for _, session := range s.sessions.all() {
 			session.abort(abi.Shutdown)
 		}
+		s.shards.close()
 		s.subscriber.close()
 		s.hub.close()
 		err = s.web.close()
@@ -280,7 +297,7 @@ func (s *Server) waitForSessions(ctx context.Context) {
 func (s *Server) Stats() Stats {
 	sessions, subs := s.sessions.sizes()
 	st := Stats{
-		Sessions: sessions, Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
+		Sessions: sessions, ShardSessions: int(s.shards.held.Load()), Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
 		PinnedBytes: s.stats.pinned.Load(), Draining: s.draining.Load(), Wake: &s.stats.wake, Write: &s.stats.write,
 		Descriptors: s.door.limit, Crowded: s.door.crowded.Load(), Shed: s.door.shed.Load(),
 		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), Deltas: s.stats.deltas.Load(), FrameBytes: s.stats.frameBytes.Load(),

@@ -11,6 +11,7 @@ import (
 // an operator.
 type Stats struct {
 	Sessions      int   `help:"Open streams."`
+	ShardSessions int   `help:"Open streams that shards write; the others have a goroutine each."`
 	Subscriptions int   `help:"Subscriptions of all streams."`
 	Subscribing   int   `help:"Subscriptions of streams that are being made."`
 	PinnedBytes   int64 `help:"Superseded bytes that stalled clients still hold, when last looked at."`
