@@ -3,28 +3,20 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// markPrefix begins the text by which a result is recognised.
-const markPrefix = "weir-bench:"
-
-// Mark returns the text of a group's n-th write, padded to size bytes.
-func Mark(group, n, size int) string {
-	head := fmt.Sprintf("%s%d:%d:", markPrefix, group, n)
-	return head + strings.Repeat("x", max(0, size-len(head)))
-}
-
 // mark is a write that a result shows.
 type mark struct{ group, n int }
 
 // marksOf returns the newest write of each group that text shows.
-func marksOf(text []byte) (list []mark) {
+func marksOf(prefix string, text []byte) (list []mark) {
 	for {
-		_, rest, found := bytes.Cut(text, []byte(markPrefix))
+		_, rest, found := bytes.Cut(text, []byte(prefix))
 		if !found {
 			return list
 		}
@@ -60,19 +52,34 @@ func number(text []byte) (n int, rest []byte, ok bool) {
 // Book knows what was written to each group, and when. It is safe for concurrent
 // use.
 type Book struct {
+	prefix string // begins the text by which a result is recognised; of this run alone
+
 	mu        sync.Mutex    // protects the fields below
 	begun     [][]time.Time // by group and number, just before the commit
 	committed []int         // by group, the newest that was committed
 }
 
-// NewBook makes a book of groups 0 to groups-1. Write 0 of each is what is there
-// before.
+// NewBook makes a book of groups 0 to groups-1. Write 0 of each is what may be there
+// before, and is never a sample.
 func NewBook(groups int) *Book {
-	b := &Book{begun: make([][]time.Time, groups), committed: make([]int, groups)}
+	b := &Book{
+		prefix: fmt.Sprintf("weir-bench:%08x:", rand.Uint32()),
+		begun:  make([][]time.Time, groups), committed: make([]int, groups),
+	}
 	for i := range b.begun {
-		b.begun[i] = make([]time.Time, 1)
+		b.begun[i], b.committed[i] = make([]time.Time, 1), -1
 	}
 	return b
+}
+
+// Groups returns how many groups there are.
+func (b *Book) Groups() int { return len(b.begun) }
+
+// Mark returns the text of a group's n-th write, padded to size bytes. It has no
+// character that JSON or SQL would escape.
+func (b *Book) Mark(group, n, size int) string {
+	head := fmt.Sprintf("%s%d:%d:", b.prefix, group, n)
+	return head + strings.Repeat("x", max(0, size-len(head)))
 }
 
 // Next begins a write of a group and returns its number. One goroutine at a time
@@ -98,7 +105,8 @@ func (b *Book) Committed(group, n int) {
 	b.committed[group] = n
 }
 
-// Newest returns the number of the newest committed write of a group.
+// Newest returns the number of the newest committed write of a group, -1 if there is
+// none.
 func (b *Book) Newest(group int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

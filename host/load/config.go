@@ -52,7 +52,7 @@ var ErrUnsupported = errors.New("many sessions are held by epoll, and " + runtim
 func (c Config) withDefaults() (Config, error) {
 	c.Subscriptions = cmp.Or(c.Subscriptions, 1)
 	c.MaxOpening = cmp.Or(c.MaxOpening, 128)
-	groups := len(c.Book.committed)
+	groups := c.Book.Groups()
 	if c.Group == nil {
 		c.Group = func(session, j int) int { return (session*c.Subscriptions + j) % groups }
 	}

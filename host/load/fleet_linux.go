@@ -48,7 +48,7 @@ func NewFleet(ctx context.Context, cfg Config) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{cfg: cfg, as: url.QueryEscape(cfg.As), by: map[int32]*session{}, states: newStates(), done: make(chan struct{})}
+	f := &Fleet{cfg: cfg, as: url.QueryEscape(cfg.As), by: map[int32]*session{}, states: newStates(cfg.Book.prefix), done: make(chan struct{})}
 	if f.addr, err = address(ctx, cfg.URL); err != nil {
 		return nil, err
 	}

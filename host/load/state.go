@@ -49,14 +49,17 @@ func (s *state) shows(group int) int {
 // states keeps results that came lately, because most streams are told the same
 // bytes: they are parsed and checked once. It is owned by the loop.
 type states struct {
-	seed maphash.Seed
-	by   map[uint64]*state
+	prefix string // of marks
+	seed   maphash.Seed
+	by     map[uint64]*state
 }
 
 // maxStates bounds the results that are kept for comparison.
 const maxStates = 1 << 14
 
-func newStates() *states { return &states{seed: maphash.MakeSeed(), by: map[uint64]*state{}} }
+func newStates(prefix string) *states {
+	return &states{prefix: prefix, seed: maphash.MakeSeed(), by: map[uint64]*state{}}
+}
 
 // full returns the result that an event's data tell.
 func (c *states) full(data []byte) (*state, error) {
@@ -79,7 +82,7 @@ func (c *states) known(data []byte, from *state, parse func(data []byte, from *s
 	if err != nil {
 		return nil, err
 	}
-	s.event, s.marks = data, marksOf(s.content)
+	s.event, s.marks = data, marksOf(c.prefix, s.content)
 	digest := sha256.Sum256(s.content)
 	s.wrong = s.version != base64.RawURLEncoding.EncodeToString(digest[:16])
 	if len(c.by) >= maxStates {

@@ -137,7 +137,7 @@ func (w Writes) write(ctx context.Context, worker int, changes []Change) error {
 	for i := range changes {
 		c := &changes[i]
 		c.N = w.Book.Next(c.Group)
-		c.Text = Mark(c.Group, c.N, w.Size)
+		c.Text = w.Book.Mark(c.Group, c.N, w.Size)
 	}
 	err := w.Writer.Write(ctx, worker, changes, func() {
 		for _, c := range changes {
