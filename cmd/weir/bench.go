@@ -125,8 +125,8 @@ func (f *benchFlags) settle(cmd *cobra.Command, mode string, names []string) err
 	given := cmd.Flags().Changed
 	p.Mode = mode
 	p.Sessions = cmp.Or(p.Sessions, def.Sessions)
-	p.Subscriptions = cmp.Or(p.Subscriptions, def.Subscriptions, 1)
 	p.Groups = cmp.Or(p.Groups, def.Groups)
+	p.Subscriptions = cmp.Or(p.Subscriptions, min(def.Subscriptions, p.Groups-1), 1)
 	p.Size = cmp.Or(p.Size, def.Size, 1024)
 	if !given("rate") {
 		p.Rate = def.Rate

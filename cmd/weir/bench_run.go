@@ -269,7 +269,7 @@ func (b *benchRun) mixed(ctx context.Context) error {
 	return err
 }
 
-// lastWriter has the last connection to itself: the others are those of the many.
+// lastWriter writes on the connection that no other writer has.
 type lastWriter struct{ target *benchTarget }
 
 // Write is load.Writer.

@@ -30,7 +30,7 @@ type benchTarget struct {
 	query  string
 	args   func(group int) []byte
 	book   *load.Book
-	conns  []*pgx.Conn // one for each writer
+	conns  []*pgx.Conn // one for each writer, and a last one
 	sql    string
 	param  func(group int) string // $1 of sql
 	pid    int
@@ -108,14 +108,17 @@ func (t *benchTarget) version(ctx context.Context, group int) (string, error) {
 	return strings.Trim(resp.Header.Get("ETag"), `"`), nil
 }
 
-// connect opens the writers' connections.
+// last is the connection that no writer has.
+func (t *benchTarget) last() *pgx.Conn { return t.conns[len(t.conns)-1] }
+
+// connect opens the writers' connections, and one more.
 func (t *benchTarget) connect(ctx context.Context, database string, writers int) error {
 	cfg, err := pgx.ParseConfig(database)
 	if err != nil {
 		return usagef("--database cannot be read: write postgres://user:password@host/database") // CLI4
 	}
 	cfg.RuntimeParams["application_name"] = "weir bench"
-	for range writers {
+	for range writers + 1 {
 		conn, err := pgx.ConnectConfig(ctx, cfg)
 		if err != nil {
 			return err
@@ -234,7 +237,7 @@ func (t *benchTarget) seed(ctx context.Context) error {
 	for group := range ids {
 		ids[group], texts[group] = benchJob(group), t.book.Mark(group, 0, t.own.plan.Size)
 	}
-	_, err := t.conns[0].Exec(ctx, `insert into weir.jobs (job_id, tenant, queue, kind, status, message)
+	_, err := t.last().Exec(ctx, `insert into weir.jobs (job_id, tenant, queue, kind, status, message)
 		select id::uuid, 'default', 'bench', 'bench', 'done', message from unnest($1::text[], $2::text[]) as s (id, message)`, ids, texts)
 	if err != nil {
 		return err
@@ -242,7 +245,7 @@ func (t *benchTarget) seed(ctx context.Context) error {
 	for group := range t.own.plan.Groups {
 		t.book.Committed(group, 0)
 	}
-	_, err = t.conns[0].Exec(ctx, "analyze weir.jobs")
+	_, err = t.last().Exec(ctx, "analyze weir.jobs")
 	return err
 }
 
@@ -286,7 +289,7 @@ session_subscriptions = 1000
 
 // connections counts the server's connections to the database.
 func (t *benchTarget) connections(ctx context.Context) (n int, err error) {
-	err = t.conns[0].QueryRow(ctx, `select count(*) from pg_stat_activity where datname = $1 and usename = any($2)`,
+	err = t.last().QueryRow(ctx, `select count(*) from pg_stat_activity where datname = $1 and usename = any($2)`,
 		t.own.database, []string{privateRoles.weir, privateRoles.guest}).Scan(&n)
 	return n, err
 }
@@ -294,7 +297,7 @@ func (t *benchTarget) connections(ctx context.Context) (n int, err error) {
 // stored counts the groups whose row is not what was committed last, by a question
 // to the database.
 func (t *benchTarget) stored(ctx context.Context) (wrong int, err error) {
-	rows, err := t.conns[0].Query(ctx, `select job_id::text, message from weir.jobs`)
+	rows, err := t.last().Query(ctx, `select job_id::text, message from weir.jobs`)
 	if err != nil {
 		return 0, err
 	}

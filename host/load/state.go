@@ -72,9 +72,12 @@ func (c *states) delta(data []byte, held *state) (*state, error) {
 }
 
 func (c *states) known(data []byte, from *state, parse func(data []byte, from *state) (*state, error)) (*state, error) {
-	sum := maphash.Bytes(c.seed, data)
+	sum, base := maphash.Bytes(c.seed, data), ""
+	if from != nil {
+		base = from.version
+	}
 	// The data names the query and the version that a delta begins at.
-	if s := c.by[sum]; s != nil && bytes.Equal(s.event, data) && (from == nil || s.base == from.version) {
+	if s := c.by[sum]; s != nil && bytes.Equal(s.event, data) && s.base == base {
 		return s, nil
 	}
 	data = bytes.Clone(data)
