@@ -40,10 +40,10 @@ var benchModes = []struct {
 	small, full benchPlan
 }{
 	{"latency", "commit to client while groups change at a rate", benchPlan{Sessions: 200, Subscriptions: 5, Groups: 200, Rate: 100}, benchPlan{Sessions: 2000, Subscriptions: 5, Groups: 2000, Rate: 300}},
-	{"idle", "memory of a stream that waits", benchPlan{Sessions: 1000, Groups: 1}, benchPlan{Sessions: 9000, Groups: 1}},
-	{"fanout", "one group, everybody watches it; the next write when all have seen the last", benchPlan{Sessions: 1000, Groups: 1, Count: 50}, benchPlan{Sessions: 9000, Groups: 1, Count: 50}},
-	{"mixed", "many groups change, and one that everybody watches, once a second", benchPlan{Sessions: 500, Subscriptions: 5, Groups: 500, Rate: 100}, benchPlan{Sessions: 9000, Subscriptions: 5, Groups: 10_000, Rate: 1000}},
-	{"herd", "the server is killed, and all come back at once", benchPlan{Sessions: 500, Subscriptions: 5, Groups: 200}, benchPlan{Sessions: 9000, Subscriptions: 5, Groups: 2000}},
+	{"idle", "memory of a stream that waits", benchPlan{Sessions: 1000, Groups: 1}, benchPlan{Sessions: 10_000, Groups: 1}},
+	{"fanout", "one group, everybody watches it; the next write when all have seen the last", benchPlan{Sessions: 1000, Groups: 1, Count: 50}, benchPlan{Sessions: 10_000, Groups: 1, Count: 50}},
+	{"mixed", "many groups change, and one that everybody watches, once a second", benchPlan{Sessions: 500, Subscriptions: 5, Groups: 500, Rate: 100}, benchPlan{Sessions: 10_000, Subscriptions: 5, Groups: 10_000, Rate: 1000}},
+	{"herd", "the server is killed, and all come back at once", benchPlan{Sessions: 500, Subscriptions: 5, Groups: 200}, benchPlan{Sessions: 10_000, Subscriptions: 5, Groups: 2000}},
 	{"stalled", "a fifth stops reading: what do the others notice", benchPlan{Sessions: 200, Groups: 1, Rate: 50, Size: 4096, Stalled: 40}, benchPlan{Sessions: 3000, Groups: 1, Rate: 20, Size: 4096, Stalled: 600}},
 }
 

@@ -95,6 +95,9 @@ func address(ctx context.Context, u *url.URL) (syscall.Sockaddr, error) {
 	return &syscall.SockaddrInet6{Port: number, Addr: [16]byte(ips[0].To16())}, nil
 }
 
+// errEnd is the end of a stream by the server.
+var errEnd = errors.New("the server has closed the connection")
+
 // Close ends all sessions and the loop.
 func (f *Fleet) Close() {
 	f.mu.Lock()

@@ -361,13 +361,9 @@ type chunks struct {
 	left int    // bytes of the chunk that are to come
 	line []byte // the beginning of a size line
 	skip int    // bytes of the end of the chunk before
-	over bool
 }
 
 var errChunk = errors.New("the stream's chunks cannot be read")
-
-// errEnd is the end of a stream as it should be.
-var errEnd = errors.New("the stream has ended")
 
 // take returns what chunks b holds, decoded in place.
 func (c *chunks) take(b []byte) ([]byte, error) {
