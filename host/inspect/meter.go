@@ -24,7 +24,7 @@ const (
 
 // MeterVersion is part of the name of all that is kept of a metered module. It
 // grows with each change of what Meter makes of the same bytes.
-const MeterVersion = 3
+const MeterVersion = 4
 
 // Meter is fuel and room for the stack in one number, so that a function counts
 // both with one subtraction: the low half is the fuel that is left, in units of
@@ -171,17 +171,20 @@ type plan struct {
 	cost       uint32 // of what is paid for at the start
 	payments   []payment
 	dispatches []dispatch
+	loops      []loop
 	frame      uint32 // bytes of stack
 	calls      []site // of functions of the module's own, by name
 	deep       bool   // it calls something at all
 	moved      bool   // it has instructions that are written in another way
+	moves      bool   // it fills or copies memory
 	free       bool   // it does not pay: who calls it does
+	noisy      bool   // it has something by which the meter may change
 }
 
-// site is where a function is called: what pays for it, as for plan.pay.
+// site is where a function is called.
 type site struct {
-	payment int
-	fn      uint32
+	region
+	fn uint32
 }
 
 // plan prices a function.
@@ -204,12 +207,17 @@ func (m *meter) plan(fn int) error {
 			p.moved, cost = true, costCall // a payment of its own comes before it
 		case in.op == opCall && in.a < m.tick:
 			cost = costHost
+			p.noise(at.loop)
 		case in.op == opCall:
-			p.calls = append(p.calls, site{at, in.a - m.tick})
+			p.calls = append(p.calls, site{*at, in.a - m.tick})
 		case in.op == opCallIndirect:
 			cost += freeCost
+			p.noise(at.loop)
+		case in.op == opMemoryFill, in.op == opMemoryCopy:
+			cost += smallBulk >> bulkShift
+			p.moves = true
 		}
-		p.pay(at, cost)
+		p.pay(at.payment, cost)
 		return nil
 	})
 	if err != nil {
@@ -251,6 +259,8 @@ func (m *meter) cheap() {
 		for _, s := range p.calls {
 			if callee := &m.plans[s.fn]; callee.free {
 				p.pay(s.payment, callee.cost)
+			} else {
+				p.noise(s.loop)
 			}
 		}
 		p.calls = nil

@@ -43,15 +43,19 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 	scratch := uint32(len(typ.params)) + b.count // a local that only payments name
 	dst := make([]byte, 0, len(b.code)+len(b.code)/2+64)
 	if p.free {
-		dst = appendLocals(dst, b.locals, 0)
+		dst = appendLocals(dst, b.locals)
 		return append(dst, b.code...), nil
 	}
-	dst = appendLocals(dst, b.locals, typeI64)
+	if p.moves {
+		dst = appendLocals(dst, b.locals, typeI64, typeI32)
+	} else {
+		dst = appendLocals(dst, b.locals, typeI64)
+	}
 	frame := int64(0)
 	if p.deep {
 		frame = int64(p.frame) << 32
 	}
-	dst = m.appendPayment(dst, frame+int64(p.cost), scratch)
+	dst = m.appendPayment(dst, frame+int64(p.cost), scratch, false)
 	if p.deep {
 		dst = append(dst, byte(opBlock))
 		switch len(typ.results) {
@@ -63,7 +67,7 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 			dst = appendS64(dst, int64(m.typeFor("", string(typ.results))))
 		}
 	}
-	payments, kept := p.payments, 0 // kept is where the code begins that is not copied yet
+	payments, loops, kept := p.payments, p.loops, 0 // kept is where the code begins that is not copied yet
 	err := m.walk(fn, func(in *instr) error {
 		instead := func(code ...byte) {
 			dst = append(append(dst, b.code[kept:in.at]...), code...)
@@ -72,9 +76,16 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 		if price := m.dear(in); price > 0 {
 			dst = append(dst, b.code[kept:in.at]...)
 			kept = in.at
-			dst = m.appendPayment(dst, int64(price), scratch)
+			dst = m.appendPayment(dst, int64(price), scratch, false)
 		}
 		switch in.op {
+		case opLoop:
+			if l := loops[0]; p.noisy && !l.noisy && (l.around < 0 || p.loops[l.around].noisy) {
+				dst = m.appendGlobal(append(dst, b.code[kept:in.at]...), opGlobalGet)
+				dst = appendU32(append(dst, byte(opLocalSet)), scratch)
+				kept = in.at
+			}
+			loops = loops[1:]
 		case opReturn:
 			if p.deep {
 				instead(appendU32([]byte{byte(opBr)}, uint32(in.depth))...)
@@ -84,19 +95,19 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 				instead(appendU32([]byte{byte(in.op)}, in.a+1)...)
 			}
 		case opMemoryFill:
-			instead(m.callTo(m.fillFunc())...)
+			instead(m.appendBulk(nil, b.code[in.at:in.end], m.fillFunc(), scratch)...)
 		case opMemoryCopy:
-			instead(m.callTo(m.copyFunc())...)
+			instead(m.appendBulk(nil, b.code[in.at:in.end], m.copyFunc(), scratch)...)
 		case opMemoryInit:
 			if len(m.datas[in.a].bytes) > bulkChunk {
-				instead(m.callTo(m.initFunc(in.a))...)
+				instead(m.appendCall(nil, m.initFunc(in.a), scratch)...)
 			}
 		}
 		if len(payments) > 0 && payments[0].at == in.end {
-			if price := payments[0].price; price > 0 {
+			if pay := payments[0]; pay.price > 0 {
 				dst = append(dst, b.code[kept:in.end]...)
 				kept = in.end
-				dst = m.appendPayment(dst, int64(price), scratch)
+				dst = m.appendPayment(dst, int64(pay.price), scratch, p.quiet(pay.loop))
 			}
 			payments = payments[1:]
 		}
@@ -116,17 +127,13 @@ func (m *meter) encodeBody(fn int) ([]byte, error) {
 	return dst, nil
 }
 
-// appendLocals appends the locals and, if typ is not 0, one more.
-func appendLocals(dst []byte, runs []localRun, typ byte) []byte {
-	n := uint32(len(runs))
-	if typ != 0 {
-		n++
-	}
-	dst = appendU32(dst, n)
+// appendLocals appends the locals and more.
+func appendLocals(dst []byte, runs []localRun, more ...byte) []byte {
+	dst = appendU32(dst, uint32(len(runs)+len(more)))
 	for _, r := range runs {
 		dst = append(appendU32(dst, r.n), r.typ)
 	}
-	if typ != 0 {
+	for _, typ := range more {
 		dst = append(dst, 1, typ)
 	}
 	return dst
@@ -158,9 +165,14 @@ func (m *meter) appendGlobal(dst []byte, op opcode) []byte {
 func (m *meter) callTo(fn uint32) []byte { return appendU32([]byte{byte(opCall)}, fn) }
 
 // appendPayment takes a price off the meter and calls for more when it is used
-// up. Only a price with stack in it can use up the room.
-func (m *meter) appendPayment(dst []byte, price int64, scratch uint32) []byte {
-	dst = m.appendGlobal(dst, opGlobalGet)
+// up. Only a price with stack in it can use up the room. With known, scratch holds
+// the meter as it is; it always does afterwards.
+func (m *meter) appendPayment(dst []byte, price int64, scratch uint32, known bool) []byte {
+	if known {
+		dst = appendU32(append(dst, byte(opLocalGet)), scratch)
+	} else {
+		dst = m.appendGlobal(dst, opGlobalGet)
+	}
 	dst = appendS64(append(dst, byte(opI64Const)), price)
 	return m.appendTaken(dst, scratch, price>>32 != 0)
 }
@@ -179,17 +191,44 @@ func (m *meter) appendTaken(dst []byte, scratch uint32, room bool) []byte {
 	}
 	dst = append(dst, byte(opIf), typeNone)
 	dst = append(dst, m.callTo(m.refuel)...)
+	dst = appendU32(append(dst, byte(opLocalSet)), scratch)
 	return append(dst, byte(opEnd))
 }
 
-// refuelCode asks the host. It is a function, so that the many places that call
-// it are small.
+// refuelCode asks the host and returns the meter. It is a function, so that the many
+// places that call it are small.
 func (m *meter) refuelCode() added {
-	code := appendLocals(nil, nil, 0)
+	code := appendLocals(nil, nil)
 	code = m.appendGlobal(code, opGlobalGet)
 	code = append(code, m.callTo(m.tick)...)
 	code = m.appendGlobal(code, opGlobalSet)
-	return added{m.typeFor("", ""), append(code, byte(opEnd))}
+	code = m.appendGlobal(code, opGlobalGet)
+	return added{m.typeFor("", "\x7e"), append(code, byte(opEnd))}
+}
+
+// smallBulk is how many bytes a fill or a copy has paid for in advance.
+const smallBulk = 128
+
+// appendBulk does a fill or a copy on the spot when it is small, as most are, and
+// else calls the function for it.
+func (m *meter) appendBulk(dst, op []byte, fn, scratch uint32) []byte {
+	count := scratch + 1
+	dst = appendU32(append(dst, byte(opLocalTee)), count)
+	dst = appendU32(append(dst, byte(opLocalGet)), count)
+	dst = appendS64(append(dst, byte(opI32Const)), smallBulk)
+	dst = append(dst, i32LeU, byte(opIf))
+	dst = appendS64(dst, int64(m.typeFor("\x7f\x7f\x7f", "")))
+	dst = append(append(dst, op...), byte(opElse))
+	dst = m.appendCall(dst, fn, scratch)
+	return append(dst, byte(opEnd))
+}
+
+// appendCall calls a function of ours that pays. Scratch holds the meter again
+// afterwards.
+func (m *meter) appendCall(dst []byte, fn, scratch uint32) []byte {
+	dst = append(dst, m.callTo(fn)...)
+	dst = m.appendGlobal(dst, opGlobalGet)
+	return appendU32(append(dst, byte(opLocalSet)), scratch)
 }
 
 // The parameters of a bulk instruction, its last as a count of bytes, and the
@@ -245,7 +284,7 @@ func (b *bulk) payCount() {
 }
 
 // payChunk pays for a piece.
-func (b *bulk) payChunk() { b.code = b.appendPayment(b.code, bulkChunk>>bulkShift, bulkScratch) }
+func (b *bulk) payChunk() { b.code = b.appendPayment(b.code, bulkChunk>>bulkShift, bulkScratch, false) }
 
 // trapBeyond lets the instruction trap if local and the count reach beyond
 // memory.

@@ -4,7 +4,29 @@ package inspect
 type payment struct {
 	at    int    // the end of the instruction that it comes after, in the body's code
 	price uint32 // 0: it was found not to be needed
+	loop  int    // the loop that it is in, -1 for none
 }
+
+// loop is one of a function's loops, in order of appearance.
+type loop struct {
+	around int  // the loop around it, or -1
+	noisy  bool // something in it may pay, or be charged, elsewhere
+}
+
+// noise says that something in a loop, or in none: -1, may change the meter: what
+// the scratch local holds of it is old then.
+func (p *plan) noise(loop int) {
+	p.noisy = true
+	for ; loop >= 0 && !p.loops[loop].noisy; loop = p.loops[loop].around {
+		p.loops[loop].noisy = true
+	}
+}
+
+// quiet reports whether nothing in a loop, or else in the whole function, changes
+// the meter but the function's own payments. A payment there need not read it: a
+// loop of few instructions would wait most of its time for what it wrote in the
+// pass before.
+func (p *plan) quiet(loop int) bool { return !p.noisy || loop >= 0 && !p.loops[loop].noisy }
 
 // pay adds to a payment's price, or to that of the function's start: -1.
 func (p *plan) pay(payment int, cost uint32) {
@@ -41,7 +63,7 @@ type dispatch struct {
 }
 
 // groupCost is about what a pass of a dispatch pays for beyond what it runs.
-const groupCost = 128
+const groupCost = 256
 
 // settle fixes the prices of dispatches, once those of their stretches are known.
 func (p *plan) settle() {
@@ -80,32 +102,34 @@ type regions struct {
 	asked bool
 }
 
-// region is a block: its payment, or -1 for the function's start, and the dispatch
-// that jumps to its end, or -1.
-type region struct{ payment, dispatch int }
+// region is a block: its payment, or -1 for the function's start, the dispatch that
+// jumps to its end and the loop that it is in, each -1 if there is none.
+type region struct{ payment, dispatch, loop int }
 
 func (p *plan) regions() regions {
-	return regions{plan: p, open: []region{{-1, -1}}, chain: -1}
+	return regions{plan: p, open: []region{{-1, -1, -1}}, chain: -1}
 }
 
 func (r *regions) top() *region { return &r.open[len(r.open)-1] }
 
 // begin begins a payment after the instruction.
 func (r *regions) begin(in *instr, price uint32) int {
-	r.payments = append(r.payments, payment{in.end, price})
+	r.payments = append(r.payments, payment{in.end, price, r.top().loop})
 	return len(r.payments) - 1
 }
 
-// see takes an instruction in and returns its payment.
-func (r *regions) see(in *instr) int {
+// see takes an instruction in and returns the block that it is in.
+func (r *regions) see(in *instr) *region {
 	chain, asked := r.chain, r.asked
 	r.chain, r.asked = -1, false // unless it goes on
 	switch in.op {
 	case opLoop:
-		r.open = append(r.open, region{r.begin(in, costLoop), -1})
+		r.loops = append(r.loops, loop{around: r.top().loop})
+		r.open = append(r.open, region{-1, -1, len(r.loops) - 1})
+		r.top().payment = r.begin(in, costLoop)
 		r.chain = 0
 	case opBlock, opIf:
-		r.open = append(r.open, region{r.top().payment, -1})
+		r.open = append(r.open, region{r.top().payment, -1, r.top().loop})
 		if in.op == opBlock && chain >= 0 && !asked {
 			r.chain = chain + 1
 		}
@@ -135,7 +159,7 @@ func (r *regions) see(in *instr) int {
 			d.stretches = append(d.stretches, i)
 		}
 	}
-	return r.top().payment
+	return r.top()
 }
 
 // isDispatch makes a dispatch of the loop around the last blocks, if the table

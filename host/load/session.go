@@ -75,13 +75,13 @@ func (f *Fleet) request(s *session) []byte {
 	if err != nil {
 		panic("BUG: arguments that are no JSON: " + err.Error())
 	}
-	return f.post("/v1/stream", text)
+	return f.post("/v1/stream?delta=1", text)
 }
 
 func (f *Fleet) post(path string, body []byte) []byte {
 	target := strings.TrimSuffix(f.cfg.URL.EscapedPath(), "/") + path
 	if f.cfg.As != "" {
-		target += "?as=" + f.as
+		target += "&as=" + f.as
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", target, f.cfg.URL.Host, len(body))

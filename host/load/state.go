@@ -178,21 +178,14 @@ func (s *state) split() error {
 	return nil
 }
 
-// rowKey is the name of a row on the wire: the value of its one key column without
-// quotes, or the values of several as a JSON array.
+// rowKey is the name of a row on the wire: the values of its key columns as JSON,
+// with commas between.
 func rowKey(members map[string]json.RawMessage, key []string) string {
-	if len(key) == 1 {
-		var text string
-		if json.Unmarshal(members[key[0]], &text) == nil {
-			return text
-		}
-		return string(members[key[0]])
-	}
 	values := make([]string, len(key))
 	for i, name := range key {
 		values[i] = string(members[name])
 	}
-	return "[" + strings.Join(values, ",") + "]"
+	return strings.Join(values, ",")
 }
 
 // join encodes the rows as the server does: what stands before them stays.

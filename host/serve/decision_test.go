@@ -515,7 +515,7 @@ func TestDenialCutsAFrameThatBegins(t *testing.T) {
 		s.mu.Lock()
 		s.out = out
 		s.mu.Unlock()
-		if err := s.send(out, &turn{live: live, frame: st.Frame}); !errors.Is(err, errAborted) || s.cause(err) != "denied" {
+		if err := s.send(out, &turn{live: live, frame: st.Frame, event: st.Frame.Event()}); !errors.Is(err, errAborted) || s.cause(err) != "denied" {
 			t.Errorf("the write ended with %v, because of %s", err, s.cause(err))
 		}
 		c.close()

@@ -31,6 +31,10 @@
 //   - S11: the operators' listener (operator.go) shows no rows, claims or tokens,
 //     answers no other site's page, and its playground is the public listener's
 //     own handler with its guards.
+//   - S12: a delta goes to clients that asked for deltas, and leads from the version
+//     that all subscriptions it is for hold to the one that they may be shown now
+//     (D1). It passes the fence like a whole result, and nothing in it is of another
+//     time (W5).
 //
 // # Ownership
 //

@@ -225,7 +225,7 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 			v.content = strings.ReplaceAll(v.content, `{"id":`, `{"org":"`+org+`","id":`)
 		}
 		list[i] = reactor.Result{
-			Epoch: epoch, Snapshot: b.snapshot(), Frame: reactor.NewFrame(e.Query, []byte(v.content)),
+			Epoch: epoch, Snapshot: b.snapshot(), Frame: reactor.NextFrame(e.Last, e.Query, []byte(v.content), 1<<30),
 			Reads: reactor.ReadSet{Atoms: []reactor.Atom{{Table: tableOf(e.Name)}}},
 		}
 	}

@@ -259,7 +259,7 @@ func (s *Server) Stats() Stats {
 	st := Stats{
 		Sessions: sessions, Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
 		PinnedBytes: s.stats.pinned.Load(), Draining: s.draining.Load(), Wake: &s.stats.wake, Write: &s.stats.write,
-		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), FrameBytes: s.stats.frameBytes.Load(),
+		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), Deltas: s.stats.deltas.Load(), FrameBytes: s.stats.frameBytes.Load(),
 	}
 	s.stats.mu.Lock()
 	defer s.stats.mu.Unlock()

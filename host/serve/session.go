@@ -31,6 +31,7 @@ type session struct {
 	owner   auth.Principal                // fixed; a renewal brings other claims, not another owner
 	address netip.Addr                    // of the client, when it may be counted
 	single  bool                          // a stream of one query: ids, no sid, no changes
+	deltas  bool                          // the client takes deltas
 	request string                        // the id of the request, for the log
 	ctx     context.Context               // ends with the stream; the lifetime of its Subscribe calls
 
@@ -53,10 +54,10 @@ type session struct {
 	out     *writer
 }
 
-func newSession(s *Server, r *request, single bool) *session {
+func newSession(s *Server, r *request, single, deltas bool) *session {
 	n := &session{
 		id: newSID(), server: s, owner: r.caller.Principal, caller: r.caller,
-		address: r.countable, single: single, request: r.id, woken: make(chan struct{}, 1),
+		address: r.countable, single: single, deltas: deltas, request: r.id, woken: make(chan struct{}, 1),
 	}
 	n.tenant.Store(r.tenant)
 	return n

@@ -22,6 +22,7 @@ type Stats struct {
 	// Since the start.
 	Streams    uint64                       `help:"Streams opened."`
 	Frames     uint64                       `help:"Results written to streams."`
+	Deltas     uint64                       `help:"Results that were written as what is new in them."`
 	FrameBytes uint64                       `help:"Bytes of results written to streams."`
 	Closes     map[string]uint64            `label:"reason" help:"Ends of streams by reason; what the client ended is left."`
 	Limits     map[string]map[string]uint64 // how often limits were reached, by tenant and key; not a metric of this room
@@ -30,9 +31,9 @@ type Stats struct {
 
 // counters are the live figures behind Stats.
 type counters struct {
-	streams, frames, frameBytes atomic.Uint64
-	pinned                      atomic.Int64
-	wake, write                 Histogram
+	streams, frames, deltas, frameBytes atomic.Uint64
+	pinned                              atomic.Int64
+	wake, write                         Histogram
 
 	mu       sync.Mutex // protects the fields below
 	closes   map[string]uint64

@@ -19,6 +19,11 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 		s.refuseStream(w, r, err)
 		return
 	}
+	deltas, err := wantsDeltas(r)
+	if err != nil {
+		s.refuseStream(w, r, err)
+		return
+	}
 	var body streamBody
 	if r.Method == http.MethodPost {
 		text, err := readBody(w, r, streamBodyLimit(q.tenant.Limits))
@@ -30,7 +35,7 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	session := newSession(s, q, false)
+	session := newSession(s, q, false, deltas)
 	session.at = body.At
 	if err := s.admit(session, len(body.Add)); err != nil {
 		s.refuseStream(w, r, err)
@@ -61,7 +66,12 @@ func (b *streamBody) subscriptions(tenantName string) []*subscription {
 // final is refused with a status, since it closes the EventSource for good; what
 // may pass is not (D4).
 func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
-	session := newSession(s, requestOf(r), true)
+	deltas, err := wantsDeltas(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	session := newSession(s, requestOf(r), true, deltas)
 	sub := &subscription{id: "0", query: q}
 	lastID := r.Header.Get("Last-Event-ID")
 	sub.version, sub.has, sub.query.At = parseEventID(lastID)
@@ -86,6 +96,18 @@ func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
 		return
 	}
 	s.serveStream(w, session)
+}
+
+// wantsDeltas reports whether the client of a stream can put a delta into the rows
+// that it holds. Who does not ask for deltas gets whole results only.
+func wantsDeltas(r *http.Request) (bool, error) {
+	switch v := r.URL.Query().Get("delta"); v {
+	case "", "0":
+		return false, nil
+	case "1":
+		return true, nil
+	}
+	return false, badRequest("delta is 1 for a client that takes deltas, or 0")
 }
 
 // outcome waits until the policies have answered, and returns why there will be no

@@ -253,14 +253,14 @@ func (s *session) send(out *writer, t *turn) error {
 	s.writing.Store(&pin{t.live, t.live.Sub.Publication(), t.frame})
 	s.cut() // a denial that came since the turn was made was told to a session that wrote nothing
 	began := time.Now()
-	err := out.send(t.small, t.frame.Event())
+	err := out.send(t.small, t.event)
 	s.server.stats.write.Add(time.Since(began))
 	if wrote := s.server.cfg.Wrote; wrote != nil && err == nil {
 		wrote(t.live.Query(), t.frame.Version, began)
 	}
 	s.writing.Store(nil)
 	s.server.stats.frames.Add(1)
-	s.server.stats.frameBytes.Add(uint64(t.frame.Size()))
+	s.server.stats.frameBytes.Add(uint64(len(t.event)))
 	return err
 }
 

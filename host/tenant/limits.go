@@ -87,8 +87,9 @@ type Limits struct {
 	// over. Default 7 days; negative is off: for ever.
 	MaxJobAge time.Duration
 
-	// MaxCachedBytes bounds the result that a group keeps for joiners; a larger
-	// one runs again. Default 10 MiB.
+	// MaxCachedBytes bounds the result that a group keeps for joiners, together
+	// with what deltas from its last versions need; the oldest of those go first,
+	// and a result that is larger by itself has no deltas. Default 10 MiB.
 	MaxCachedBytes int64
 	// MaxResultBytes bounds one result; over it the run fails with
 	// ErrResultTooLarge. Default 4 MiB.

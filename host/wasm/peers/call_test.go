@@ -23,7 +23,7 @@ func benchCall(b *testing.B, guest, forExtism []byte, extismHead int) {
 	var sink []byte
 	onWazero := func(name string, r *raw) contestant {
 		checkEcho(b, name, input, r.do(0, input), 3)
-		return contestant{name, func() error { sink = r.do(0, input); return nil }}
+		return contestant{name: name, run: func() error { sink = r.do(0, input); return nil }}
 	}
 	all := []contestant{
 		onWazero("raw", rawOf(b, guest, plainConfig())),
@@ -32,17 +32,16 @@ func benchCall(b *testing.B, guest, forExtism []byte, extismHead int) {
 	for _, m := range modes {
 		p := weirPool(b, guest, m)
 		ctx := context.Background()
-		c := &wasm.Call{Name: "echo", Kind: abi.Query, Input: input, Now: time.Unix(1_700_000_000, 0)}
-		run := func() error {
-			out, err := p.Call(ctx, c)
-			if err == nil {
-				sink = out.Value
+		all = append(all, m.contestant("weir-", func() func() error {
+			c := wasm.Call{Name: "echo", Kind: abi.Query, Input: input, Now: time.Unix(1_700_000_000, 0)}
+			out, err := p.Call(ctx, &c)
+			must(b, err)
+			checkEcho(b, "weir", input, out.Value, 3)
+			return func() error {
+				_, err := p.Call(ctx, &c)
+				return err
 			}
-			return err
-		}
-		must(b, run())
-		checkEcho(b, "weir", input, sink, 3)
-		all = append(all, contestant{"weir-" + m.name, run})
+		}))
 	}
 	all = append(all, onWazero("raw-interruptible", rawOf(b, guest, plainConfig().WithCloseOnContextDone(true))))
 	onExtism := func(name string, p *extism.Plugin) contestant {
@@ -53,7 +52,7 @@ func benchCall(b *testing.B, guest, forExtism []byte, extismHead int) {
 		}
 		must(b, run())
 		checkEcho(b, name, input, sink, extismHead)
-		return contestant{name, run}
+		return contestant{name: name, run: run}
 	}
 	all = append(all,
 		onExtism("extism", extismPlugin(b, forExtism, 0)),

@@ -3,6 +3,8 @@ package peers
 import (
 	"bytes"
 	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -151,17 +153,49 @@ func meteredOf(t testing.TB, code []byte) *raw {
 	return newRaw(t, mod, global)
 }
 
-// mode is how much of one call the next one may see.
+// mode is how much of one call the next one may see. In a batch calls come from
+// several callers at once: one that comes alone is pristine.
 type mode struct {
-	name string
-	set  func(*wasm.PoolConfig)
+	name    string
+	reuse   wasm.Reuse
+	callers int
 }
 
 var modes = []mode{
-	{"sticky", func(*wasm.PoolConfig) {}},
+	{"sticky", wasm.Sticky, 1},
+	{"batch", wasm.Batch, 4},
+	{"pristine", wasm.Pristine, 1},
 }
 
-// weirPool is a pool of weir's, with its default limits.
+// contestant makes one of what caller returns, for each caller its own: a Call has
+// room for its Output.
+func (m mode) contestant(name string, caller func() func() error) contestant {
+	if m.callers == 1 {
+		return contestant{name: name + m.name, run: caller()}
+	}
+	const each = 64
+	callers := make([]func() error, m.callers)
+	for i := range callers {
+		callers[i] = caller()
+	}
+	return contestant{name: name + m.name, calls: m.callers * each, run: func() error {
+		errs := make([]error, m.callers)
+		var wg sync.WaitGroup
+		for i, call := range callers {
+			wg.Go(func() {
+				for range each {
+					if err := call(); err != nil {
+						errs[i] = err
+					}
+				}
+			})
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	}}
+}
+
+// weirPool is a pool of weir's.
 func weirPool(t testing.TB, code []byte, m mode) *wasm.Pool {
 	t.Helper()
 	ctx := context.Background()
@@ -171,9 +205,10 @@ func weirPool(t testing.TB, code []byte, m mode) *wasm.Pool {
 	module, err := r.Compile(ctx, code)
 	must(t, err)
 	t.Cleanup(func() { _ = module.Close(ctx) })
-	config := wasm.PoolConfig{Plugin: "peers", Limits: tenant.Limits{}}
-	m.set(&config)
-	p, err := wasm.NewPool(r, module, config)
+	p, err := wasm.NewPool(r, module, wasm.PoolConfig{
+		Plugin: "peers", Reuse: m.reuse, MaxInstances: 1,
+		Limits: tenant.Limits{GuestTimeout: 20 * time.Second}, // its clock goes on while the machine does something else
+	})
 	must(t, err)
 	t.Cleanup(func() { p.Close(ctx) })
 	return p

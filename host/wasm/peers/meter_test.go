@@ -80,9 +80,9 @@ func meterWorks(b *testing.B, code []byte, names ...string) {
 				b.Fatalf("metered: %d, %v, want %d", got, err, want)
 			}
 			race(b,
-				contestant{"plain", func() error { _, err := plain(kind); return err }},
-				contestant{"metered", func() error { refuel(global); _, err := inMeter(kind); return err }},
-				contestant{"interruptible", func() error { _, err := interruptible(kind); return err }})
+				contestant{name: "plain", run: func() error { _, err := plain(kind); return err }},
+				contestant{name: "metered", run: func() error { refuel(global); _, err := inMeter(kind); return err }},
+				contestant{name: "interruptible", run: func() error { _, err := interruptible(kind); return err }})
 		})
 	}
 }

@@ -40,16 +40,18 @@ func BenchmarkPolicy(b *testing.B) {
 	for _, m := range modes {
 		p := weirPool(b, code, m)
 		ctx := context.Background()
-		c := &wasm.Call{Function: index, Name: "may", Kind: abi.Policy, Now: time.Unix(1_700_000_000, 0)}
-		all = append(all, decides(b, "weir-"+m.name, func(v map[string]any) (bool, error) {
-			c.Input = inputOf(v)
-			out, err := p.Call(ctx, c)
-			if err != nil {
-				return false, err
-			}
-			d, err := abi.DecodeDecision(out.Value)
-			return err == nil && d.Allow, err
-		}, who, other))
+		all = append(all, m.contestant("weir-", func() func() error {
+			c := wasm.Call{Function: index, Name: "may", Kind: abi.Policy, Now: time.Unix(1_700_000_000, 0)}
+			return decides(b, m.name, func(v map[string]any) (bool, error) {
+				c.Input = inputOf(v)
+				out, err := p.Call(ctx, &c)
+				if err != nil {
+					return false, err
+				}
+				d, err := abi.DecodeDecision(out.Value)
+				return err == nil && d.Allow, err
+			}, who, other).run
+		}))
 	}
 	race(b, append(all, celContestant(b, who, other), opaContestant(b, true, who, other), opaContestant(b, false, who, other))...)
 }
@@ -74,7 +76,13 @@ func decides(t testing.TB, name string, decide func(map[string]any) (bool, error
 			t.Fatalf("%s says %v of %v", name, got, v)
 		}
 	}
-	return contestant{name, func() (err error) { verdict, err = decide(who); return err }}
+	return contestant{name: name, run: func() error {
+		ok, err := decide(who)
+		if err == nil && !ok {
+			t.Error(name, "changed its mind")
+		}
+		return err
+	}}
 }
 
 // policyCall returns the policy's index and its input for a question.

@@ -9,8 +9,9 @@ import (
 
 // contestant is one way to do the work that is compared.
 type contestant struct {
-	name string
-	run  func() error
+	name  string
+	run   func() error
+	calls int // how many calls a run makes, if not one
 }
 
 // turn is how long each runs before the next one does.
@@ -39,7 +40,7 @@ func race(b *testing.B, all ...contestant) {
 					b.Fatal(c.name, err)
 				}
 			}
-			took := float64(time.Since(began).Nanoseconds()) / float64(batch[i])
+			took := float64(time.Since(began).Nanoseconds()) / float64(batch[i]*max(1, c.calls))
 			if i == 0 {
 				floor = took
 			}
@@ -67,7 +68,7 @@ func allocated(b *testing.B, c contestant) float64 {
 		must(b, c.run())
 	}
 	runtime.ReadMemStats(&after)
-	return float64((after.Mallocs - before.Mallocs) / runs)
+	return float64((after.Mallocs - before.Mallocs) / uint64(runs*max(1, c.calls)))
 }
 
 func median(v []float64) float64 {
