@@ -8,7 +8,7 @@ import (
 )
 
 // BenchmarkRow runs weir bench at the size of its rows of docs/benchmarks.md. The
-// server is a process of its own.
+// server is a process of its own, and so is the floor writer beside N9 and N10.
 func BenchmarkRow(b *testing.B) {
 	binary := builtWeir(b)
 	type metrics func(r *benchReport, metric func(float64, string))
@@ -60,6 +60,11 @@ func BenchmarkRow(b *testing.B) {
 					b.Fatal(err)
 				}
 				row.report(&r, b.ReportMetric)
+				if row.name == "N9" || row.name == "N10" { // the floor writer, in the same run
+					bytes, frame := startFloor(b, r.Plan.Size).measure(b, r.Plan.Sessions, max(r.Plan.Count, 1))
+					b.ReportMetric(float64(bytes)/1e3, "floor-KB/stream")
+					b.ReportMetric(float64(frame)/1e3, "floor-us-cpu/frame")
+				}
 				b.ReportMetric(float64(r.Frames), "frames")
 			}
 			b.ReportMetric(0, "ns/op")
