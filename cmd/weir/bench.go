@@ -109,8 +109,8 @@ func (m *Main) benchCommand() *cobra.Command {
 	return cmd
 }
 
-// maxBench bounds how long a run measures, and what it writes.
-const maxBench, maxBenchRate, maxBenchWriters = 10 * time.Minute, 100_000, 64
+// maxBench bounds how long a run measures; the others, what it makes and writes.
+const maxBench, maxBenchRate, maxBenchWriters, maxBenchGroups = 10 * time.Minute, 100_000, 64, 100_000
 
 // settle fills in the mode's defaults and checks what was asked for.
 func (f *benchFlags) settle(cmd *cobra.Command, mode string, names []string) error {
@@ -140,6 +140,10 @@ func (f *benchFlags) settle(cmd *cobra.Command, mode string, names []string) err
 	switch {
 	case p.Sessions < 1 || p.Subscriptions < 1 || p.Groups < 1 || p.Each < 1 || p.Writers < 1:
 		return usagef("sessions, subscriptions, groups, each and writers are 1 or more")
+	case p.Sessions > load.MaxSessions || p.Subscriptions > load.MaxSubscriptions:
+		return usagef("at most %d --sessions with %d --subscriptions each are possible", load.MaxSessions, load.MaxSubscriptions)
+	case p.Groups > maxBenchGroups:
+		return usagef("at most %d --groups are possible", maxBenchGroups)
 	case p.Rate < 0 || p.Rate > maxBenchRate || p.Rate == 0 && def.Rate > 0:
 		return usagef("--rate %g: this mode takes more than 0 and at most %d a second", p.Rate, maxBenchRate)
 	case p.Writers > maxBenchWriters || p.Each > 1000 || p.Size > 1<<20 || p.Count < 0 || p.OpenRate < 0:
@@ -187,6 +191,11 @@ func (m *Main) bench(ctx context.Context, f benchFlags) (err error) {
 		return usagef("the limits here (%d open files, %s of free memory) allow %d streams, not %d: raise ulimit -n, or give fewer --sessions",
 			bounds.Descriptors, size(bounds.Memory), n, f.plan.Sessions)
 	}
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("interrupted: what was started has ended, and nothing was measured")
+		}
+	}()
 	target, err := m.benchTarget(ctx, f)
 	if err != nil {
 		return err

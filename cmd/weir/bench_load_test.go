@@ -257,7 +257,7 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 	bench(map[string]string{"--write-sql": `update weir.jobs set message = $2 where kind = $1`}).fails(t, exitFailed, "changed no row for group")
 	bench(map[string]string{"--write-sql": ""}).fails(t, exitUsage, "--write-sql")
 	bench(map[string]string{"--url": "http://192.0.2.1:8090"}).fails(t, exitUsage, "--host 192.0.2.1 --other-machine")
-	bench(map[string]string{"--sessions": "150000"}).fails(t, exitUsage, "allow", "--sessions")
+	bench(map[string]string{"--sessions": "300000"}).fails(t, exitUsage, "at most", "--sessions")
 	weir(t, t.TempDir(), "bench", "lots").fails(t, exitUsage, "latency, idle, fanout")
 	weir(t, t.TempDir(), "bench", "idle", "--query", "x").fails(t, exitUsage, "--url")
 }

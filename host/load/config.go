@@ -43,8 +43,9 @@ type Config struct {
 	Seen func(session, group, n int)
 }
 
-// maxSessions and maxSessionSubscriptions are more than one process should try.
-const maxSessions, maxSessionSubscriptions = 200_000, 1000
+// MaxSessions and MaxSubscriptions bound a fleet and each of its sessions: more is
+// nothing that one process should try.
+const MaxSessions, MaxSubscriptions = 200_000, 1000
 
 // ErrUnsupported is returned where fleets do not run.
 var ErrUnsupported = errors.New("many sessions are held by epoll, and " + runtime.GOOS + " has none: run this on Linux")
@@ -59,10 +60,10 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.URL.Scheme != "http":
 		return c, fmt.Errorf("%s is not plain http: measure behind what ends TLS", c.URL)
-	case c.Sessions < 1 || c.Sessions > maxSessions:
-		return c, fmt.Errorf("%d sessions: 1 to %d are possible", c.Sessions, maxSessions)
-	case c.Subscriptions < 1 || c.Subscriptions > maxSessionSubscriptions:
-		return c, fmt.Errorf("%d subscriptions in a session: 1 to %d are possible", c.Subscriptions, maxSessionSubscriptions)
+	case c.Sessions < 1 || c.Sessions > MaxSessions:
+		return c, fmt.Errorf("%d sessions: 1 to %d are possible", c.Sessions, MaxSessions)
+	case c.Subscriptions < 1 || c.Subscriptions > MaxSubscriptions:
+		return c, fmt.Errorf("%d subscriptions in a session: 1 to %d are possible", c.Subscriptions, MaxSubscriptions)
 	case c.Stalled < 0 || c.Stalled > c.Sessions:
 		return c, fmt.Errorf("%d of %d sessions cannot stall", c.Stalled, c.Sessions)
 	}
