@@ -20,6 +20,7 @@ type turn struct {
 	gone   int            // subscriptions to give back
 	late   []*attempt     // theirs, to be abandoned
 	work   bool           // a subscription waits for the subscriber
+	all    bool           // there is nothing else to tell now
 }
 
 func (t *turn) empty() bool { return len(t.small) == 0 && t.frame == nil && !t.last }
@@ -48,7 +49,7 @@ func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
 		s.warned = true
 		t.small = appendEvent(t.small, "expiring", expiringEvent{expires.Sub(now).Milliseconds()})
 	}
-	s.gatherSubs(&t, now)
+	t.all = s.gatherSubs(&t, now) && len(s.syncs) == 0
 	if t.empty() && len(s.syncs) > 0 {
 		s.gatherSyncs(&t, now)
 	}
@@ -59,10 +60,11 @@ func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
 	return t
 }
 
-func (s *session) gatherSubs(t *turn, now time.Time) {
+// gatherSubs reports whether it has looked at all subscriptions.
+func (s *session) gatherSubs(t *turn, now time.Time) bool {
 	for range len(s.subs) {
 		if len(s.subs) == 0 || t.frame != nil || len(t.small) >= smallTurn {
-			break
+			return len(s.subs) == 0
 		}
 		s.next %= len(s.subs)
 		sub := s.subs[s.next]
@@ -79,6 +81,7 @@ func (s *session) gatherSubs(t *turn, now time.Time) {
 		s.next++
 		s.gatherSub(t, sub, now)
 	}
+	return true
 }
 
 func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {

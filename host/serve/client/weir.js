@@ -31,7 +31,7 @@ export class WeirError extends Error {
 }
 
 /** Makes a client. See weir.d.ts for all that it takes and gives. */
-export function createClient({ url = "", token: source, fetch: send = globalThis.fetch, shareTabs } = {}) {
+export function createClient({ url = "", token: source, credentials, fetch: send = globalThis.fetch, shareTabs } = {}) {
   if (!url && !globalThis.location) throw new TypeError("createClient needs a url outside a page")
   const base = String(url).replace(/\/+$/, "")
 
@@ -91,7 +91,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     if (body !== undefined) headers["Content-Type"] = "application/json"
     let res
     try {
-      res = await send(base + "/v1/" + path, { method, headers, body, signal })
+      res = await send(base + "/v1/" + path, { method, headers, body, signal, credentials })
     } catch (cause) {
       if (signal?.aborted) throw cause
       throw new WeirError("network", "the server cannot be reached", { retryable: true, cause })
