@@ -29,6 +29,7 @@ test: export WEIR_NEEDS_GUESTS = 1
 test: deps engine guests ## everything, with the race detector
 	@mkdir -p "$(WEIR_ARTIFACTS)"
 	go test -race -timeout 25m ./...
+	WEIR_TEST_WRITER=goroutine go test -race ./host/serve # the other writer of streams
 
 check: fmt lint tidy test ## format, lint, tidy and test, as CI does
 

@@ -151,7 +151,7 @@ func (j *job) result(e *reactor.Execution, w *db.Wave, answers []db.Answer) reac
 	default:
 		content, r.Err = appendValue(nil, e.Plan.(*plan).value, limit)
 	}
-	r.Frame = frame(e, content)
+	r.Frame = frame(j.call, e, content)
 	return r
 }
 
@@ -178,11 +178,11 @@ func decided(c *call, r reactor.Result, out policy.Outcome) reactor.Result {
 }
 
 // frame encodes a result, or returns the last frame when it is the same.
-func frame(e *reactor.Execution, content []byte) *reactor.Frame {
+func frame(c *call, e *reactor.Execution, content []byte) *reactor.Frame {
 	if e.Last != nil && bytes.Equal(e.Last.Content(), content) {
 		return e.Last
 	}
-	return reactor.NewFrame(e.Query, content)
+	return reactor.NextFrame(e.Last, e.Query, content, c.limits().MaxCachedBytes)
 }
 
 // viewKey is the row key of rows that a guest chose: that of their statement,
@@ -268,6 +268,6 @@ func guestResult(c *call, e *reactor.Execution, out *wasm.Output, read *reading)
 	if !out.Looked && next != nil {
 		r.Plan = next
 	}
-	r.Frame = frame(e, content)
+	r.Frame = frame(c, e, content)
 	return r
 }

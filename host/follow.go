@@ -15,8 +15,9 @@ import (
 )
 
 // Reread reads Config.Path again, whether it changed or not: a secret that it
-// names by file may have. It does not wait, and does nothing if there is no path.
+// names by file may have, its certificate too. It does not wait, and does nothing if there is no path.
 func (h *Host) Reread() {
+	h.tls.reread()
 	select {
 	case h.reread <- struct{}{}:
 	default: // one that has not begun is enough

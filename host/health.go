@@ -84,7 +84,11 @@ func (h *Host) conditions() []serve.Condition {
 	if fault := h.fault.Load(); fault != nil {
 		file.OK, file.Message = false, *fault
 	}
-	return []serve.Condition{capture, tables, plugins, required, file}
+	list := []serve.Condition{capture, tables, plugins, required, file}
+	if h.tls != nil {
+		list = append(list, h.tls.condition())
+	}
+	return list
 }
 
 // logStats are the figures of the change log for /metrics.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -38,6 +39,7 @@ type Host struct {
 	reread    chan struct{}
 	fault     atomic.Pointer[string] // why the file is not the configuration
 	loader    *loader
+	tls       *certificate // nil: plain HTTP
 	listener  net.Listener
 	admin     net.Listener
 	ready     chan struct{}
@@ -148,10 +150,18 @@ func (h *Host) serve(limits tenant.Limits) error {
 		wrote = h.trace.wrote
 	}
 	var err error
+	var certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	if file.Server.TLSCertificate != "" && !h.cfg.Dev {
+		if h.tls, err = newCertificate(file.Server.TLSCertificate, file.Server.TLSKey, h.cfg.Logger); err != nil {
+			return err
+		}
+		certificate = h.tls.get
+	}
 	h.server, err = serve.New(serve.Config{
-		Backend: &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
+		Certificate: certificate,
+		Backend:     &backend{h}, Verify: h.verify, Tenant: h.tenantOf, Schema: h.schema, Ready: h.conditions,
 		Hosts: h.tenants.Load().names(), Origins: file.Server.Origins, TrustedProxies: file.Server.TrustedProxies,
-		Operator: &operator{h}, Web: file.Server.Web, Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
+		Operator: &operator{h}, Web: file.Server.Web, Writer: serve.Writer(file.Server.Writer), Dev: h.cfg.Dev, Limits: limits, Version: h.cfg.Version, Logger: h.cfg.Logger,
 		DrainWindow: window, Wrote: wrote, Plugins: h.plugins,
 		Rooms: map[string]func() any{
 			"reactor":   func() any { return h.reactorStats() },
@@ -197,10 +207,14 @@ func (h *Host) URL() string {
 	if !ok {
 		return "unix:" + h.listener.Addr().String()
 	}
-	if addr.IP.IsUnspecified() {
-		return fmt.Sprintf("http://localhost:%d", addr.Port)
+	scheme := "http://"
+	if h.tls != nil {
+		scheme = "https://"
 	}
-	return "http://" + addr.String()
+	if addr.IP.IsUnspecified() {
+		return fmt.Sprintf("%slocalhost:%d", scheme, addr.Port)
+	}
+	return scheme + addr.String()
 }
 
 // AdminURL is where operators reach the host.
@@ -230,6 +244,9 @@ func (h *Host) Run(ctx context.Context) error {
 	run(h.log.Run)
 	run(h.loader.run)
 	run(h.follow)
+	if h.tls != nil {
+		run(h.tls.follow)
+	}
 	run(h.liveliness)
 	run(h.tidy)
 	run(h.trace.send)

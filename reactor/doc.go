@@ -45,6 +45,12 @@
 //	                                                          │
 //	publication ◄── core.finish ◄── Executor.Execute ◄── wave ┘
 //
+// A result is encoded once, as a frame (frame.go). If a stream asked for deltas, each
+// frame keeps of up to eight versions before it the keys and digests of their rows
+// (rows.go), and makes of them, once for all streams, what leads from one of these
+// versions to its own (delta.go). A delta does not pass through the versions between:
+// they may have been of a time in which who gets it had no access (W5).
+//
 // Who wants to know why a result did or did not change asks (ask.go): the loop
 // copies what is known of it (report.go, noted.go), and what became of a change is
 // found out by who asked (fate.go). Nothing is decided by what is kept for that.

@@ -67,15 +67,23 @@ func (f *fence) State() (State, bool) {
 	case f.err != nil:
 		return State{Status: Stale, Err: f.err}, true // F4: the policies have decided nothing that can be used
 	}
-	if st := f.result.state.Load(); st == nil {
+	st := f.result.state.Load()
+	if st == nil {
 		return State{}, false
-	} else if allowed.shows(st, mark) {
+	}
+	if allowed.shows(st, mark) {
 		return *st, true
 	}
-	if st := f.held.Load(); st != nil && allowed.shows(st, mark) {
-		return *st, true
+	if held := f.held.Load(); held != nil && allowed.shows(held, mark) {
+		return *held, true
 	}
-	return State{}, false
+	if st.Status == Live {
+		return State{}, false // one that the decisions cover is on its way
+	}
+	// None is: the last run failed. Who was denied or told that all is fresh must
+	// hear that it is not so (W9), without rows of a time that the decisions do not
+	// cover.
+	return State{Status: st.Status, Err: st.Err}, true
 }
 
 func denial(d *Decision) State {

@@ -3,6 +3,8 @@ package reactor
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"sync"
+	"sync/atomic"
 )
 
 // Version is the content version of a result: the first 128 bits of SHA-256
@@ -29,11 +31,15 @@ func VersionOf(content []byte) Version {
 }
 
 // Frame is one full result, encoded once and shared by every stream that shows
-// it (W3). It is immutable.
+// it (W3). It is immutable, but for the deltas to it that were made so far.
 type Frame struct {
 	Version Version
 	data    []byte
-	content int // where the content begins in data
+	content int          // where the content begins in data
+	wanted  atomic.Int32 // how many of the next frames keep what deltas need
+
+	mu      sync.Mutex // protects history.deltas and history.left
+	history history
 }
 
 // frameEnd closes the JSON object and the event.

@@ -12,14 +12,15 @@ import (
 
 // childName is the command by which programs run weir: itself with childSQL, to
 // read SQL, and with childCompile, to compile a module, and tests with childTest,
-// to have a server of their own.
+// to have a server of their own,
+// and childBench for weir bench (bench_server.go).
 const childName, childSQL, childCompile, childTest = "child", "sql", "compile", "test"
 
 // childCommand is for programs alone, on the standard streams. What reads
 // untrusted input runs in a process of its own.
 func (m *Main) childCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    childName + " " + childSQL + "|" + childCompile + "|" + childTest,
+		Use:    childName + " " + childSQL + "|" + childCompile + "|" + childTest + "|" + childBench,
 		Short:  "Work for another program, on the standard streams",
 		Hidden: true,
 		Args:   cobra.ArbitraryArgs,
@@ -31,6 +32,8 @@ func (m *Main) childCommand() *cobra.Command {
 				return wasm.ServeCompile(m.Stdin, m.Stdout, args[1:])
 			case len(args) > 1 && args[0] == childTest:
 				return m.serveTest(cmd.Context(), args[1], args[2:])
+			case len(args) == 3 && args[0] == childBench:
+				return m.serveBench(cmd.Context(), args[1], args[2])
 			}
 			return usagef("weir child is for programs: weir --help lists the commands")
 		},

@@ -100,7 +100,7 @@ func (m *Main) root() *cobra.Command {
 	}{
 		{"write", "Write plugins:", []*cobra.Command{m.newCommand(), m.devCommand(), m.buildCommand(), m.testCommand(), m.inspectCommand(), m.explainCommand()}},
 		{"use", "Use a running weir:", []*cobra.Command{m.watchCommand(), m.whyCommand(), m.callCommand(), m.sqlCommand(), m.typesCommand(), m.tokenCommand()}},
-		{"run", "Run it:", []*cobra.Command{m.serveCommand(), m.dbCommand(), m.tenantCommand(), m.checkCommand(), m.pluginsCommand(), m.topCommand(), m.configCommand(), m.demoCommand(), m.versionCommand()}},
+		{"run", "Run it:", []*cobra.Command{m.serveCommand(), m.dbCommand(), m.tenantCommand(), m.checkCommand(), m.pluginsCommand(), m.topCommand(), m.benchCommand(), m.configCommand(), m.demoCommand(), m.versionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, c := range group.commands {

@@ -28,6 +28,10 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 const asWeir = "WEIR_TEST_IS_WEIR"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asFloor) != "" {
+		floorMain()
+		os.Exit(0)
+	}
 	// Hosts that tests start run this binary as their inspection child.
 	if len(os.Args) > 1 && os.Args[1] == childName || os.Getenv(asWeir) != "" {
 		main()
@@ -200,8 +204,13 @@ func background(t *testing.T, dir string, args ...string) (out, errs *screen, st
 // killed at the end of the test, if wait was not called.
 func process(t *testing.T, dir string, args ...string) (errs *screen, signal func(os.Signal), wait func() int) {
 	t.Helper()
+	return launched(t, dir, exec.Command(os.Args[0], args...))
+}
+
+// launched is process for a command that ends in this binary.
+func launched(t *testing.T, dir string, cmd *exec.Cmd) (errs *screen, signal func(os.Signal), wait func() int) {
+	t.Helper()
 	errs = newScreen()
-	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir, cmd.Stderr = dir, errs
 	cmd.Env = append(os.Environ(), asWeir+"=1", "XDG_CACHE_HOME="+environment("XDG_CACHE_HOME"))
 	if err := cmd.Start(); err != nil {

@@ -78,6 +78,17 @@ func (g *gate) has(t *testing.T, open, opened int) {
 	})
 }
 
+// settles waits until so many streams are open and returns how many were opened.
+func (g *gate) settles(t *testing.T, open int) (opened int) {
+	t.Helper()
+	within(t, fmt.Sprintf("%d open streams", open), func() bool {
+		now, all, _ := g.counts()
+		opened = all
+		return now == open
+	})
+	return opened
+}
+
 // later is what a page finds when it wakes: the clock went on without it.
 func (w window) later(d time.Duration) {
 	w.t.Helper()
@@ -156,9 +167,9 @@ func TestSleepingTabGivesUpTheLeadAndFollows(t *testing.T) {
 	second := open(t, chrome, g.URL+"/?as=ann#1")
 	second.Until(isLive)
 	second.Run(watch)
-	g.has(t, 1, 1)
+	before := g.settles(t, 1) // on a busy machine the second one may look for the first in vain, once
 	first.sleeping()
-	g.has(t, 1, 2)
+	g.has(t, 1, before+1)
 	post(t, h, "one")
 	second.shows(append(slices.Clone(seeded), "one")...)
 	first.sleepsOn()
@@ -167,12 +178,12 @@ func TestSleepingTabGivesUpTheLeadAndFollows(t *testing.T) {
 	for _, w := range []window{first, second} {
 		w.shows(append(slices.Clone(seeded), "one", "two")...)
 	}
-	g.has(t, 1, 2)
+	g.has(t, 1, before+1)
 	post(t, h, "three")
 	for _, w := range []window{second, first} {
 		w.shows(append(slices.Clone(seeded), "one", "two", "three")...)
 	}
-	g.has(t, 1, 2)
+	g.has(t, 1, before+1)
 }
 
 // The token ended during the sleep: the page asks for a new one before it asks for

@@ -50,6 +50,11 @@ type Config struct {
 type Server struct {
 	// Listen is the address for clients: "host:port", ":port" or "unix:/path".
 	Listen string `toml:"listen" default:":8090"`
+	// TLSCertificate and TLSKey are PEM files of a certificate, with its chain, and
+	// its key; when they change they are read again. Without them weir speaks plain
+	// HTTP. `weir dev` does so always.
+	TLSCertificate string `toml:"tls_certificate" path:"yes"`
+	TLSKey         string `toml:"tls_key" path:"yes"`
 	// Hosts are the names that this server answers to; other Host headers are
 	// refused. Empty means loopback names only.
 	Hosts []string `toml:"hosts"`
@@ -60,6 +65,10 @@ type Server struct {
 	TrustedProxies []string `toml:"trusted_proxies"`
 	// Web is a directory of static files served at /. Empty means none.
 	Web string `toml:"web" path:"yes"`
+	// Writer says who writes streams: "auto", "goroutine" (one for each stream) or
+	// "shard" (loops, one for each core; Linux only). "auto" is shards where they
+	// can be; what is not HTTP/1.1 on a bare socket has a goroutine in any case.
+	Writer string `toml:"writer" default:"auto"`
 }
 
 // Database is [database].
@@ -229,7 +238,9 @@ type Limits struct {
 	MaxResultBytes            int64         `toml:"result_bytes" default:"4 MiB"`
 	MaxResultRows             int           `toml:"result_rows" default:"10000"`
 	Linger                    time.Duration `toml:"linger" default:"5s" off:"yes"`
+	MaxTotalSessions          int           `toml:"total_sessions" default:"100000" scope:"server"`
 	MaxSessions               int           `toml:"sessions" default:"10000"`
+	MaxOpenRate               int           `toml:"open_rate" default:"1000" off:"yes"`
 	MaxPrincipalSessions      int           `toml:"principal_sessions" default:"20"`
 	MaxAddressSessions        int           `toml:"address_sessions" off:"yes"`
 	MaxAnonymousSessions      int           `toml:"anonymous_sessions" default:"5000"`

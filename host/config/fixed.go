@@ -17,7 +17,10 @@ func (c *Config) Fixed(next *Config) []string {
 	}
 	differ("engine", c.Engine, next.Engine)
 	differ("server.listen", c.Server.Listen, next.Server.Listen)
+	differ("server.tls_certificate", c.Server.TLSCertificate, next.Server.TLSCertificate)
+	differ("server.tls_key", c.Server.TLSKey, next.Server.TLSKey)
 	differ("server.web", c.Server.Web, next.Server.Web)
+	differ("server.writer", c.Server.Writer, next.Server.Writer)
 	differ("admin.listen", c.Admin.Listen, next.Admin.Listen)
 	differ("database.url", c.Database.URL, next.Database.URL)
 	now, then := reflect.ValueOf(c.Limits), reflect.ValueOf(next.Limits)

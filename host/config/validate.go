@@ -35,6 +35,15 @@ func (c *Config) validate(f *faults) {
 
 func (c *Config) validateServer(f *faults) {
 	validateListen(f, "server.listen", c.Server.Listen)
+	switch {
+	case c.Server.TLSCertificate != "" && c.Server.TLSKey == "":
+		f.at("server.tls_certificate", "server.tls_certificate is set without server.tls_key: name the file of its key too")
+	case c.Server.TLSCertificate == "" && c.Server.TLSKey != "":
+		f.at("server.tls_key", "server.tls_key is set without server.tls_certificate: name the file of the certificate too")
+	}
+	if !slices.Contains([]string{"auto", "goroutine", "shard"}, c.Server.Writer) {
+		f.at("server.writer", `server.writer is %q: write "auto", "goroutine" or "shard"`, c.Server.Writer)
+	}
 	for i, origin := range c.Server.Origins {
 		u, err := url.Parse(origin)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || origin != u.Scheme+"://"+u.Host {

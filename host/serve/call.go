@@ -71,7 +71,7 @@ func functionName(r *http.Request) (string, error) {
 
 // bodyArguments takes the arguments from the body. An empty body has none.
 func (s *Server) bodyArguments(w http.ResponseWriter, r *http.Request) (Arguments, error) {
-	body, err := readBody(w, r, requestOf(r).tenant.Limits.WithDefaults().MaxArgumentBytes)
+	body, err := s.readBody(w, r, requestOf(r).tenant.Limits.WithDefaults().MaxArgumentBytes)
 	if err != nil || len(body) == 0 {
 		return Arguments{}, err
 	}
@@ -202,6 +202,11 @@ func idempotencyKey(r *http.Request) (string, error) {
 // handleSchema describes the functions. Names and shapes are for those who may
 // call: it needs a token unless every function is public.
 func (s *Server) handleSchema(w http.ResponseWriter, r *http.Request) {
+	s.describe(w, r, func(doc []byte) ([]byte, error) { return doc, nil })
+}
+
+// describe answers with a document that is made of the one of /v1/schema.
+func (s *Server) describe(w http.ResponseWriter, r *http.Request, document func([]byte) ([]byte, error)) {
 	if err := onlyParameters(r, "as"); err != nil {
 		s.fail(w, r, err)
 		return
@@ -225,7 +230,13 @@ func (s *Server) handleSchema(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	writeJSON(w, schema.JSON)
+	body, err := document(schema.JSON)
+	if err != nil {
+		h.Del("Cache-Control")
+		s.fail(w, r, err) // the document is the host's own
+		return
+	}
+	writeJSON(w, body)
 }
 
 // wantsStream reports whether the client takes a stream. A wildcard does not ask for

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
@@ -34,6 +35,9 @@ type Config struct {
 	Origins []string
 	// TrustedProxies are addresses or prefixes whose X-Forwarded-For is believed.
 	TrustedProxies []string
+	// Certificate gives each connection the certificate of the moment. Nil: the
+	// listener is plain HTTP.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Web is a directory of static files for /. Empty: there are none.
 	Web string
 	// Dev takes ?as=NAME and "Bearer dev:NAME" from loopback, through a loopback
@@ -49,6 +53,12 @@ type Config struct {
 	// DrainWindow is the time over which Drain spreads the ends of streams. Zero
 	// means 20 s, negative at once.
 	DrainWindow time.Duration
+	// Writer says who writes streams. "" is WriterAuto.
+	Writer Writer
+	// MaxTick bounds how long a busy shard lets a stream rest between two writes, so
+	// that several changes cost one; an idle one writes at once. Zero means 50 ms,
+	// negative: always at once.
+	MaxTick time.Duration
 	// Wrote is told of each result that a stream's socket has taken, and when its
 	// writing began. Nil: nobody is.
 	Wrote func(query string, v reactor.Version, began time.Time)
@@ -64,7 +74,20 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Writer is who writes streams.
+type Writer string
+
+// The writers. Whatever is chosen, a stream that is not HTTP/1.1 on a bare socket
+// is written by the goroutine of its request.
+const (
+	WriterAuto      Writer = "auto"      // shards where they exist
+	WriterGoroutine Writer = "goroutine" // of each request
+	WriterShard     Writer = "shard"     // loops, one for each core; Linux only
+)
+
 func (c Config) withDefaults() Config {
+	c.Writer = cmp.Or(c.Writer, WriterAuto)
+	c.MaxTick = max(0, cmp.Or(c.MaxTick, 50*time.Millisecond))
 	c.Limits = c.Limits.WithDefaults()
 	c.MaxSubscribing = cmp.Or(c.MaxSubscribing, 256)
 	c.DrainWindow = max(0, cmp.Or(c.DrainWindow, 20*time.Second))

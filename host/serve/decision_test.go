@@ -512,10 +512,8 @@ func TestDenialCutsAFrameThatBegins(t *testing.T) {
 		c.expect("sub")
 		synctest.Wait() // everybody was told of the denial
 		out := newWriter(&blocked{ended: make(chan struct{})}, s.tenant.Load().Limits)
-		s.mu.Lock()
-		s.out = out
-		s.mu.Unlock()
-		if err := s.send(out, &turn{live: live, frame: st.Frame}); !errors.Is(err, errAborted) || s.cause(err) != "denied" {
+		s.hold(out)
+		if err := out.turn(s, &turn{live: live, frame: st.Frame, event: st.Frame.Event()}); !errors.Is(err, errAborted) || s.cause(err) != "denied" {
 			t.Errorf("the write ended with %v, because of %s", err, s.cause(err))
 		}
 		c.close()

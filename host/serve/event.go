@@ -14,6 +14,9 @@ func appendEvent(dst []byte, name string, data any) []byte {
 	dst = append(dst, "event: "...)
 	dst = append(dst, name...)
 	dst = append(dst, "\ndata: "...)
+	if sub, is := data.(subEvent); is { // most events are this one
+		return append(sub.appendJSON(dst), "\n\n"...)
+	}
 	text, err := json.Marshal(data)
 	if err != nil {
 		panic("BUG: event " + name + " cannot be encoded: " + err.Error())
@@ -43,6 +46,50 @@ type subEvent struct {
 	Status string          `json:"status"`
 	Reason string          `json:"reason,omitempty"`
 	At     string          `json:"at,omitempty"`
+}
+
+// appendJSON appends what json.Marshal makes of it.
+func (e *subEvent) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"id":`...)
+	if plain(e.ID, ' ') {
+		dst = append(dst, e.ID...)
+	} else {
+		dst = appendMarshalled(dst, e.ID)
+	}
+	for _, m := range [...]struct{ name, text string }{
+		{`,"q":`, e.Query}, {`,"v":`, e.V}, {`,"status":`, e.Status}, {`,"reason":`, e.Reason}, {`,"at":`, e.At},
+	} {
+		if m.text == "" && m.name != `,"status":` {
+			continue
+		}
+		dst = append(dst, m.name...)
+		if plain(m.text, '"') {
+			dst = append(append(append(dst, '"'), m.text...), '"')
+		} else {
+			dst = appendMarshalled(dst, m.text)
+		}
+	}
+	return append(dst, '}')
+}
+
+// plain reports whether JSON has the text as it stands; without is one more
+// character that it must not have.
+func plain[T string | json.RawMessage](text T, without byte) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ' || c >= 0x7f || c == '\\' || c == '<' || c == '>' || c == '&' || c == without:
+			return false
+		}
+	}
+	return len(text) > 0
+}
+
+func appendMarshalled(dst []byte, v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: a member cannot be encoded: " + err.Error())
+	}
+	return append(dst, text...)
 }
 
 type problemEvent struct {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -225,7 +226,7 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 			v.content = strings.ReplaceAll(v.content, `{"id":`, `{"org":"`+org+`","id":`)
 		}
 		list[i] = reactor.Result{
-			Epoch: epoch, Snapshot: b.snapshot(), Frame: reactor.NewFrame(e.Query, []byte(v.content)),
+			Epoch: epoch, Snapshot: b.snapshot(), Frame: reactor.NextFrame(e.Last, e.Query, []byte(v.content), 1<<30),
 			Reads: reactor.ReadSet{Atoms: []reactor.Atom{{Table: tableOf(e.Name)}}},
 		}
 	}
@@ -385,7 +386,12 @@ func (l *lockedBuffer) String() string {
 
 // transports are the ways a stream can be carried; every stream rule holds on
 // each.
-var transports = []string{"http1", "http1 tls", "http2"}
+var transports = []string{"http1 goroutine", "http1 shard", "http1 tls", "http2"}
+
+// suiteWriter writes the streams of tests that are not run on each transport:
+// WEIR_TEST_WRITER=goroutine runs them all on the other one. It is read by each
+// test, so that go test does not take one run's result for the other's.
+func suiteWriter() Writer { return Writer(os.Getenv("WEIR_TEST_WRITER")) }
 
 // newParts makes a server and its backend without a listener. change may adjust
 // the configuration.
@@ -396,6 +402,7 @@ func newParts(t testing.TB, change func(*Config)) *fixture {
 		Backend: f.backend, Verify: f.verifyToken, Version: "0.1.0",
 		Schema: func(string) Schema { return Schema{JSON: []byte(`{"functions":[]}`), Digest: "d1"} },
 		Logger: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Writer: suiteWriter(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -411,13 +418,25 @@ func newParts(t testing.TB, change func(*Config)) *fixture {
 
 func newFixture(t testing.TB, change func(*Config)) *fixture { return newFixtureOn(t, "http1", change) }
 
+// onWriter chooses the writer that a transport names.
+func onWriter(transport string, change func(*Config)) func(*Config) {
+	return func(c *Config) {
+		if _, writer, named := strings.Cut(transport, "http1 "); named && writer != "tls" {
+			c.Writer = Writer(writer)
+		}
+		if change != nil {
+			change(c)
+		}
+	}
+}
+
 func newFixtureOn(t testing.TB, transport string, change func(*Config)) *fixture {
 	t.Helper()
-	f := newParts(t, change)
+	f := newParts(t, onWriter(transport, change))
 	hs := httptest.NewUnstartedServer(f.server.Handler())
 	hs.Config.ErrorLog = slog.NewLogLogger(slog.NewJSONHandler(f.log, nil), slog.LevelInfo)
 	switch transport {
-	case "http1":
+	case "http1", "http1 goroutine", "http1 shard":
 		hs.Start()
 	case "http1 tls":
 		hs.StartTLS()
@@ -621,7 +640,12 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "pipe" }
 
 func (l *pipeListener) dial() (net.Conn, error) {
 	client, server := net.Pipe()

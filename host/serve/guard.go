@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,13 +8,10 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/go-chi/chi/v5"
+	"time"
 
 	"weir/abi"
-	"weir/host/auth"
 )
 
 // guards is what stands before every handler of the public listener.
@@ -88,6 +84,16 @@ func (g *guards) edge(next http.Handler) http.Handler {
 		if r.Header.Get("X-Forwarded-For") != "" && !trusted(peerAddress(r), proxies) {
 			g.server.warnProxy()
 		}
+		if r.ContentLength != 0 {
+			// Whoever is refused before the body is read is read to its end too, by
+			// net/http. It is readBody that takes the deadline away.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(g.server.times.body))
+			if r.Method != http.MethodPost {
+				// Nobody would read it, and a stream must not begin before its request has ended (D3).
+				g.server.fail(w, r, badRequest("only a POST has a body"))
+				return
+			}
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -106,9 +112,10 @@ func (g *guards) host(next http.Handler) http.Handler {
 	})
 }
 
-// Headers of CORS. Credentials are not allowed: a Bearer header needs no leave.
+// Headers of CORS. Only the origins of the configuration may send cookies; a
+// Bearer header needs no leave.
 const (
-	corsMethods = "GET, POST"
+	corsMethods = "GET, POST, DELETE"
 	corsHeaders = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Weir-Session, Idempotency-Key"
 	corsExposed = "ETag, Retry-After, Weir-Status, X-Request-Id"
 )
@@ -130,6 +137,9 @@ func (g *guards) origin(next http.Handler) http.Handler {
 		case len(origins) == 1 && g.allowed(origins[0], requestOf(r).local):
 			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", origins[0])
+			if g.configured(origins[0]) {
+				h.Set("Access-Control-Allow-Credentials", "true")
+			}
 			h.Set("Access-Control-Expose-Headers", corsExposed)
 			if r.Method == http.MethodOptions {
 				h.Set("Access-Control-Allow-Methods", corsMethods)
@@ -148,11 +158,29 @@ func (g *guards) origin(next http.Handler) http.Handler {
 	})
 }
 
+// room refuses what comes on one of the last descriptors, in the way that lets
+// each kind of client come back, and gives the descriptor back.
+func (g *guards) room(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requestOf(r).crowded {
+			// Not in the log: there are many, and the metrics count them.
+			w.Header().Set("Connection", "close")
+			if r.Method == http.MethodGet && wantsStream(r) {
+				g.server.closeAtOnce(w, abi.Overload, retryMS(2*time.Second, 10*time.Second))
+			} else {
+				g.server.writeProblem(w, r, problemOfCode(abi.Overload, ""))
+			}
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // allowed reports whether pages of another origin may ask: those that the
 // configuration names, and in development, from this machine, those of this
 // machine, such as a bundler's server.
 func (g *guards) allowed(origin string, local bool) bool {
-	if slices.Contains(g.server.edge.Load().origins, strings.ToLower(origin)) {
+	if g.configured(origin) {
 		return true
 	}
 	if !g.server.cfg.Dev || !local {
@@ -160,6 +188,11 @@ func (g *guards) allowed(origin string, local bool) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && u.Scheme == "http" && u.User == nil && u.Path == "" && isLoopbackName(hostName(u.Host))
+}
+
+// configured reports whether the configuration names the origin.
+func (g *guards) configured(origin string) bool {
+	return slices.Contains(g.server.edge.Load().origins, strings.ToLower(origin))
 }
 
 // sameOrigin compares host and port. The scheme is not known behind a proxy that
@@ -180,61 +213,4 @@ func withoutDefaultPort(host, scheme string) string {
 		return strings.TrimSuffix(host, ":443")
 	}
 	return host
-}
-
-// identify finds tenant and caller. Credentials: Authorization, and in
-// development ?as=. Cookies and tickets come here too.
-func (g *guards) identify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := requestOf(r)
-		var err error
-		if q.tenant, err = g.server.cfg.Tenant(q.host, chi.URLParam(r, "tenant")); err == nil {
-			q.caller, err = g.caller(r, q)
-		}
-		if err != nil {
-			g.server.fail(w, r, err)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (g *guards) caller(r *http.Request, q *request) (*auth.Caller, error) {
-	params, err := parameters(r)
-	if err != nil {
-		return nil, err
-	}
-	if params.Has("ticket") {
-		return nil, &Refusal{Kind: abi.Unauthenticated, Message: "the ticket is not valid: fetch a new one"}
-	}
-	token, err := bearer(r)
-	if err != nil {
-		return nil, err
-	}
-	if params.Has("as") && !auth.IsDevToken(token) {
-		token = auth.DevToken(params.Get("as"))
-	}
-	// Who such a user is, the verifier says; from where one may come, only this
-	// listener knows.
-	if auth.IsDevToken(token) && (!g.server.cfg.Dev || !q.local) {
-		return nil, &Refusal{Kind: abi.Unauthenticated, Message: "development users exist only under weir dev, from this machine: send a token"}
-	}
-	if token == "" {
-		return auth.Anonymous(q.tenant.Name), nil
-	}
-	// Length comes before anything that reads the token (D7).
-	if limit := q.tenant.Limits.WithDefaults().MaxTokenBytes; limit > 0 && len(token) > limit {
-		g.server.stats.reached(q.tenant.Name, "token_bytes")
-		return nil, &Refusal{Kind: abi.TooLarge, Message: "the token is over " + strconv.Itoa(limit) + " bytes: get one with fewer claims"}
-	}
-	if g.server.cfg.Verify == nil {
-		return nil, refusal(abi.Unauthenticated)
-	}
-	caller, err := g.server.cfg.Verify(r.Context(), q.tenant, token)
-	var refused *auth.Error
-	if auth.IsDevToken(token) && errors.As(err, &refused) {
-		// There is no secret to guess.
-		return nil, &Refusal{Kind: abi.Unauthenticated, Message: refused.Detail()}
-	}
-	return caller, err
 }

@@ -87,7 +87,7 @@ func (h *hub) published(pubs []*reactor.Publication) {
 	}
 }
 
-// wakeRun is how many sessions are woken at a stretch. Ten thousand that may run
+// wakeRun is how many goroutines are woken at a stretch. Ten thousand that may run
 // at once stand before all that the network brings: the answer of a policy, or the
 // change that shuts somebody out, would wait until each of them has written.
 const wakeRun = 128
@@ -112,9 +112,12 @@ func (h *hub) fanOut() {
 		for _, s := range sessions {
 			s.cut()
 		}
-		for i, s := range sessions {
-			s.wake()
-			if i%wakeRun == wakeRun-1 {
+		woken, urgent := 0, decides(batch)
+		for _, s := range sessions {
+			if !s.wakeFor(urgent) {
+				continue
+			}
+			if woken++; woken%wakeRun == 0 {
 				runtime.Gosched()
 			}
 		}
@@ -129,6 +132,17 @@ func (h *hub) fanOut() {
 		h.server.stats.wake.Add(time.Since(since))
 		h.server.checkPins(fresh)
 	}
+}
+
+// decides reports whether one of the publications is a policy's: who is shut out is
+// told at once.
+func decides(batch map[*reactor.Publication]struct{}) bool {
+	for pub := range batch {
+		if pub.State() == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // watching appends the sessions that watch any of the publications, each once:

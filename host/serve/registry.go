@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/netip"
 	"sync"
+	"time"
 
 	"weir/host/auth"
 	"weir/host/tenant"
@@ -20,14 +21,17 @@ type registry struct {
 	principals map[auth.Principal]*principalCount
 	addresses  map[netip.Addr]int
 	subs       int
+	total      int              // the most sessions; negative: any number
+	rates      map[string]*rate // of opening, by tenant
 }
 
 type tenantCount struct{ sessions, anonymous int }
 
 type principalCount struct{ sessions, subs int }
 
-func newRegistry() *registry {
+func newRegistry(total int) *registry {
 	return &registry{
+		total: total, rates: map[string]*rate{},
 		sessions:   map[string]*session{},
 		tenants:    map[string]*tenantCount{},
 		principals: map[auth.Principal]*principalCount{},
@@ -64,6 +68,8 @@ func (r *registry) open(s *session, subs int) error {
 		p = &principalCount{}
 	}
 	switch {
+	case over(len(r.sessions), r.total):
+		return limitError(tenant.ErrTooManySessions, "total_sessions", "the server has %d", len(r.sessions))
 	case over(t.sessions, l.MaxSessions):
 		return limitError(tenant.ErrTooManySessions, "sessions", "the tenant has %d", t.sessions)
 	case who.Anonymous() && over(t.anonymous, l.MaxAnonymousSessions):
@@ -75,6 +81,9 @@ func (r *registry) open(s *session, subs int) error {
 	}
 	if err := checkSubs(l, who, p, 0, subs); err != nil {
 		return err
+	}
+	if !r.rateOf(s.owner.Tenant).take(l.MaxOpenRate, time.Now()) {
+		return limitError(tenant.ErrTooManySessions, "open_rate", "the tenant's are opened at more than %d a second", l.MaxOpenRate)
 	}
 	r.sessions[s.id] = s
 	t.sessions++

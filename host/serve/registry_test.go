@@ -13,7 +13,7 @@ import (
 // client's.
 func TestSessionsAreCountedByAddressWhenItIsKnown(t *testing.T) {
 	t.Parallel()
-	r := newRegistry()
+	r := newRegistry(-1)
 	owner := &tenant.Tenant{Name: "acme", Limits: tenant.Limits{MaxAddressSessions: 2}}
 	open := func(address string) *session {
 		s := &session{id: newSID(), owner: auth.Principal{Tenant: "acme"}}

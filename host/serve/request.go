@@ -29,6 +29,8 @@ type request struct {
 	local bool
 	// countable is the client's address if sessions may be counted by it (D5).
 	countable netip.Addr
+	// crowded says that the connection has one of the last descriptors.
+	crowded bool
 }
 
 // requestKey is the only context key of this package.
@@ -46,7 +48,7 @@ func requestOf(r *http.Request) *request {
 }
 
 func newRequest(r *http.Request, proxies []netip.Prefix) *request {
-	q := &request{id: uuid.NewString(), host: hostName(r.Host)}
+	q := &request{id: uuid.NewString(), host: hostName(r.Host), crowded: requestOf(r).crowded}
 	peer := peerAddress(r)
 	forwarded := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
 	q.local = !forwarded && isLoopbackName(q.host) && (peer.IsLoopback() || !peer.IsValid())
@@ -110,30 +112,31 @@ func trusted(a netip.Addr, proxies []netip.Prefix) bool {
 	return false
 }
 
-// bodyTimeout bounds how long a client may take to send a body.
-const bodyTimeout = 20 * time.Second
+// times bounds how long a client may take to send headers and body, and how long
+// a connection may be idle. Tests change it.
+type times struct{ header, body, idle time.Duration }
+
+var usualTimes = times{header: 10 * time.Second, body: 20 * time.Second, idle: 2 * time.Minute}
 
 // readBody reads the whole body: a stream must not begin before its request has
 // ended (D3). The body must be JSON by its Content-Type, so that a page of
 // another site cannot send it without a preflight.
-func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, refusal(abi.MediaType)
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, &Refusal{Kind: abi.MediaType, Message: "send the body without Content-Encoding"}
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	_ = rc.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, err
 	case err != nil:
-		return nil, badRequest("the body ended early: send all of it within 20 s")
+		return nil, badRequest("the body ended early: send all of it within " + s.times.body.String())
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return body, nil
 }
 

@@ -2,8 +2,11 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -25,16 +28,20 @@ type Server struct {
 	cfg        Config
 	log        *slog.Logger
 	sessions   *registry
+	tickets    *tickets
 	hub        *hub
+	shards     *shards
 	subscriber *subscriber
 	web        *web
 	handler    http.Handler
 	router     chi.Routes
 	client     map[string]clientFile // by path
 	edge       atomic.Pointer[Edge]
+	door       *door
 	stats      counters
 	draining   atomic.Bool
 	linger     time.Duration // of a denied subscription in its group; tests change it
+	times      times
 	proxyWarn  sync.Once
 	closeOnce  sync.Once
 
@@ -49,11 +56,20 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("BUG: serve.Config.Backend is nil")
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{
-		cfg: cfg, log: cfg.Logger, sessions: newRegistry(),
-		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger,
+	switch cfg.Writer {
+	case WriterAuto, WriterGoroutine:
+	case WriterShard:
+		if !shardsExist {
+			return nil, errors.New(`server.writer is "shard", which needs Linux: use "auto"`)
+		}
+	default:
+		return nil, fmt.Errorf("server.writer is %q: use auto, goroutine or shard", cfg.Writer)
 	}
-	s.hub = newHub(s)
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, sessions: newRegistry(cfg.Limits.MaxTotalSessions), tickets: newTickets(),
+		subscriber: &subscriber{limit: cfg.MaxSubscribing}, client: clientFiles(cfg.Version), linger: deniedLinger, times: usualTimes, door: newDoorOf(descriptorLimit()),
+	}
+	s.hub, s.shards = newHub(s), &shards{server: s}
 	edge, err := NewEdge(cfg.Hosts, cfg.Origins, cfg.TrustedProxies)
 	if err != nil {
 		return nil, err
@@ -73,14 +89,19 @@ func (s *Server) routes(g *guards) http.Handler {
 	r := chi.NewRouter()
 	r.Use(g.edge, g.host)
 	api := func(r chi.Router) {
-		r.Use(g.origin, g.identify)
+		r.Use(g.origin, g.room, g.tenant)
+		r.Delete("/cookie", s.handleDropCookie)
+		r = r.With(g.identify)
 		r.Get("/q/{name}", s.handleQuery)
 		r.Post("/q/{name}", s.handleQuery)
 		r.Post("/call/{name}", s.handleCall)
 		r.Get("/stream", s.handleOpen)
 		r.Post("/stream", s.handleOpen)
 		r.Post("/stream/{sid}", s.handleChange)
+		r.Post("/cookie", s.handleCookie)
+		r.Post("/ticket", s.handleTicket)
 		r.Get("/schema", s.handleSchema)
+		r.Get("/openapi.json", s.handleOpenAPI)
 	}
 	r.Route("/v1", api)
 	r.Route("/t/{tenant}/v1", api)
@@ -96,7 +117,7 @@ func (s *Server) routes(g *guards) http.Handler {
 }
 
 func (s *Server) handleMethod(w http.ResponseWriter, r *http.Request) {
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		if s.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
 			w.Header().Add("Allow", method)
 		}
@@ -140,6 +161,7 @@ func (r *registry) retain(tenants map[string]*tenant.Tenant) []*session {
 	for name := range tenants {
 		r.known[name] = true
 	}
+	maps.DeleteFunc(r.rates, func(name string, _ *rate) bool { return !r.known[name] })
 	var left []*session
 	for _, s := range r.sessions {
 		if t := tenants[s.owner.Tenant]; t != nil {
@@ -158,15 +180,32 @@ const maxHeaderBytes = 32 << 10
 // Run serves l until ctx ends, then closes as Close does. It returns nil when it
 // was ctx that ended it.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	l = s.door.of(l)
+	defer s.door.close()
+	s.log.Info("clients are served", "address", l.Addr().String(), "descriptors", s.door.limit)
 	srv := &http.Server{
 		Handler:           s.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ConnContext:       s.door.mark,
+		ReadHeaderTimeout: s.times.header,
+		IdleTimeout:       s.times.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	writer := WriterGoroutine
+	if shardsExist && s.cfg.Writer != WriterGoroutine {
+		writer = WriterShard
+	}
+	s.log.Info("streams are written", "writer", string(writer))
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
+	go func() {
+		if s.cfg.Certificate == nil {
+			served <- srv.Serve(l)
+			return
+		}
+		// HTTP/2 comes by itself; Go's choice of ciphers is better than ours.
+		srv.TLSConfig = &tls.Config{GetCertificate: s.cfg.Certificate, MinVersion: tls.VersionTLS12}
+		served <- srv.ServeTLS(l, "", "")
+	}()
 	var err error
 	select {
 	case err = <-served:
@@ -230,6 +269,7 @@ func (s *Server) Close() error {
 		for _, session := range s.sessions.all() {
 			session.abort(abi.Shutdown)
 		}
+		s.shards.close()
 		s.subscriber.close()
 		s.hub.close()
 		err = s.web.close()
@@ -257,9 +297,10 @@ func (s *Server) waitForSessions(ctx context.Context) {
 func (s *Server) Stats() Stats {
 	sessions, subs := s.sessions.sizes()
 	st := Stats{
-		Sessions: sessions, Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
+		Sessions: sessions, ShardSessions: int(s.shards.held.Load()), Subscriptions: subs, Subscribing: int(s.subscriber.calls.Load()),
 		PinnedBytes: s.stats.pinned.Load(), Draining: s.draining.Load(), Wake: &s.stats.wake, Write: &s.stats.write,
-		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), FrameBytes: s.stats.frameBytes.Load(),
+		Descriptors: s.door.limit, Crowded: s.door.crowded.Load(), Shed: s.door.shed.Load(),
+		Streams: s.stats.streams.Load(), Frames: s.stats.frames.Load(), Deltas: s.stats.deltas.Load(), FrameBytes: s.stats.frameBytes.Load(),
 	}
 	s.stats.mu.Lock()
 	defer s.stats.mu.Unlock()

@@ -31,13 +31,15 @@ type session struct {
 	owner   auth.Principal                // fixed; a renewal brings other claims, not another owner
 	address netip.Addr                    // of the client, when it may be counted
 	single  bool                          // a stream of one query: ids, no sid, no changes
+	deltas  bool                          // the client takes deltas
 	request string                        // the id of the request, for the log
 	ctx     context.Context               // ends with the stream; the lifetime of its Subscribe calls
+	cancel  context.CancelFunc            // of ctx
 
-	woken   chan struct{}
-	writing atomic.Pointer[pin] // the frame being written, for checkPins
-	counted int                 // subscriptions; protected by registry.mu
-	fanned  uint64              // the last batch that woke it; protected by hub.mu
+	out     atomic.Pointer[outlet] // who writes; nil before the first byte and after the last
+	writing atomic.Pointer[pin]    // the frame being written, for checkPins
+	counted int                    // subscriptions; protected by registry.mu
+	fanned  uint64                 // the last batch that woke it; protected by hub.mu
 
 	mu      sync.Mutex // protects the fields below
 	caller  *auth.Caller
@@ -50,14 +52,15 @@ type session struct {
 	syncs   []*awaited      // mutations whose effect is to be told
 	next    int             // where the next turn begins, so that no subscription starves another
 	at      reactor.Stamp   // the newest state shown
-	out     *writer
 }
 
-func newSession(s *Server, r *request, single bool) *session {
+func newSession(s *Server, r *request, single, deltas bool) *session {
 	n := &session{
 		id: newSID(), server: s, owner: r.caller.Principal, caller: r.caller,
-		address: r.countable, single: single, request: r.id, woken: make(chan struct{}, 1),
+		address: r.countable, single: single, deltas: deltas, request: r.id,
 	}
+	// Not the request's: a stream outlives its handler when a shard writes it.
+	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.tenant.Store(r.tenant)
 	return n
 }
@@ -65,12 +68,15 @@ func newSession(s *Server, r *request, single bool) *session {
 // limits are those of the tenant as they are now.
 func (s *session) limits() tenant.Limits { return s.tenant.Load().Limits.WithDefaults() }
 
-// wake makes the writer look again. It never blocks.
-func (s *session) wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
+// wake makes the writer look again. It never blocks. Who is not there yet looks
+// when it comes.
+func (s *session) wake() { s.wakeFor(false) }
+
+// wakeFor is wake for something that may be urgent. It reports whether the writer
+// is a goroutine that was asleep.
+func (s *session) wakeFor(urgent bool) bool {
+	out := s.out.Load()
+	return out != nil && (*out).wake(urgent)
 }
 
 // add takes subscriptions in and lets them be subscribed. They are counted
@@ -159,11 +165,10 @@ func (s *session) renew(caller *auth.Caller) bool {
 	if newer {
 		s.caller, s.warned = caller, false
 	}
-	out := s.out
 	s.mu.Unlock()
 	if newer {
-		if out != nil {
-			out.expire(caller.Expires)
+		if out := s.out.Load(); out != nil {
+			(*out).expire(caller.Expires)
 		}
 		s.renewAll(func(*subscription) bool { return true })
 		s.wake()
@@ -312,16 +317,15 @@ func (s *session) end(reason abi.Code, retryMS int64) {
 // abort ends the stream without telling: the client takes nothing.
 func (s *session) abort(reason abi.Code) {
 	s.end(reason, 0)
-	s.mu.Lock()
-	out := s.out
-	s.mu.Unlock()
-	if out != nil {
-		out.abort()
+	if out := s.out.Load(); out != nil {
+		(*out).abort()
 	}
 }
 
 // shut leaves everything when the stream has ended. Only the writer calls it.
 func (s *session) shut() {
+	s.cancel()
+	s.out.Store(nil)
 	s.mu.Lock()
 	s.closed = true
 	var left []*Live
@@ -331,7 +335,7 @@ func (s *session) shut() {
 		late = append(late, sub.attempt)
 		sub.attempt = nil
 	}
-	s.subs, s.todo, s.syncs, s.out = nil, nil, nil, nil
+	s.subs, s.todo, s.syncs = nil, nil, nil
 	s.mu.Unlock()
 	s.leave(left)
 	for _, a := range late {

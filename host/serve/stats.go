@@ -11,6 +11,7 @@ import (
 // an operator.
 type Stats struct {
 	Sessions      int   `help:"Open streams."`
+	ShardSessions int   `help:"Open streams that shards write; the others have a goroutine each."`
 	Subscriptions int   `help:"Subscriptions of all streams."`
 	Subscribing   int   `help:"Subscriptions of streams that are being made."`
 	PinnedBytes   int64 `help:"Superseded bytes that stalled clients still hold, when last looked at."`
@@ -19,9 +20,14 @@ type Stats struct {
 	Wake  *Histogram `help:"From a new state of a result until the streams that watch it are woken."`
 	Write *Histogram `help:"From the beginning of a frame until the client's socket has taken it."`
 
+	Descriptors int `help:"File descriptors that the process may have; 0: as many as it likes."`
+
 	// Since the start.
+	Crowded    uint64                       `help:"Connections whose requests were refused because descriptors were running out."`
+	Shed       uint64                       `help:"Connections closed at once because there were no descriptors left."`
 	Streams    uint64                       `help:"Streams opened."`
 	Frames     uint64                       `help:"Results written to streams."`
+	Deltas     uint64                       `help:"Results that were written as what is new in them."`
 	FrameBytes uint64                       `help:"Bytes of results written to streams."`
 	Closes     map[string]uint64            `label:"reason" help:"Ends of streams by reason; what the client ended is left."`
 	Limits     map[string]map[string]uint64 // how often limits were reached, by tenant and key; not a metric of this room
@@ -30,9 +36,9 @@ type Stats struct {
 
 // counters are the live figures behind Stats.
 type counters struct {
-	streams, frames, frameBytes atomic.Uint64
-	pinned                      atomic.Int64
-	wake, write                 Histogram
+	streams, frames, deltas, frameBytes atomic.Uint64
+	pinned                              atomic.Int64
+	wake, write                         Histogram
 
 	mu       sync.Mutex // protects the fields below
 	closes   map[string]uint64

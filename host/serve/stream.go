@@ -19,9 +19,14 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 		s.refuseStream(w, r, err)
 		return
 	}
+	deltas, err := wantsDeltas(r)
+	if err != nil {
+		s.refuseStream(w, r, err)
+		return
+	}
 	var body streamBody
 	if r.Method == http.MethodPost {
-		text, err := readBody(w, r, streamBodyLimit(q.tenant.Limits))
+		text, err := s.readBody(w, r, streamBodyLimit(q.tenant.Limits))
 		if err == nil {
 			body, err = parseStreamBody(text, rulesOf(q.tenant.Limits, true))
 		}
@@ -30,18 +35,27 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	session := newSession(s, q, false)
+	session := newSession(s, q, false, deltas)
 	session.at = body.At
 	if err := s.admit(session, len(body.Add)); err != nil {
 		s.refuseStream(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	session.ctx = ctx
-	defer session.shut()
+	handed := false
+	defer session.follows(r.Context(), &handed)()
 	session.add(body.subscriptions(q.tenant.Name))
-	s.serveStream(w, session)
+	handed = s.serveStream(w, r, session)
+}
+
+// follows lets the session end with its request. What it returns shuts it, unless
+// it was handed over to a shard.
+func (s *session) follows(request context.Context, handed *bool) (end func()) {
+	stop := context.AfterFunc(request, s.cancel)
+	return func() {
+		if stop(); !*handed {
+			s.shut()
+		}
+	}
 }
 
 // subscriptions makes subscriptions of what a client asks for.
@@ -61,7 +75,12 @@ func (b *streamBody) subscriptions(tenantName string) []*subscription {
 // final is refused with a status, since it closes the EventSource for good; what
 // may pass is not (D4).
 func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
-	session := newSession(s, requestOf(r), true)
+	deltas, err := wantsDeltas(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	session := newSession(s, requestOf(r), true, deltas)
 	sub := &subscription{id: "0", query: q}
 	lastID := r.Header.Get("Last-Event-ID")
 	sub.version, sub.has, sub.query.At = parseEventID(lastID)
@@ -70,13 +89,11 @@ func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
 		s.refuseStream(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	session.ctx = ctx
-	defer session.shut()
+	handed := false
+	defer session.follows(r.Context(), &handed)()
 	session.subs = []*subscription{sub}
 	session.subscribe(sub)
-	if err := sub.attempt.outcome(ctx); err != nil {
+	if err := sub.attempt.outcome(session.ctx); err != nil {
 		// Not counted while the refusal is written: it may be the one too many.
 		if p := problemOf(err); p.Code == abi.UnknownFunction && lastID != "" {
 			w.WriteHeader(http.StatusNoContent) // it was there once: stop for good
@@ -85,7 +102,19 @@ func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
 		s.refuseStream(w, r, err)
 		return
 	}
-	s.serveStream(w, session)
+	handed = s.serveStream(w, r, session)
+}
+
+// wantsDeltas reports whether the client of a stream can put a delta into the rows
+// that it holds. Who does not ask for deltas gets whole results only.
+func wantsDeltas(r *http.Request) (bool, error) {
+	switch v := r.URL.Query().Get("delta"); v {
+	case "", "0":
+		return false, nil
+	case "1":
+		return true, nil
+	}
+	return false, badRequest("delta is 1 for a client that takes deltas, or 0")
 }
 
 // outcome waits until the policies have answered, and returns why there will be no
@@ -114,8 +143,9 @@ func (s *Server) admit(session *session, subs int) error {
 	return s.sessions.open(session, subs)
 }
 
-// serveStream writes a session's stream until it ends.
-func (s *Server) serveStream(w http.ResponseWriter, session *session) {
+// serveStream writes a session's stream until it ends, or hands it over to a
+// shard, which shuts the session at its end.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, session *session) (handed bool) {
 	s.stats.streams.Add(1)
 	limits := session.limits()
 	hello := helloEvent{
@@ -129,15 +159,24 @@ func (s *Server) serveStream(w http.ResponseWriter, session *session) {
 	}
 	begin := appendRetry(nil, retryMS(2*time.Second, 3*time.Second))
 	begin = appendEvent(begin, "hello", hello)
-	reason, err := session.write(newWriter(w, limits), begin)
+	if s.shards.take(w, r, session, begin) {
+		return true
+	}
+	reason, err := newWriter(w, limits).run(session, begin)
+	s.ended(session, reason)
+	if err != nil {
+		// The last frame may be half written: a clean end would make it whole.
+		panic(http.ErrAbortHandler)
+	}
+	return false
+}
+
+// ended counts a stream's end.
+func (s *Server) ended(session *session, reason abi.Code) {
 	s.stats.closed(reason)
 	if reason == slowCode {
 		s.stats.reached(session.owner.Tenant, "write_rate")
 		s.log.Info("slow client closed", "session", session.request)
-	}
-	if err != nil {
-		// The last frame may be half written: a clean end would make it whole.
-		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -185,7 +224,7 @@ func (s *Server) handleChange(w http.ResponseWriter, r *http.Request) {
 	err := onlyParameters(r, "as")
 	var text []byte
 	if err == nil {
-		text, err = readBody(w, r, streamBodyLimit(q.tenant.Limits))
+		text, err = s.readBody(w, r, streamBodyLimit(q.tenant.Limits))
 	}
 	var body streamBody
 	if err == nil {

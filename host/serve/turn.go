@@ -14,11 +14,13 @@ type turn struct {
 	small  []byte // events of this client only
 	live   *Live
 	frame  *reactor.Frame // a result, after small
+	event  []byte         // how it is sent: the whole of it, or a delta
 	last   bool           // the stream ends after this
 	reason abi.Code       // why
 	gone   int            // subscriptions to give back
 	late   []*attempt     // theirs, to be abandoned
 	work   bool           // a subscription waits for the subscriber
+	all    bool           // there is nothing else to tell now
 }
 
 func (t *turn) empty() bool { return len(t.small) == 0 && t.frame == nil && !t.last }
@@ -47,7 +49,7 @@ func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
 		s.warned = true
 		t.small = appendEvent(t.small, "expiring", expiringEvent{expires.Sub(now).Milliseconds()})
 	}
-	s.gatherSubs(&t, now)
+	t.all = s.gatherSubs(&t, now) && len(s.syncs) == 0
 	if t.empty() && len(s.syncs) > 0 {
 		s.gatherSyncs(&t, now)
 	}
@@ -58,10 +60,11 @@ func (s *session) gather(buf []byte, now time.Time, pingDue bool) turn {
 	return t
 }
 
-func (s *session) gatherSubs(t *turn, now time.Time) {
+// gatherSubs reports whether it has looked at all subscriptions.
+func (s *session) gatherSubs(t *turn, now time.Time) bool {
 	for range len(s.subs) {
 		if len(s.subs) == 0 || t.frame != nil || len(t.small) >= smallTurn {
-			break
+			return len(s.subs) == 0
 		}
 		s.next %= len(s.subs)
 		sub := s.subs[s.next]
@@ -78,6 +81,7 @@ func (s *session) gatherSubs(t *turn, now time.Time) {
 		s.next++
 		s.gatherSub(t, sub, now)
 	}
+	return true
 }
 
 func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
@@ -133,21 +137,50 @@ func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 	sub.retryAt = time.Time{} // it stays
 	s.at = st.At.Later(s.at)
 	any := false
+	var held holding
 	for _, other := range s.subs {
 		if other != sub && !other.shares(sub, &st) {
 			continue
 		}
-		var lacks bool
-		t.small, lacks = other.appendState(t.small, &st, s.at)
-		any = any || lacks
+		has, version, lacks := other.has, other.version, false
+		if t.small, lacks = other.appendState(t.small, &st, s.at); lacks {
+			any = true
+			held.add(has, version)
+		}
+	}
+	if s.deltas && st.Frame != nil {
+		st.Frame.Want()
 	}
 	if any {
-		t.live, t.frame = sub.live, st.Frame
+		t.live, t.frame, t.event = sub.live, st.Frame, st.Frame.Event()
+		if from, one := held.version(); s.deltas && one {
+			if d := st.Frame.Delta(from); d != nil {
+				t.event = d.Event()
+				s.server.stats.deltas.Add(1)
+			}
+		}
 		if s.single {
 			t.small = appendEventID(t.small, st.Frame.Version, s.at)
 		}
 	}
 }
+
+// holding is what the subscriptions of a client that are to be shown one frame hold
+// of it. A delta is for all of them: each must hold the version that it leads from
+// (D1).
+type holding struct {
+	from        reactor.Version
+	some, mixed bool
+}
+
+// add takes in a subscription that holds a version, or nothing.
+func (h *holding) add(has bool, v reactor.Version) {
+	h.mixed = h.mixed || !has || h.some && v != h.from
+	h.from, h.some = v, true
+}
+
+// version returns what all of them hold; false if that is not one version.
+func (h *holding) version() (reactor.Version, bool) { return h.from, h.some && !h.mixed }
 
 // gatherMove drops the rows of a scope that is not the client's any longer, and
 // asks for those of its new one.

@@ -15,13 +15,13 @@ import (
 // pieces of a large frame (D2).
 const pieceSize = 16 << 10
 
-// writer is the one place that sends bytes to a stream. It is a goroutine's: the
-// handler's, on any version of HTTP. Its methods but abort belong to that
-// goroutine.
+// writer is the outlet of a stream that its request's goroutine writes, on any
+// version of HTTP. Its other methods belong to that goroutine.
 type writer struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	limits tenant.Limits
+	woken  chan struct{}
 
 	unflushed bool // something was sent since the last flush
 
@@ -39,7 +39,18 @@ var (
 )
 
 func newWriter(w http.ResponseWriter, l tenant.Limits) *writer {
-	return &writer{w: w, rc: http.NewResponseController(w), limits: l}
+	return &writer{w: w, rc: http.NewResponseController(w), limits: l, woken: make(chan struct{}, 1)}
+}
+
+var _ outlet = (*writer)(nil)
+
+func (o *writer) wake(bool) bool {
+	select {
+	case o.woken <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // streamHeaders are those of every stream. no-transform keeps proxies from
@@ -185,47 +196,43 @@ func (o *writer) finish() {
 	o.done = true
 }
 
-// write is the life of a stream, from hello to its end. It returns why it ended,
+// run is the life of a stream, from hello to its end. It returns why it ended,
 // and an error if that was in the middle of a write.
-func (s *session) write(out *writer, begin []byte) (abi.Code, error) {
+func (o *writer) run(s *session, begin []byte) (abi.Code, error) {
 	s.mu.Lock()
-	s.out = out
-	out.expires = s.caller.Expires
+	o.expires = s.caller.Expires // before a renewal can find it
+	s.hold(o)
 	s.mu.Unlock()
-	defer out.finish()
-	out.start()
-	if err := out.send(begin); err != nil {
+	defer o.finish()
+	o.start()
+	if err := o.send(begin); err != nil {
 		return s.cause(err), err
 	}
-	interval := s.limits().PingInterval
-	ping := nextPing(time.Now(), interval)
-	timer := time.NewTimer(time.Until(ping))
+	script := newScript(s, time.Now())
+	timer := time.NewTimer(time.Until(script.ping))
 	defer timer.Stop()
 	var buf []byte
 	for {
-		s.adopt()
-		now := time.Now()
-		t := s.gather(buf, now, !now.Before(ping))
+		t := script.next(buf, time.Now())
 		buf = t.small
-		if err := s.send(out, &t); err != nil {
+		if err := o.turn(s, &t); err != nil {
 			return s.cause(err), err
 		}
 		if t.last {
-			if err := out.flush(); err != nil {
+			if err := o.flush(); err != nil {
 				return s.cause(err), err
 			}
 			return t.reason, nil
 		}
 		if !t.empty() {
-			ping = nextPing(now, interval)
 			continue
 		}
-		if err := out.flush(); err != nil {
+		if err := o.flush(); err != nil {
 			return s.cause(err), err
 		}
-		timer.Reset(time.Until(s.deadline(ping)))
+		timer.Reset(time.Until(script.until()))
 		select {
-		case <-s.woken:
+		case <-o.woken:
 		case <-timer.C:
 		case <-s.ctx.Done():
 			return leftCode, nil
@@ -233,50 +240,19 @@ func (s *session) write(out *writer, begin []byte) (abi.Code, error) {
 	}
 }
 
-// send writes a turn and does what it asks for beside.
-func (s *session) send(out *writer, t *turn) error {
-	if t.work {
-		s.server.subscriber.serve(s)
-	}
-	for _, a := range t.late {
-		s.abandon(a)
-	}
-	if t.gone > 0 {
-		s.server.sessions.release(s, t.gone)
-	}
+// turn writes a turn.
+func (o *writer) turn(s *session, t *turn) error {
 	if t.frame == nil {
 		if len(t.small) == 0 {
 			return nil
 		}
-		return out.send(t.small)
+		return o.send(t.small)
 	}
-	s.writing.Store(&pin{t.live, t.live.Sub.Publication(), t.frame})
+	s.writing.Store(t.pin())
 	s.cut() // a denial that came since the turn was made was told to a session that wrote nothing
 	began := time.Now()
-	err := out.send(t.small, t.frame.Event())
-	s.server.stats.write.Add(time.Since(began))
-	if wrote := s.server.cfg.Wrote; wrote != nil && err == nil {
-		wrote(t.live.Query(), t.frame.Version, began)
-	}
+	err := o.send(t.small, t.event)
+	s.wrote(t.live, t.frame, len(t.event), began, err)
 	s.writing.Store(nil)
-	s.server.stats.frames.Add(1)
-	s.server.stats.frameBytes.Add(uint64(t.frame.Size()))
 	return err
-}
-
-// cause says why a write failed.
-func (s *session) cause(err error) abi.Code {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closing != nil && errors.Is(err, errAborted):
-		return s.closing.Reason
-	case errors.Is(err, errSlow) && !s.caller.Expires.IsZero() && !time.Now().Before(s.caller.Expires):
-		return abi.Expired
-	case errors.Is(err, errSlow):
-		return slowCode
-	case s.closing != nil:
-		return s.closing.Reason
-	}
-	return leftCode
 }

@@ -167,6 +167,7 @@ func TestPinnedBytesAreCapped(t *testing.T) {
 		// Each client stalls in another version of one result.
 		for n := range 12 {
 			f.backend.set("big", bigRows(200<<10, fmt.Sprint(n)))
+			synctest.Wait() // or this one stalls in the version before
 			clients = append(clients, openStalled(t, l, `{"id":1,"q":"big"}`))
 			synctest.Wait()
 		}

@@ -87,8 +87,9 @@ type Limits struct {
 	// over. Default 7 days; negative is off: for ever.
 	MaxJobAge time.Duration
 
-	// MaxCachedBytes bounds the result that a group keeps for joiners; a larger
-	// one runs again. Default 10 MiB.
+	// MaxCachedBytes bounds the result that a group keeps for joiners, together
+	// with what deltas from its last versions need; the oldest of those go first,
+	// and a result that is larger by itself has no deltas. Default 10 MiB.
 	MaxCachedBytes int64
 	// MaxResultBytes bounds one result; over it the run fails with
 	// ErrResultTooLarge. Default 4 MiB.
@@ -99,8 +100,14 @@ type Limits struct {
 	// negative is off: it goes with its last subscriber.
 	Linger time.Duration
 
+	// MaxTotalSessions bounds the sessions of the whole server. Default 100 000.
+	MaxTotalSessions int
 	// MaxSessions bounds the sessions of the tenant. Default 10 000.
 	MaxSessions int
+	// MaxOpenRate bounds how many streams of the tenant may be opened in a second,
+	// on average over ten: clients that all come back at once pass. Default 1 000;
+	// negative is off.
+	MaxOpenRate int
 	// MaxPrincipalSessions bounds the sessions of one principal. Default 20.
 	MaxPrincipalSessions int
 	// MaxAddressSessions bounds the sessions of one client address. The default
@@ -213,7 +220,9 @@ func (l Limits) WithDefaults() Limits {
 
 // withClientDefaults fills in what bounds sessions, streams and requests.
 func (l Limits) withClientDefaults() Limits {
+	l.MaxTotalSessions = cmp.Or(l.MaxTotalSessions, 100_000)
 	l.MaxSessions = cmp.Or(l.MaxSessions, 10_000)
+	l.MaxOpenRate = cmp.Or(l.MaxOpenRate, 1_000)
 	l.MaxPrincipalSessions = cmp.Or(l.MaxPrincipalSessions, 20)
 	l.MaxAnonymousSessions = cmp.Or(l.MaxAnonymousSessions, 5_000)
 	l.MaxSessionSubscriptions = cmp.Or(l.MaxSessionSubscriptions, 100)

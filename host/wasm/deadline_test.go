@@ -19,11 +19,11 @@ func TestWatchCountsOnlyWhatTheGuestComputes(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.resume()
 		time.Sleep(40 * time.Millisecond)
-		if err := w.check(time.Now()); err != nil || w.cost() != 100*time.Millisecond || w.spent {
+		if err := w.check(now()); err != nil || w.cost() != 100*time.Millisecond || w.spent {
 			t.Errorf("after 100 ms: %v, cost %v", err, w.cost())
 		}
 		time.Sleep(time.Nanosecond)
-		if err := w.check(time.Now()); !errors.Is(err, context.DeadlineExceeded) || !w.spent || w.Err() == nil {
+		if err := w.check(now()); !errors.Is(err, context.DeadlineExceeded) || !w.spent || w.Err() == nil {
 			t.Errorf("after more: %v", err)
 		}
 	})
@@ -35,16 +35,16 @@ func TestWatchEndsWithItsParent(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var w watch
 		w.start(ctx, nil, time.Hour)
-		if err := w.check(time.Now()); err != nil {
+		if err := w.check(now()); err != nil {
 			t.Errorf("before: %v", err)
 		}
 		w.pause()
 		time.Sleep(2 * time.Hour)
-		if err := w.check(time.Now()); err != nil {
+		if err := w.check(now()); err != nil {
 			t.Errorf("while it stands still: %v", err)
 		}
 		cancel()
-		if err := w.check(time.Now()); !errors.Is(err, context.Canceled) || w.spent {
+		if err := w.check(now()); !errors.Is(err, context.Canceled) || w.spent {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -28,8 +28,8 @@ type frame struct {
 	hosting string     // the host function that runs; "" while the guest does
 	stopped error      // why the host ended the guest
 	inside  bool       // the frame holds a token to run
-	since   time.Time  // when it got it
-	ticked  time.Time  // when the meter's current slice began
+	since   instant    // when it got it
+	ticked  instant    // when the meter's current slice began
 	deep    bool       // the guest used more than softStack
 
 	begun     uint // host functions, WASI's too
@@ -82,7 +82,7 @@ func (f *frame) where() Where {
 // begin marks the start of a host function. Now and then it looks at the clock: a
 // guest may call many of them between two of its payments.
 func (f *frame) begin(name string, mem api.Memory) {
-	if f.begun++; f.begun%64 == 0 && f.watch.check(time.Now()) != nil {
+	if f.begun++; f.begun%64 == 0 && f.watch.check(now()) != nil {
 		f.stop(f.late())
 	}
 	f.hosting, f.mem = name, mem
@@ -161,7 +161,7 @@ func (f *frame) outside(run func(ctx context.Context) error) {
 		err = entered
 	}
 	f.watch.resume()
-	f.ticked = time.Now()
+	f.ticked = f.watch.since
 	switch {
 	case f.watch.Err() != nil:
 		f.stop(f.late())
@@ -172,7 +172,7 @@ func (f *frame) outside(run func(ctx context.Context) error) {
 
 func (f *frame) enter(ctx context.Context) error {
 	err := f.inst.pool.admit(ctx)
-	f.inside, f.since = err == nil, time.Now()
+	f.inside, f.since = err == nil, now()
 	return err
 }
 

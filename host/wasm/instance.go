@@ -43,7 +43,7 @@ type instance struct {
 	batch   uint64              // the batch it was kept for
 	bytes   int64               // what it was counted with when it became idle
 	stamp   int64               // when that was, on the budget's clock
-	since   time.Time           // and on the wall
+	since   instant             // and on the machine's
 
 	seed   [32]byte  // of randomness before the first call
 	bornAt time.Time // the time it sees before the first call
@@ -99,6 +99,7 @@ func (i *instance) guard(ctx context.Context, call *Call, budget time.Duration, 
 	f := &i.frame
 	f.reset(call)
 	f.watch.start(ctx, f, budget)
+	f.since, f.ticked = f.watch.since, f.watch.since
 	err := run(f.watch)
 	f.watch.pause()
 	f.logs.flush()

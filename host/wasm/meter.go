@@ -64,13 +64,13 @@ func (f *frame) tick(m inspect.Meter) inspect.Meter {
 		f.deep = true
 	}
 	if fuel < 0 {
-		now := time.Now()
-		if f.watch.check(now) != nil {
+		at := now()
+		if f.watch.check(at) != nil {
 			f.stop(f.late())
 		}
-		f.slice(now.Sub(f.ticked))
-		f.ticked = now
-		f.share(now)
+		f.slice(at.sub(f.ticked))
+		f.ticked = at
+		f.share(at)
 		fuel = f.inst.fuel
 	}
 	return inspect.NewMeter(fuel, room)
@@ -96,9 +96,9 @@ func (f *frame) slice(took time.Duration) {
 
 // share gives the token to a guest that waits for one, and waits for another
 // (G9).
-func (f *frame) share(now time.Time) {
+func (f *frame) share(at instant) {
 	r := f.inst.pool.runtime
-	if !f.inside || now.Sub(f.since) < turn || r.running.waiting.Load() == 0 {
+	if !f.inside || at.sub(f.since) < turn || r.running.waiting.Load() == 0 {
 		return
 	}
 	f.watch.pause()
@@ -126,7 +126,6 @@ func withoutMeter(trace string) string {
 // refuel sets the meter before guest code runs.
 func (i *instance) refuel() {
 	i.frame.deep = false
-	i.frame.ticked = time.Now()
 	i.meter.Set(uint64(inspect.NewMeter(i.fuel, min(softStack, i.stackBytes()))))
 }
 

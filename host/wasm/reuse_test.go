@@ -89,6 +89,7 @@ func busy(t *testing.T, p *Pool, n int) {
 		taken[k] = i
 	}
 	for _, i := range taken {
+		i.frame.clock.since = now() // as a call that has ended now
 		p.put(t.Context(), i)
 	}
 }
@@ -197,7 +198,7 @@ func TestIdleInstancesRest(t *testing.T) {
 		i.served = 1
 		p.renew(i)
 		i.bytes = kept
-		i.since = time.Now().Add(-time.Duration(3-n) * restAfter / 2) // the first is idle for 1.5 s, the second for 1
+		i.since = now() - instant(time.Duration(3-n)*restAfter/2) // the first is idle for 1.5 s, the second for 1
 	}
 	p.stats.IdleBytes = 3 * kept
 	for _, want := range []int64{2, 1, 1, 1} { // how many do not rest

@@ -63,6 +63,10 @@ export interface Options {
    * comes whose `iss` or `sub` is another, everything of before is dropped; with
    * tokens that are no JWTs, close the client and make another. */
   token?: string | null | (() => string | null | undefined | Promise<string | null | undefined>)
+  /** As in `fetch`: `"include"` sends the cookie `weir` to a server of another
+   * origin, which must name this page's in `server.origins`. To this page's own it
+   * is sent anyway. */
+  credentials?: RequestCredentials
   /** In place of the global `fetch`. */
   fetch?: typeof fetch
   /** Whether the tabs of one user share one stream. A browser has six HTTP/1.1

@@ -31,7 +31,7 @@ export class WeirError extends Error {
 }
 
 /** Makes a client. See weir.d.ts for all that it takes and gives. */
-export function createClient({ url = "", token: source, fetch: send = globalThis.fetch, shareTabs } = {}) {
+export function createClient({ url = "", token: source, credentials, fetch: send = globalThis.fetch, shareTabs } = {}) {
   if (!url && !globalThis.location) throw new TypeError("createClient needs a url outside a page")
   const base = String(url).replace(/\/+$/, "")
 
@@ -91,7 +91,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     if (body !== undefined) headers["Content-Type"] = "application/json"
     let res
     try {
-      res = await send(base + "/v1/" + path, { method, headers, body, signal })
+      res = await send(base + "/v1/" + path, { method, headers, body, signal, credentials })
     } catch (cause) {
       if (signal?.aborted) throw cause
       throw new WeirError("network", "the server cannot be reached", { retryable: true, cause })
@@ -451,7 +451,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
         sub.over = false
       }
       const body = JSON.stringify({ at: at || undefined, subs: subs.map(wire) })
-      const res = await once("stream", { body, signal: s.abort.signal, accept: "text/event-stream" })
+      const res = await once("stream?delta=1", { body, signal: s.abort.signal, accept: "text/event-stream" })
       const push = parser((event, data) => stream === s && !s.closing && receive(s, event, data))
       for (const reader = res.body.getReader(); !s.closing; ) {
         const { done, value } = await reader.read()
@@ -548,6 +548,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
         if (room?.leading) post({ sid: s.sid })
         return schedule()
       case "message":
+      case "delta":
         return result(s, d)
       case "expiring":
         return void renew(s)
@@ -583,7 +584,7 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
       return deny(sub, new WeirError("denied", "access denied", { reason }))
     }
     if (status === "unchanged") status = "live"
-    const error = status === "stale" ? new WeirError(reason || "stale", "a newer state is waiting to be shown", { retryable: true }) : undefined
+    const error = status === "stale" ? waiting(reason) : undefined
     sub.next = { v: v ?? sub.v, status, error }
     settle(sub)
   }
@@ -595,18 +596,40 @@ export function createClient({ url = "", token: source, fetch: send = globalThis
     set(sub, "denied", error)
   }
 
-  /** A full result: for every subscription that was announced to show it. */
+  /** A result, or what is new in it: for every subscription that was announced to show it. */
   function result(s, d) {
     for (const sub of byId.values()) {
       if (sub.sent !== s || sub.q !== d.q || sub.next?.v !== d.v || sub.v === d.v) continue
-      sub.next.data = take(sub, d.v, content(d), d.key)
+      if (!d.set) sub.next.data = take(sub, d.v, content(d), d.key)
+      else if (sub.v === d.from && sub.keys) sub.next.data = patch(sub, d)
+      else {
+        // It is asked for anew, and whole.
+        sub.v = sub.next = sub.sent = undefined
+        set(sub, "stale", waiting())
+        schedule()
+        continue
+      }
       settle(sub)
     }
   }
 
+  /** Puts a delta into the rows: some go, then some come or change, each at its place. */
+  function patch(sub, { v, set, del }) {
+    const { keys: old, state: { data } } = sub
+    const gone = new Set(del), places = new Map(old.map((key, i) => [key, i]))
+    const rows = data.filter((_, i) => !gone.has(old[i])), keys = old.filter((key) => !gone.has(key))
+    for (const [i, key, row] of set) {
+      const there = keys[i] === key ? 1 : 0
+      rows.splice(i, there, keep(data[places.get(key)], row))
+      keys.splice(i, there, key)
+    }
+    Object.assign(sub, { v, keys })
+    return rows
+  }
+
   /** Takes a new version in, and gives it back with the old rows where they are equal. */
   function take(sub, v, data, key) {
-    const keys = key && Array.isArray(data) ? data.map((row) => JSON.stringify(key.map((name) => row[name]))) : undefined
+    const keys = key && Array.isArray(data) ? data.map((row) => key.map((name) => JSON.stringify(row[name])).join()) : undefined
     const kept = keepRows(sub.state.data, sub.keys, data, keys)
     Object.assign(sub, { v, rowKey: key, keys })
     return kept
@@ -866,6 +889,9 @@ function badge(token) {
   const c = claims(token)
   return c && encode({ ...c, exp: undefined, iat: undefined, nbf: undefined, jti: undefined })
 }
+
+/** A newer state is on its way. */
+const waiting = (reason) => new WeirError(reason || "stale", "a newer state is waiting to be shown", { retryable: true })
 
 const silent = () => new WeirError("network", "the server is silent", { retryable: true })
 

@@ -529,6 +529,18 @@ test("get and call answer, and their errors have codes", async () => {
   assert.ok(server.idle(), "a call that was given up is not sent again")
 })
 
+test("credentials are those of every request, and not mentioned without", async () => {
+  for (const credentials of [undefined, "include"]) {
+    const seen = []
+    const send = async (_, options) => (seen.push(options.credentials), Response.json({ v: "v", value: 1, result: 1 }))
+    const other = createClient({ url: server.url, credentials, fetch: send, token: null })
+    await other.get("a")
+    await other.call("b")
+    assert.deepEqual(seen, [credentials, credentials])
+    other.close()
+  }
+})
+
 test("a call ends when the stream shows what it wrote", async () => {
   connect({ token: "t" })
   const { a, stream } = await live()

@@ -22,6 +22,7 @@ export async function fakeServer() {
           raw: (t) => res.write(t),
           send: (event, data) => res.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`),
           rows: (q, v, rows, key = ["id"]) => res.write(`data: ${JSON.stringify({ q, v, key, rows })}\n\n`),
+          delta: (q, from, v, set, del = []) => out.send("delta", { q, from, v, set, del }),
           end: () => res.end(),
           cut: () => res.destroy(),
         }
@@ -39,7 +40,8 @@ export async function fakeServer() {
     async next(want) {
       await until("a request: " + want, () => arrived.length)
       const r = arrived.shift()
-      if (`${r.method} ${r.path}` !== want) throw new Error(`got ${r.method} ${r.path}, want ${want}`)
+      // Every stream asks for deltas.
+      if (`${r.method} ${r.path.replace("/stream?delta=1", "/stream")}` !== want) throw new Error(`got ${r.method} ${r.path}, want ${want}`)
       return r
     },
     idle: () => arrived.length === 0,
