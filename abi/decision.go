@@ -44,6 +44,11 @@ func AppendDecision(dst []byte, d *Decision) []byte {
 // boolean, the scope is a map of scalars, unknown keys are refused, so that a
 // mistake never reads as an answer. Errors are *CodecError or *ManifestError.
 func DecodeDecision(data []byte) (*Decision, error) {
+	// Most answers say allow and nothing more: there is one encoding of that.
+	const bare = "\xa1\x65allow"
+	if n := len(bare); len(data) == n+1 && string(data[:n]) == bare && (data[n] == cborTrue || data[n] == cborFalse) {
+		return &Decision{Allow: data[n] == cborTrue}, nil
+	}
 	v, err := DecodeCBOR(data)
 	if err != nil {
 		return nil, err

@@ -181,6 +181,9 @@ func TestDecisionIsEncodedAsItsMap(t *testing.T) {
 		if string(got) != string(want) || !abi.IsDeterministic(got) {
 			t.Errorf("%+v is %x, want %x", d, got, want)
 		}
+		if back, err := abi.DecodeDecision(got); err != nil || !reflect.DeepEqual(*back, d) {
+			t.Errorf("%x is read as %+v, %v; want %+v", got, back, err, d)
+		}
 	}
 }
 
