@@ -135,7 +135,7 @@ func text(b []byte) string {
 	return unsafe.String(unsafe.SliceData(own), len(own))
 }
 
-// moreText is apart, so that text is small enough to be put in place.
+// moreText is apart, so that text, which runs for each field, stays small.
 //
 //go:noinline
 func moreText(b []byte) string {
