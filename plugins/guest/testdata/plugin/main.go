@@ -71,7 +71,8 @@ var first string
 
 var anyone = weir.Decide("anyone", func(_ *weir.Call, a struct {
 	Me string `claim:"sub"`
-}) (weir.Decision, error) {
+},
+) (weir.Decision, error) {
 	if first == "" {
 		first = a.Me
 	}
