@@ -148,9 +148,12 @@ func (i *instance) warmUp(ctx context.Context, manifest []byte) bool {
 
 // bear makes an instance of the image, without running any of its code.
 func (p *Pool) bear(ctx context.Context, m *image) (*instance, error) {
-	i := p.newInstance()
+	i, err := p.newInstance()
+	if err != nil {
+		return nil, err
+	}
 	i.image, i.memory.image = m, m
-	err := i.guard(ctx, nil, startTimeout, i.link)
+	err = i.guard(ctx, nil, startTimeout, i.link)
 	if err == nil {
 		i.globals = make([]api.MutableGlobal, len(m.globals))
 		for n, g := range m.globals {

@@ -51,24 +51,37 @@ type instance struct {
 	frame  frame
 	busy   atomic.Bool
 	sick   bool // it must not be used again
+	closed bool
 }
 
-func (p *Pool) newInstance() *instance {
+// newInstance makes what is to be closed, unless the runtime ends: it waits for all
+// that there are.
+func (p *Pool) newInstance() (*instance, error) {
+	r := p.runtime
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	r.alive.Add(1)
 	i := &instance{
 		pool: p, ticks: firstTick, fuel: firstFuel,
 		memory: memory{limit: uint64(min(p.config.Limits.MaxMemoryBytes, maxMemory)) / pageSize * pageSize},
 	}
 	i.frame.inst = i
-	return i
+	return i, nil
 }
 
 // start makes an instance and returns it with its manifest. The caller holds a
 // token to run.
 func (p *Pool) start(ctx context.Context, seed [32]byte, bornAt time.Time) (*instance, []byte, error) {
-	i := p.newInstance()
+	i, err := p.newInstance()
+	if err != nil {
+		return nil, nil, err
+	}
 	i.seed, i.bornAt = seed, bornAt
 	var manifest []byte
-	err := i.guard(ctx, nil, startTimeout, func(w *watch) (err error) {
+	err = i.guard(ctx, nil, startTimeout, func(w *watch) (err error) {
 		if err = i.link(w); err != nil {
 			return err
 		}
@@ -338,4 +351,8 @@ func (i *instance) close(ctx context.Context) {
 		_ = i.mod.Close(ctx) // closing runs no guest code and cannot fail
 	}
 	i.memory.free()
+	if !i.closed {
+		i.closed = true
+		i.pool.runtime.alive.Done()
+	}
 }

@@ -25,26 +25,55 @@ import (
 // meter ticks all the time here, so that every payment is taken in every way.
 func TestMeteredModulesBehaveAsTheirOriginals(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var seen tally
-	for _, version := range []string{"v1", "v2"} {
-		dir := filepath.Join(strings.TrimSpace(string(out)), "internal/integration_test/spectest", version, "testdata")
-		scripts, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err != nil || len(scripts) == 0 {
-			t.Fatalf("no scripts in %s: %v", dir, err)
-		}
-		for _, script := range scripts {
-			runScript(t, script, &seen)
-		}
+	for _, script := range specScripts(t) {
+		runScript(t, script, &seen, wazero.NewRuntimeConfigCompiler())
 	}
 	t.Logf("%d modules of %d, %d calls, %d of them traps, %d ticks", seen.modules, seen.modules+seen.left, seen.calls, seen.traps, seen.ticks)
 	// What is left imports a memory, a table or a global, or starts by itself.
 	if seen.modules < 1800 || seen.calls < 50_000 || seen.traps < 2000 || seen.ticks < 50_000 {
 		t.Error("the tests did not run")
 	}
+}
+
+// Security 43: the compiler and the interpreter agree on the metered form. A part of
+// the official tests; with WEIR_HOSTILE set, all of them.
+func TestCompiledModulesBehaveAsInterpreted(t *testing.T) {
+	t.Parallel()
+	scripts := specScripts(t)
+	if os.Getenv("WEIR_HOSTILE") == "" {
+		var some []string
+		for i := 0; i < len(scripts); i += 5 {
+			some = append(some, scripts[i])
+		}
+		scripts = some
+	}
+	var seen tally
+	for _, script := range scripts {
+		runScript(t, script, &seen, wazero.NewRuntimeConfigInterpreter())
+	}
+	t.Logf("%d modules, %d calls, %d of them traps", seen.modules, seen.calls, seen.traps)
+	if seen.modules < 200 || seen.calls < 5000 || seen.traps < 50 {
+		t.Error("the tests did not run")
+	}
+}
+
+// specScripts returns the files of the official tests.
+func specScripts(t *testing.T) (all []string) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"v1", "v2"} {
+		dir := filepath.Join(strings.TrimSpace(string(out)), "internal/integration_test/spectest", version, "testdata")
+		scripts, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		if err != nil || len(scripts) == 0 {
+			t.Fatalf("no scripts in %s: %v", dir, err)
+		}
+		all = append(all, scripts...)
+	}
+	return all
 }
 
 type tally struct{ modules, left, calls, traps, ticks int }
@@ -107,7 +136,7 @@ func (v value) bits(t *testing.T) []uint64 {
 // pair is a module in both forms.
 type pair struct{ plain, metered api.Module }
 
-func runScript(t *testing.T, path string, seen *tally) {
+func runScript(t *testing.T, path string, seen *tally, original wazero.RuntimeConfig) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -118,7 +147,7 @@ func runScript(t *testing.T, path string, seen *tally) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	plain, metered := specRuntime(t, nil), specRuntime(t, &seen.ticks)
+	plain, metered := specRuntimeOn(t, nil, original), specRuntime(t, &seen.ticks)
 	defer plain.Close(ctx)
 	defer metered.Close(ctx)
 	named := map[string]*pair{}
@@ -195,12 +224,16 @@ func compare(t *testing.T, where string, p *pair, field string, args []uint64) b
 	}
 	for i := range want {
 		same := want[i] == got[i]
-		if !vector && i < len(types) {
+		if vector { // whose lanes may be floats
+			same = same || isNaN64(want[i]) && isNaN64(got[i]) || sameOrNaN32(want[i], got[i]) && sameOrNaN32(want[i]>>32, got[i]>>32)
+		} else if i < len(types) {
 			switch typ := types[i]; {
+			case typ == i32: // the upper half means nothing
+				same = uint32(want[i]) == uint32(got[i])
 			case typ == api.ValueTypeF32:
-				same = same || isNaN32(want[i]) && isNaN32(got[i])
+				same = sameOrNaN32(want[i], got[i])
 			case typ == api.ValueTypeF64:
-				same = same || math.IsNaN(math.Float64frombits(want[i])) && math.IsNaN(math.Float64frombits(got[i]))
+				same = same || isNaN64(want[i]) && isNaN64(got[i])
 			case typ == 0x70: // a reference to a function is an address
 				same = (want[i] == 0) == (got[i] == 0)
 			}
@@ -211,6 +244,10 @@ func compare(t *testing.T, where string, p *pair, field string, args []uint64) b
 	}
 	return wantErr != nil
 }
+
+func isNaN64(v uint64) bool { return math.IsNaN(math.Float64frombits(v)) }
+
+func sameOrNaN32(a, b uint64) bool { return uint32(a) == uint32(b) || isNaN32(a) && isNaN32(b) }
 
 func isNaN32(v uint64) bool { return math.IsNaN(float64(math.Float32frombits(uint32(v)))) }
 
@@ -256,8 +293,14 @@ const maxSpecTicks = 5_000_000
 // meter of its modules hardly ever has fuel.
 func specRuntime(t *testing.T, ticks *int) wazero.Runtime {
 	t.Helper()
+	return specRuntimeOn(t, ticks, wazero.NewRuntimeConfigCompiler())
+}
+
+// specRuntimeOn is specRuntime on a compiler or an interpreter.
+func specRuntimeOn(t *testing.T, ticks *int, config wazero.RuntimeConfig) wazero.Runtime {
+	t.Helper()
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
+	r := wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(api.CoreFeaturesV2))
 	spec := r.NewHostModuleBuilder("spectest")
 	for name, params := range map[string][]api.ValueType{
 		"print": nil, "print_i32": {i32}, "print_i64": {i64}, "print_f32": {api.ValueTypeF32}, "print_f64": {api.ValueTypeF64},

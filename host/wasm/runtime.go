@@ -26,7 +26,8 @@ type Runtime struct {
 	budget  *budget
 	mapped  atomic.Int64 // instances whose memory is mapped
 	late    sync.WaitGroup
-	ending  chan struct{} // closed by Close
+	alive   sync.WaitGroup // instances
+	ending  chan struct{}  // closed by Close
 
 	engine   *engine
 	workshop *workshop
@@ -162,9 +163,9 @@ func (c *Compiler) compile(ctx context.Context, code, source []byte) (*Module, e
 
 func (r *Runtime) equalTo(digest [32]byte) *sync.RWMutex { return &r.equal[digest[0]%64] }
 
-// Close frees everything, also instances that still run; close pools first. It
-// ends compilations, waiting for those that run in this process, and may be called
-// twice.
+// Close closes the pools, waits for calls that still run, and frees everything:
+// code that runs must not be unmapped. It ends compilations, waiting for those that
+// run in this process, and may be called twice.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if r.closed {
@@ -174,6 +175,10 @@ func (r *Runtime) Close(ctx context.Context) error {
 	r.closed = true
 	r.mu.Unlock()
 	close(r.ending)
+	for _, p := range r.budget.all(nil) {
+		p.Close(ctx)
+	}
+	r.alive.Wait()
 	r.late.Wait()
 	return r.shut(ctx)
 }
