@@ -240,7 +240,7 @@ var badRequests = []struct{ method, path, header, body string }{
 	{"GET", "/v1/q/items.list?args=[1]", "", ""},
 	{"GET", "/v1/q/items.list?shop=1", "Authorization: Basic eA==", ""},
 	{"GET", "/v1/q/items.list?shop=1", "Authorization: Bearer nonsense", ""},
-	{"GET", "/v1/q/items.list?shop=1&ticket=x", "Accept: text/event-stream", ""},
+	{"GET", "/v1/q/items.list?shop=1&ticket=x", "", ""},
 	{"POST", "/v1/call/items.name", "", `{"shop":1}`},
 	{"POST", "/v1/call/items.name?as=eve", "", `{"shop":1}`},
 	{"POST", "/v1/call/items.name?as=ann", "", `{"shop":"1"}`},
