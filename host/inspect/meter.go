@@ -22,10 +22,6 @@ const (
 	StateGlobal = "$g"
 )
 
-// MeterVersion is part of the name of all that is kept of a metered module. It
-// grows with each change of what Meter makes of the same bytes.
-const MeterVersion = 4
-
 // Meter is fuel and room for the stack in one number, so that a function counts
 // both with one subtraction: the low half is the fuel that is left, in units of
 // costOf, the high half the room, in bytes. Either is used up when its sign bit
