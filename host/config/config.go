@@ -66,8 +66,8 @@ type Server struct {
 	// Web is a directory of static files served at /. Empty means none.
 	Web string `toml:"web" path:"yes"`
 	// Writer says who writes streams: "auto", "goroutine" (one for each stream) or
-	// "shard" (loops, one for each core; Linux only). "auto" is goroutines
-	// for now; what is not HTTP/1.1 on a bare socket has one in any case.
+	// "shard" (loops, one for each core; Linux only). "auto" is shards where they
+	// can be; what is not HTTP/1.1 on a bare socket has a goroutine in any case.
 	Writer string `toml:"writer" default:"auto"`
 }
 

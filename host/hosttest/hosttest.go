@@ -154,6 +154,9 @@ func Start(t testing.TB, cfg Config) *Server {
 		}
 	})
 	file := load(t, cfg)
+	if writer := os.Getenv("WEIR_TEST_WRITER"); writer != "" && file.Server.Writer == "auto" {
+		file.Server.Writer = writer // all tests on the other writer of streams
+	}
 	s := &Server{Plugins: t.TempDir()}
 	urls := cfg.Database
 	if urls == nil {

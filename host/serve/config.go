@@ -80,17 +80,13 @@ type Writer string
 // The writers. Whatever is chosen, a stream that is not HTTP/1.1 on a bare socket
 // is written by the goroutine of its request.
 const (
-	// Auto is goroutines: under denials that come with every other result, streams of
-	// shards were cut, or told nothing more, more often than they should be.
-	WriterAuto      Writer = "auto"
+	WriterAuto      Writer = "auto"      // shards where they exist
 	WriterGoroutine Writer = "goroutine" // of each request
 	WriterShard     Writer = "shard"     // loops, one for each core; Linux only
 )
 
 func (c Config) withDefaults() Config {
-	if c.Writer = cmp.Or(c.Writer, WriterAuto); c.Writer == WriterAuto {
-		c.Writer = WriterGoroutine
-	}
+	c.Writer = cmp.Or(c.Writer, WriterAuto)
 	c.MaxTick = max(0, cmp.Or(c.MaxTick, 50*time.Millisecond))
 	c.Limits = c.Limits.WithDefaults()
 	c.MaxSubscribing = cmp.Or(c.MaxSubscribing, 256)

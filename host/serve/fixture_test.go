@@ -391,12 +391,7 @@ var transports = []string{"http1 goroutine", "http1 shard", "http1 tls", "http2"
 // suiteWriter writes the streams of tests that are not run on each transport:
 // WEIR_TEST_WRITER=goroutine runs them all on the other one. It is read by each
 // test, so that go test does not take one run's result for the other's.
-func suiteWriter() Writer {
-	if w := Writer(os.Getenv("WEIR_TEST_WRITER")); w != "" || !shardsExist {
-		return w
-	}
-	return WriterShard
-}
+func suiteWriter() Writer { return Writer(os.Getenv("WEIR_TEST_WRITER")) }
 
 // newParts makes a server and its backend without a listener. change may adjust
 // the configuration.

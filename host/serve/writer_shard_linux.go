@@ -210,11 +210,18 @@ func (sh *shard) step(st *shardStream, now time.Time) (more bool) {
 		sh.timers.schedule(st, limit)
 		return false
 	}
-	if p.overtaken() { // S10: before any byte, and between two pieces
+	// S10: what waited is asked for again, between two pieces too. What was composed
+	// just now was allowed just now: to end its stream for that would be a loss.
+	if st.pending != nil && p.overtaken() {
 		st.session.end(abi.Denied, 0)
 		sh.finish(st, st.session.cause(errAborted))
 		return false
 	}
+	return sh.put(st, p, done, now)
+}
+
+// put writes one piece of p. Done says that the session had nothing else to tell.
+func (sh *shard) put(st *shardStream, p *pending, done bool, now time.Time) (more bool) {
 	err := sh.send(st, p)
 	switch {
 	case err != nil && !errors.Is(err, unix.EAGAIN):

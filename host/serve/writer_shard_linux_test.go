@@ -360,6 +360,32 @@ func (b *bench) taken() (text string, ended bool) {
 	}
 }
 
+// W9: a denial that comes while a turn is handed over ends nothing: the frame was
+// allowed when it was looked at, and the denial is the next turn.
+func TestShardTellsADenialThatCameWithAFrame(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.f.backend.set("big", bigRows(100, "shown"))
+	b.f.backend.decide("big", allow)
+	b.subscribes("big")
+	now := time.Now()
+	if !b.sh.admit(b.st) {
+		t.Fatal("not admitted")
+	}
+	p, done := b.sh.compose(b.st, now)
+	b.f.backend.decide("big", deny)
+	eventually(t, "the denial is public", p.overtaken)
+	b.sh.put(b.st, p, done, now)
+	b.sh.step(b.st, now)
+	if b.st.ended {
+		t.Error("the stream has ended")
+	}
+	text, _ := b.taken()
+	if shown, told := strings.Index(text, "shown"), strings.Index(text, `"denied"`); shown < 0 || told < shown {
+		t.Errorf("the client got %s", text)
+	}
+}
+
 // S10, D2: a frame is not begun, and not gone on with, when its policies do not
 // allow it any more.
 func TestShardAsksTheFenceBeforeEachPiece(t *testing.T) {
