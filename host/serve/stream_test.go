@@ -116,6 +116,7 @@ func TestResumeByVersionSendsNoData(t *testing.T) {
 	})
 }
 
+// Cases: 89.
 func TestSubscriptionsAreAddedAndDropped(t *testing.T) {
 	t.Parallel()
 	onEach(t, nil, func(t *testing.T, f *fixture) {
@@ -173,6 +174,7 @@ func TestStatusIsToldWithoutData(t *testing.T) {
 	}
 }
 
+// Cases: 88.
 func TestFirstFailureIsAnErrorWithItsProblem(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -300,6 +302,7 @@ func TestOnlyFinalRefusalsEndAnEventSource(t *testing.T) {
 
 // S9: whatever rows hold, an event stays one event. JSON escapes what would end a
 // line.
+// Cases: 70.
 func TestRowsCannotBreakFrames(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
