@@ -541,5 +541,7 @@ func TestLateResultOfADroppedIDReachesNobody(t *testing.T) {
 			t.Errorf("after the old result: %s", e[1])
 		}
 		eventually(t, "one subscription", func() bool { return f.backend.reactor.Stats().Subscriptions == 1 })
+		f.backend.set("rooms.list", `"key":["id"],"rows":[{"id":"newest"}]`) // and not because the stream is at its end
+		s.expect("sub", "message")
 	})
 }
