@@ -340,7 +340,7 @@ func TestCase60PayloadsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// J1: a payload is not read before its signature holds.
+// J1, D7: a payload is not read before its signature holds.
 func TestPayloadIsNotReadBeforeTheSignature(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, nil)

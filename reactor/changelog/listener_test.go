@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,6 +71,42 @@ func TestPokeReadsOnceSoonAfter(t *testing.T) {
 	if n := reads.Load() - before; n > 3 {
 		t.Errorf("101 pokes made %d reads", n)
 	}
+}
+
+// C13: no wake-up by the database is relied on. Reads come as far apart as they are
+// needed, and at once when somebody asks; many who ask are one read.
+func TestReadsAreAsFarApartAsTheyAreNeeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, err := NewListener(Config{Deliver: func(context.Context, reactor.Batch) error { return nil }, Live: 5 * time.Millisecond, Idle: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pauses := func(when string, want time.Duration) {
+			t.Helper()
+			began := time.Now() // virtual
+			if err := l.pause(t.Context(), began); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Since(began); got != want {
+				t.Errorf("%s the next read comes after %v, want %v", when, got, want)
+			}
+		}
+		pauses("while nothing lives", time.Second)
+		l.SetLive(true)
+		pauses("when the first result lives", 0)
+		pauses("while results live", 5*time.Millisecond)
+		l.SetLive(true)
+		pauses("when one more lives", 5*time.Millisecond)
+		l.Poke()
+		l.Poke()
+		pauses("when two ask", 0)
+		pauses("after they were served", 5*time.Millisecond)
+		time.Sleep(time.Minute) // virtual
+		pauses("after a long time", 5*time.Millisecond)
+		l.SetLive(false)
+		pauses("when nothing lives any more", time.Second)
+	})
 }
 
 // C11: DDL arrives as a change, through event triggers or the fingerprint, and
