@@ -746,6 +746,7 @@ func checkSeed(t *testing.T, seed uint64) int {
 
 // TestSimulation runs seeds for WEIR_SIM, a duration (2 s if not set), from
 // WEIR_SEED on. W1, W2, W3, W6, W9, F2, F3, F5, F6, F10, F12, C4, C7, D9.
+// Cases: 85.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	length, seed := 2*time.Second, uint64(1)

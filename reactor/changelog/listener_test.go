@@ -111,6 +111,7 @@ func TestReadsAreAsFarApartAsTheyAreNeeded(t *testing.T) {
 
 // C11: DDL arrives as a change, through event triggers or the fingerprint, and
 // the types are read again.
+// Cases: 104.
 func TestDDLIsDelivered(t *testing.T) {
 	t.Parallel()
 	for _, events := range []bool{true, false} {
@@ -236,6 +237,7 @@ func TestEventTriggerNeverAbortsDDL(t *testing.T) {
 }
 
 // C10: drift of triggers is told, missing ones are made again.
+// Cases: 105.
 func TestDriftIsToldAndRepaired(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int) partition by list (id); create table t1 partition of t for values in (1)`)
@@ -271,6 +273,7 @@ func TestDriftIsToldAndRepaired(t *testing.T) {
 }
 
 // C3: a crowded read has one change per table.
+// Cases: 100.
 func TestCrowdedReadIsOneChangePerTable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table a (id int primary key, n int, m int); create table b (id int primary key); insert into a values (1, 1, 1)`)
@@ -346,6 +349,7 @@ func TestGapOfAnotherReaderMeansResync(t *testing.T) {
 }
 
 // C5: a log that was trimmed past the cursor means resync, and only that.
+// Cases: 104.
 func TestTrimmedLogMeansResync(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
@@ -364,6 +368,7 @@ func TestTrimmedLogMeansResync(t *testing.T) {
 }
 
 // The connection is cut: the cursor survives, nothing is lost or said twice.
+// Cases: 93.
 func TestCutConnectionResumesWithoutLoss(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int primary key)`)
@@ -404,6 +409,7 @@ func TestCutConnectionResumesWithoutLoss(t *testing.T) {
 }
 
 // A half-open connection is noticed within the heartbeat and replaced (F4).
+// Cases: 95.
 func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
