@@ -51,6 +51,9 @@ type core struct {
 	read    time.Time             // when it was applied, or when the core was made
 	behind  bool                  // the log has not been read for MaxStale
 	lost    time.Time             // when changes were lost last, definitions maybe among them
+	// When a table was captured again last: what began to read before may have
+	// missed changes of it, and nothing tells of them.
+	captured time.Time
 
 	batch *sorted // being applied, nil if none
 	table int     // which of its tables is next
