@@ -181,6 +181,15 @@ func (c *core) refuse(now time.Time, s *Subscription, err error) {
 // decide takes a subscription on when all its policies have answered. Only if
 // they allow is there a group that it joins, and a function that runs.
 func (c *core) decide(now time.Time, s *Subscription) {
+	if s.unread && !c.behind {
+		// F3: an answer was let pass because the log could not be read, which was all
+		// that it said. The log is read again, and says what may be older than s.
+		s.unread, s.waits = false, len(s.guards)
+		for _, d := range s.guards {
+			c.enlist(now, d, s)
+		}
+		return
+	}
 	answers := make([]Decision, len(s.guards))
 	for i, d := range s.guards {
 		answers[i] = d.pub.standing.Load().Decision

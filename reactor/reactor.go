@@ -69,6 +69,7 @@ type Subscription struct {
 	group  *group   // nil while nothing is allowed
 	guards []*group // the policies
 	waits  int      // for so many of them
+	unread bool     // one of them was let pass while the log could not be read
 	left   bool
 }
 
