@@ -88,6 +88,16 @@ func (s *Subscription) State() (State, bool) {
 	return st, shown
 }
 
+// Covers reports whether what may be shown now is at least as new as a point that
+// the client was shown: by the subscription that this one replaces, perhaps, while
+// this one was getting ready (W2). What shows no rows is. It may be called once the
+// subscription is ready.
+func (s *Subscription) Covers(at Stamp) bool {
+	mark := *s.fence.mark.Load()
+	st, shown := s.State()
+	return !shown || st.Frame == nil || st.span.until(mark).Covers(at)
+}
+
 // Scoped reports whether the result depends on what the policies put into the
 // scope: one that is Moved then shows what is not the caller's any longer.
 func (s *Subscription) Scoped() bool { return s.req.Resolve != nil }

@@ -32,6 +32,7 @@ type simSession struct {
 	woken   bool    // there is news
 
 	// What the client has been sent.
+	held    bool // no rows of the old subscription any more: the new one must catch up
 	told    bool
 	number  uint64
 	status  Status
@@ -251,7 +252,7 @@ func (s *sim) turn(c *simClient) {
 		return
 	}
 	s.judge(n, &st)
-	if n.knows(&st) {
+	if n.knows(&st) || n.held && st.Frame != nil {
 		return
 	}
 	if s.trace != nil {
@@ -298,9 +299,17 @@ func (n *simSession) knows(st *State) bool {
 	return st.Number < n.number || st.Number == n.number && n.status == st.Status
 }
 
-// adopt installs an attempt that is ready.
+// adopt installs an attempt that is ready, unless the one before has shown something
+// newer meanwhile: then it is subscribed once more, from there on (W2).
 func (s *sim) adopt(n *simSession) {
 	old, sub := n.live, n.attempt
+	if old != nil && !sub.Covers(n.at) {
+		s.say("client %d was shown newer meanwhile and subscribes once more", n.client.number)
+		n.held = true
+		s.ask(n)
+		return
+	}
+	n.held = false
 	if q := sub.Query(); old == nil || q != "" && old.Query() != q {
 		n.told, n.number, n.last = false, 0, nil
 	}

@@ -103,18 +103,21 @@ func (n *simNode) readLog() bool {
 	}
 	n.cursor = simCursor{epoch: s.db.epoch, snapshot: b.Snapshot, entries: len(s.db.log)}
 	n.batch = b
-	if s.trace != nil {
+	if s.trace != nil && !n.dull(b) {
 		s.say("%s reads the log to %v: %v, resync=%v", n.name, b.Snapshot, changeTexts(b.Changes), b.Resync)
 	}
 	return true
 }
+
+// dull reports whether nobody need read of a batch.
+func (n *simNode) dull(b *Batch) bool { return n.sim.resting && len(b.Changes) == 0 && !b.Resync }
 
 func (n *simNode) deliver() bool {
 	s := n.sim
 	if n.batch == nil || n.core.batch != nil && !n.batch.Resync {
 		return false // a resync makes the rest of the last one needless
 	}
-	if s.trace != nil {
+	if s.trace != nil && !n.dull(n.batch) {
 		s.say("%s is handed the log to %v", n.name, n.batch.Snapshot)
 	}
 	if n.batch.Resync {
@@ -135,9 +138,10 @@ func (n *simNode) apply(count int) bool {
 	if n.core.batch == nil {
 		return false
 	}
+	dull := n.dull(n.core.batch.Batch)
 	if more := n.core.step(n.sim.now, count); !more {
 		n.applied, n.silent = n.sim.now, false
-		if n.sim.trace != nil {
+		if n.sim.trace != nil && !dull {
 			n.sim.say("%s has applied the log to %v", n.name, n.core.cursor)
 		}
 	}

@@ -33,6 +33,7 @@ type sim struct {
 	decided  [][2]simTimeline[simVerdict]
 	dimmed   [2]int // until when changes of the tables were not logged
 
+	resting      bool // a line for every read of the log would be too much
 	disturbances []func()
 	sabotage     func(*simNode) // breaks a core on purpose
 	step         int
@@ -254,7 +255,9 @@ func (s *sim) end(tx *simTx, commit bool) {
 // with a fresh answer (W1).
 func (s *sim) quiesce(step int) {
 	s.draw(step)
-	s.say("quiesce")
+	s.say("all comes to rest")
+	s.resting = true
+	defer func() { s.resting = false }()
 	for len(s.db.open) > 0 {
 		s.end(s.db.open[0], s.rand.IntN(2) == 0)
 	}
@@ -266,6 +269,9 @@ func (s *sim) quiesce(step int) {
 		quiet, next := true, s.now.Add(time.Second)
 		for _, n := range s.nodes {
 			n.round()
+			if len(n.waves) > 0 { // they hang, and keep the others waiting
+				s.pass(s.cfg.Deadline)
+			}
 		}
 		for i := len(s.clients) - 1; i >= 0; i-- {
 			c := s.clients[i]
