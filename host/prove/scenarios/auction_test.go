@@ -35,7 +35,7 @@ var auctionHouse = []function{
 func TestScenarioAuction(t *testing.T) {
 	t.Parallel()
 	const watchers = 4
-	n, bidsEach := 3*min(scale(t), 10), 8*scale(t)
+	n, bidsEach := 3*min(scale(t), 10), 4*scale(t)
 	w := start(t, "auction", fmt.Sprintf(`create table auctions (id int primary key, title text not null, closes_at timestamptz not null);
 		create table bids (id bigserial primary key, auction int not null references auctions, bidder text not null, amount int not null);
 		create index on bids (auction, amount);
@@ -73,6 +73,7 @@ func TestScenarioAuction(t *testing.T) {
 	}
 	all.Wait()
 	w.commits.Add(accepted.Load())
+	w.quiet.Store(false)
 	w.settle(t)
 	ran, decided := w.ran("auction"), w.ran("open")
 
@@ -80,6 +81,7 @@ func TestScenarioAuction(t *testing.T) {
 	if _, err := w.conn.Exec(t.Context(), `update auctions set closes_at = clock_timestamp() + interval '2.5 s'`); err != nil {
 		t.Fatal(err)
 	}
+	w.quiet.Store(false)
 	began := time.Now()
 	for i := range n {
 		for _, c := range rooms[i] {

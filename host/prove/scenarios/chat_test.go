@@ -49,7 +49,7 @@ func (r *chatRoom) grant(i int) string {
 func TestScenarioChat(t *testing.T) {
 	t.Parallel()
 	const users = 5
-	rooms, rounds := 3*scale(t), 10*scale(t)
+	rooms, rounds := 3*scale(t), 6*scale(t)
 	w := start(t, "chat", chatSchema+fmt.Sprintf(`insert into users select format('u%%s.%%s', r, i), 'user ' || i from generate_series(1, %d) r, generate_series(0, %d) i;
 		insert into members select r, format('u%%s.%%s', r, i) from generate_series(1, %[1]d) r, generate_series(0, %[2]d) i;
 		insert into messages (room, author, body) select r, format('u%%s.0', r), 'welcome' from generate_series(1, %[1]d) r;`, rooms, users-1),

@@ -117,6 +117,7 @@ func (w *world) open(t *testing.T, who who, subs ...*live) *client {
 		_ = resp.Body.Close()
 	})
 	w.clients = append(w.clients, c)
+	w.quiet.Store(false)
 	return c
 }
 
@@ -149,6 +150,7 @@ func (c *client) list(subs []*live) string {
 func (c *client) add(t *testing.T, subs ...*live) {
 	t.Helper()
 	c.until(t, "hello", func() bool { return c.sid != "" })
+	c.world.quiet.Store(false)
 	resp, err := c.who.do(t.Context(), http.MethodPost, c.who.address(c.world.URL, "/v1/stream/"+c.sid), `{"add":`+c.list(subs)+`}`)
 	if err != nil {
 		t.Fatal(err)

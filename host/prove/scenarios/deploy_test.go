@@ -43,8 +43,8 @@ func broken() map[string][]byte {
 // others.
 func TestScenarioDeploy(t *testing.T) {
 	t.Parallel()
-	const lists, watchers = 4, 5
-	releases := 4 + 2*scale(t)
+	const lists, watchers = 3, 4
+	releases := 2 + 2*scale(t)
 	told := make(chan host.Event, 64)
 	w := start(t, "deploy", fmt.Sprintf(`create table items (id int primary key, list int not null, title text not null);
 		create table doors (id int primary key, open boolean not null); insert into doors values (1, true);
@@ -92,6 +92,7 @@ func TestScenarioDeploy(t *testing.T) {
 
 	// In the quiet it can be counted.
 	ran, apart, decided := w.ran("items"), w.ran("others"), w.ran("anybody")
+	w.quiet.Store(false)
 	w.Write(t, "app.wasm", release(newest+1))
 	if e := <-told; e.Kind != host.PluginLoaded {
 		t.Fatal(e.Err)

@@ -16,10 +16,10 @@ import (
 func TestScenarioHold(t *testing.T) {
 	// Not in parallel: it measures the memory of the process.
 	const each = 10
-	n := 42 * min(scale(t), 25)
+	n := 20 * min(scale(t), 50)
 	all := n * each
 	w := start(t, "hold", fmt.Sprintf(`create table items (id int primary key, n int not null default 0);
-		insert into items select i from generate_series(0, %d) i;`, all-1),
+		insert into items select i from generate_series(0, %d) i;`, all+299), // more than are watched
 		map[string][]byte{"items.wasm": plugin("items", "1", function{name: "item", sql: `select id, n from items where id = $id`, key: []string{"id"}})})
 	before := used()
 	for i := range n {
@@ -53,7 +53,7 @@ func TestScenarioHold(t *testing.T) {
 	// is pushed nothing.
 	sent, _, _ := w.frames()
 	words, ran := w.words(), w.ran("item")
-	w.commit(t, w.conn, commit{sql: `update items set n = n + 1 where id % 2 = 0`})
+	w.commit(t, w.conn, commit{sql: fmt.Sprintf(`update items set n = n + 1 where id %% 2 = 0 or id >= %d`, all)})
 	w.settle(t)
 	now, _, _ := w.frames()
 	want(t, "in one statement: frames", now-sent, int64(half))

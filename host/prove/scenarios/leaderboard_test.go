@@ -16,8 +16,8 @@ const leaderboardTop = `select player, name, score from scores where board = %s 
 // commits, and what clients make of deltas is the list.
 func TestScenarioLeaderboard(t *testing.T) {
 	t.Parallel()
-	const players, boards, watchers = 400, 2, 6
-	commits := 250 * scale(t)
+	const players, boards, watchers = 400, 2, 4
+	commits := 100 * scale(t)
 	w := start(t, "leaderboard", fmt.Sprintf(`create table scores (player int not null, board int not null, name text not null, score int not null, seen timestamptz, primary key (board, player));
 		create index on scores (board, score desc, player);
 		insert into scores select i, b, 'player number ' || i, 10 * (%d - i) from generate_series(1, %[1]d) i, generate_series(1, %d) b;`, players, boards),

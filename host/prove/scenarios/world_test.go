@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,13 +55,15 @@ type world struct {
 	name    string
 	conn    *pgx.Conn // the test's own
 	clients []*client
-	made    int // histories
+	made    int         // histories
+	quiet   atomic.Bool // nothing was committed since all was settled
 	beat    int64
 	commits atomic.Int64
 	sums    sync.Map // by version
 
 	mu      sync.Mutex // protects the fields below
 	tallies map[string]*tally
+	vain    []string // why runs that found nothing new were begun, a few
 	latency load.Histogram
 }
 
@@ -76,7 +79,34 @@ func start(t *testing.T, name, schema string, modules map[string][]byte, more ..
 	}
 	w.Server = hosttest.Start(t, cfg)
 	w.conn = w.DB.Conn(t)
+	w.defined(t)
 	return w
+}
+
+// defined returns when weir has captured what it captures by itself, after it is ready,
+// and has heard of all that was defined: else groups would run once more (R4), and a
+// count be another one.
+func (w *world) defined(t *testing.T) {
+	t.Helper()
+	timeout := time.NewTimer(2 * patience)
+	defer timeout.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for captured := 0; captured < 3; {
+		select {
+		case <-tick.C:
+		case <-timeout.C:
+			t.Fatalf("of three tables of jobs weir has captured %d", captured)
+		}
+		err := w.conn.QueryRow(t.Context(), `select count(distinct tgrelid) from pg_trigger where tgname like 'weir%'
+			and tgrelid in ('weir.jobs'::regclass, 'weir.workflow_runs'::regclass, 'weir.workflow_steps'::regclass)`).Scan(&captured)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.ask(t.Context(), who{}, "/v1/q/"+pulse); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // loaded makes a host tell of plugins.
@@ -109,6 +139,9 @@ func (w *world) observe(r reactor.Run) {
 		of.first++
 	case r.Same:
 		of.same++
+		if len(w.vain) < 3 {
+			w.vain = append(w.vain, fmt.Sprintf("%s: %v, %d more, %+v", r.Name, r.Cause.Reason, r.Cause.More, r.Cause.Change))
+		}
 	}
 }
 
@@ -158,6 +191,7 @@ func (w *world) commit(t *testing.T, conn *pgx.Conn, c commit) {
 func (w *world) try(ctx context.Context, conn *pgx.Conn, c commit) error {
 	// In the order of their making, or two that touch the same could wait for ever.
 	slices.SortFunc(c.touches, func(a, b *history) int { return a.order - b.order })
+	w.quiet.Store(false)
 	for _, h := range c.touches {
 		h.writing.Lock()
 		defer h.writing.Unlock()
@@ -229,6 +263,9 @@ func (w *world) watchable(t *testing.T, name, sql string) *history {
 // later, and then the pulse has moved twice, in turns of their own, for all.
 func (w *world) settle(t *testing.T) {
 	t.Helper()
+	if w.quiet.Swap(true) {
+		return
+	}
 	type question struct {
 		who  who
 		path string
@@ -343,6 +380,9 @@ func (w *world) line(t *testing.T, about string, clients int, frames, deltas, by
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if of.same > 0 {
+		t.Logf("runs that found nothing new, the first ones: %s", strings.Join(w.vain, "; "))
+	}
 	ms := func(q float64) float64 { return latency.Quantile(q).Seconds() * 1e3 }
 	t.Logf("| scenario | promises | clients | commits | frames | deltas | kB | runs | first | useless | p50 ms | p99 ms |")
 	t.Logf("| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %.1f | %.1f |",
