@@ -150,10 +150,10 @@ var list = []fault{
 		w.hold(3 * time.Second)
 		signal(w.t, syscall.SIGCONT, w.db.PID())
 	}},
-	{"reader-stopped", "SIGSTOP of the log reader's backend until all are told stale, SIGCONT", false, func(w *world) {
+	{"reader-stopped", "SIGSTOP of weir's own backends for 4 s, SIGCONT", false, func(w *world) {
 		stopBackends(w, `usename = 'weir'`)
 	}},
-	{"executors-stopped", "SIGSTOP of the backends of the plugins' SQL until all are told stale, SIGCONT", false, func(w *world) {
+	{"executors-stopped", "SIGSTOP of the backends of the plugins' SQL for 4 s, SIGCONT", false, func(w *world) {
 		stopBackends(w, `usename = 'weir_guest'`)
 	}},
 	{"disk-stopped", "SIGSTOP of checkpointer, background writer and WAL writer for 3 s under load, SIGCONT", false, func(w *world) {
@@ -173,11 +173,12 @@ var list = []fault{
 	{"swaps", "the plugin is replaced ten times a second for 3 s, each third is broken", false, swaps},
 }
 
-// stopBackends stops backends until clients are told.
+// stopBackends stops backends that are there now. Nobody need be told: weir finds
+// others.
 func stopBackends(w *world, where string) {
 	pids := w.db.backends(w.t, where)
 	signal(w.t, syscall.SIGSTOP, pids...)
-	w.until("stale")
+	w.hold(4 * time.Second)
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGCONT) // weir may have had it ended
 	}
