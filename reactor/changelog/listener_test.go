@@ -459,6 +459,22 @@ func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	}
 }
 
+// C4: the primary of before lives and answers, so that nothing in the reader's own
+// connection tells. The other connection is renewed, and shows it.
+func TestReaderOnTheServerOfBeforeConnectsAnew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	f := s.listen(Config{Idle: time.Hour, Heartbeat: time.Hour, Catalog: time.Millisecond, Renew: 10 * time.Millisecond, MaxBackoff: 10 * time.Millisecond, Deliver: func(context.Context, reactor.Batch) error { return nil }})
+	eventually(t, func() string {
+		// Reads are seldom here: it stays so until the reader connects.
+		f.count(func(s *Stats) { s.Epoch = "of before" })
+		if n := f.Stats().Reconnects; n < 3 {
+			return fmt.Sprint("connections: ", n)
+		}
+		return ""
+	})
+}
+
 // C14: a pooler makes up the process number of its greeting.
 func TestPoolerIsRefusedWithASentence(t *testing.T) {
 	t.Parallel()
