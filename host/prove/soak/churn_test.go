@@ -19,6 +19,7 @@ import (
 // and are waited for.
 type churn struct {
 	t       *testing.T
+	p       plan
 	w       *world
 	c       *client
 	host    string // the server's address
@@ -33,14 +34,14 @@ type churn struct {
 }
 
 // newChurn opens the witness, a session that stays.
-func newChurn(t *testing.T, w *world, s *server, seed uint64) *churn {
+func newChurn(t *testing.T, p plan, w *world, s *server, seed uint64) *churn {
 	t.Helper()
 	u, err := url.Parse(s.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := &churn{
-		t: t, w: w, c: newClient(s.url), host: u.Host, rand: rand.New(rand.NewPCG(seed, 0)),
+		t: t, p: p, w: w, c: newClient(s.url), host: u.Host, rand: rand.New(rand.NewPCG(seed, 0)),
 		flipper: w.db.Conn(t), wide: w.db.Conn(t), sweeper: w.db.Conn(t),
 	}
 	t.Cleanup(k.c.http.CloseIdleConnections)
@@ -87,9 +88,14 @@ func (k *churn) turn(calls, sessions int) {
 	part("aborted requests", k.abort)
 	part("a client that does not read", k.stall)
 	all.Wait()
-	if k.round%4 == 0 {
+	if k.round%k.p.swapEvery == 0 {
 		if err := k.swap(); err != nil {
 			k.t.Errorf("round %d, swap: %v", k.round, err)
+		}
+	}
+	if k.round%k.p.reloadEvery == 0 {
+		if err := k.reload(); err != nil {
+			k.t.Errorf("round %d, reload: %v", k.round, err)
 		}
 	}
 	_, err := k.sweeper.Exec(k.t.Context(), `delete from messages m where room_id >= $1 and id <
@@ -265,6 +271,16 @@ func (k *churn) swap() error {
 		var n int
 		return json.Unmarshal(valueOf(k.witness.live(3)), &n) == nil && n == k.version
 	})
+}
+
+// reload has the configuration require a policy that denies, and take it back.
+func (k *churn) reload() error {
+	k.w.configure(k.t, `require = { "people" = ["numbered/nobody"] }`)
+	if err := k.witness.wait("denied by the configuration", func() bool { return k.witness.subs[4].status == "denied" }); err != nil {
+		return err
+	}
+	k.w.configure(k.t, "")
+	return k.witness.wait("the people again", func() bool { return k.witness.live(4) != nil })
 }
 
 // leave sends away all that came, but for the witness.

@@ -39,7 +39,7 @@ func kept(p plan, conns int) []quantity {
 		{name: "rss", unit: "MB", scale: mb, slack: 12 * mb, each: mb},
 		{name: "heap", unit: "MB", scale: mb, slack: 3 * mb, each: 0.2 * mb},
 		{name: "goroutines", scale: 1, slack: 3, each: 3},
-		{name: "files", scale: 1, slack: 3, each: 3},
+		{name: "files", scale: 1, slack: 2, each: 3},
 		{name: "children", scale: 1, slack: 1},
 		{name: "sessions", scale: 1, slack: 0.5, most: float64(p.watchers) + 1},
 		{name: "subs", scale: 1, slack: 0.5, most: float64(p.watchers) + 4},

@@ -6,7 +6,8 @@
 // life come and go: sessions and their subscriptions, one-query streams, requests
 // with and without an ETag, calls of a plugin written in Go, requests that are cut
 // off, clients that never read, tokens that are renewed, members who are taken out
-// and put back, plugins that are replaced. Many times on the way, at equal counts
+// and put back, plugins that are replaced, a configuration that requires a policy and
+// no more. Many times on the way, at equal counts
 // of deliveries, what came is sent away and the server is measured. The test prints
 // these curves, and at the end a verdict for each.
 //

@@ -42,7 +42,7 @@ func serve(args []string) error {
 		return err
 	}
 	cfg := host.Config{
-		File: file, StateDir: args[1], Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		File: file, Path: args[0], StateDir: args[1], Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Inspect: []string{os.Args[0], roleSQL}, Compile: []string{os.Args[0], roleCompile},
 	}
 	if cfg.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {

@@ -31,15 +31,17 @@ type plan struct {
 	sessions int   // in a round
 	calls    int   // of the plugin, in a round
 	logBytes int64 // limits.log_bytes, so that the log is rotated
+
+	swapEvery, reloadEvery int // rounds
 }
 
 // newPlan is ten thousand deliveries and a hundred calls, scale times.
 func newPlan(scale int) plan {
 	if scale < 10 {
-		return plan{scale: scale, watchers: 100, samples: 10, rounds: 10 * scale, commits: 10, sessions: 2, calls: 10, logBytes: 192 << 10}
+		return plan{scale: scale, watchers: 100, samples: 10, rounds: 10 * scale, commits: 10, sessions: 2, calls: 10, logBytes: 192 << 10, swapEvery: 1, reloadEvery: 5}
 	}
 	rounds := (2*scale + 19) / 20 * 20
-	return plan{scale: scale, watchers: 1000, samples: 20, rounds: rounds, commits: 5, sessions: 5, calls: 50, logBytes: 768 << 10}
+	return plan{scale: scale, watchers: 1000, samples: 20, rounds: rounds, commits: 5, sessions: 5, calls: 50, logBytes: 768 << 10, swapEvery: 4, reloadEvery: 10}
 }
 
 // run is a run of the test.
@@ -81,7 +83,7 @@ func TestServerKeepsNothing(t *testing.T) {
 	r := &run{t: t, p: p, w: newWorld(t, p)}
 	r.s = start(t, r.w.file, r.w.stateDir)
 	r.awaitCapture()
-	r.h, r.k = newHot(t, r.w, r.s, p.watchers), newChurn(t, r.w, r.s, seed)
+	r.h, r.k = newHot(t, r.w, r.s, p.watchers), newChurn(t, p, r.w, r.s, seed)
 	r.stat, r.names = r.w.db.Conn(t), kept(p, r.w.maxConns)
 	began := time.Now()
 	r.print("soak: %d rounds of %d commits with %d watchers, %d calls and %d sessions; WEIR_SOAK=%d WEIR_SOAK_SEED=%d\n%s",

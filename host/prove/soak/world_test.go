@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,15 +40,14 @@ func guestName(i int) string { return fmt.Sprintf("guest%d", i%guests) }
 
 // world is the database, the plugins and the configuration of a run.
 type world struct {
-	db        devdbtest.DB
-	file      string // the configuration
-	stateDir  string
-	plugins   string
-	secret    []byte
-	chat      []byte // the chat's module
-	logBytes  int64  // limits.log_bytes
-	maxConns  int    // database.connections
-	renewable int64  // tokens that were minted: each expires later than the one before
+	db       devdbtest.DB
+	file     string // the configuration
+	stateDir string
+	plugins  string
+	secret   []byte
+	chat     []byte // the chat's module
+	logBytes int64  // limits.log_bytes
+	maxConns int    // database.connections
 }
 
 // seed fills the rooms and lets everybody into all of them.
@@ -90,7 +90,16 @@ func newWorld(t *testing.T, p plan) *world {
 	w.write(t, "chat.wasm", w.chat)
 	w.write(t, "numbered.wasm", numbered(0))
 	w.file = filepath.Join(t.TempDir(), "weir.toml")
+	w.configure(t, "")
+	return w
+}
+
+// configure writes the configuration, which the server follows. require is a line
+// of it.
+func (w *world) configure(t *testing.T, require string) {
+	t.Helper()
 	text := fmt.Sprintf(`plugins = %q
+%s
 [database]
 url = %q
 guest = %q
@@ -111,18 +120,20 @@ mutation_timeout = "20s"
 compile_timeout = "5m"
 principal_sessions = 10000
 principal_subscriptions = 100000
-`, w.plugins, w.db.As("weir", ""), w.db.As("weir_guest", ""), w.maxConns, w.secret, w.logBytes>>10)
-	if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return w
+`, w.plugins, require, w.db.As("weir", ""), w.db.As("weir_guest", ""), w.maxConns, w.secret, w.logBytes>>10)
+	replace(t, w.file, []byte(text))
 }
 
-// write deploys a module, under another name first.
+// write deploys a module.
 func (w *world) write(t *testing.T, name string, code []byte) {
 	t.Helper()
-	path := filepath.Join(w.plugins, name)
-	if err := os.WriteFile(path+".new", code, 0o600); err != nil {
+	replace(t, filepath.Join(w.plugins, name), code)
+}
+
+// replace writes a file under another name first, as a deployment does.
+func replace(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -149,10 +160,11 @@ func retitled(code []byte, n int) []byte {
 }
 
 // numbered assembles version n of a small plugin: a query that says n, one that
-// looks at rows, and the policy before both, all computed by the guest.
+// looks at rows, the policy before both, and one that denies, all computed by the
+// guest.
 func numbered(n int) []byte {
-	yes := abi.AppendDecision(nil, &abi.Decision{Allow: true})
 	value := abi.Int(int64(n)).AppendCBOR(nil)
+	yes, no := abi.AppendDecision(nil, &abi.Decision{Allow: true}), abi.AppendDecision(nil, &abi.Decision{})
 	guarded := abi.Access{Policies: []string{"anybody"}}
 	m := abi.Manifest{
 		ABI: abi.Version, Name: "numbered", Version: "1",
@@ -161,20 +173,25 @@ func numbered(n int) []byte {
 			{Name: "version", Kind: abi.Query, Access: guarded},
 			{Name: "people", Kind: abi.Query, Access: guarded, Uses: []int{0}},
 			{Name: "anybody", Kind: abi.Policy},
+			{Name: "nobody", Kind: abi.Policy},
 		},
 	}
 	const fnQuery, fnRowsLen = 0, 1
-	call := wasmtest.Pack(abi.TagValue, wasmtest.DataAt+uint32(len(value)), uint32(len(yes)))
+	data := slices.Concat(value, yes, no)
+	part := func(from, size int) []byte {
+		return wasmtest.Pack(abi.TagValue, wasmtest.DataAt+uint32(from), uint32(size))
+	}
 	people := wasmtest.Join(
 		wasmtest.I32(0), wasmtest.I32(wasmtest.InputAt), wasmtest.Get(1), wasmtest.Invoke(fnQuery), wasmtest.Put(2),
 		wasmtest.Get(2), wasmtest.Invoke(fnRowsLen), wasmtest.Drop(), wasmtest.Get(2), wasmtest.PackHandle())
-	for i, body := range [][]byte{people, wasmtest.Pack(abi.TagValue, wasmtest.DataAt, uint32(len(value)))} {
-		below := wasmtest.Join(wasmtest.Get(0), wasmtest.I32(int32(2-i)), []byte{0x49}) // i32.lt_u
+	call := part(len(value)+len(yes), len(no))
+	for i, body := range [][]byte{part(len(value), len(yes)), people, part(0, len(value))} {
+		below := wasmtest.Join(wasmtest.Get(0), wasmtest.I32(int32(3-i)), []byte{0x49}) // i32.lt_u
 		call = wasmtest.Join(below, wasmtest.If(wasmtest.Join(body, wasmtest.Return())), call)
 	}
 	return wasmtest.Guest{
 		Manifest: abi.AppendManifest(nil, &m), Call: call,
 		Imports: []wasmtest.Import{wasmtest.Host(abi.ImportQuery, "iii:i"), wasmtest.Host(abi.ImportRowsLen, "i:i")},
-		Data:    map[uint32][]byte{wasmtest.DataAt: append(value, yes...)},
+		Data:    map[uint32][]byte{wasmtest.DataAt: data},
 	}.Bytes()
 }
