@@ -56,7 +56,8 @@ type run struct {
 	names []quantity
 	list  []sample
 
-	wal, tx float64 // after the sample before
+	unsettled bool    // what had left was still seen when the last sample was taken
+	wal, tx   float64 // after the sample before
 }
 
 // TestServerKeepsNothing: W6. Ten thousand deliveries and a hundred plugin calls,
@@ -132,22 +133,26 @@ func (r *run) work() {
 }
 
 // settleFor is how long what has left may be seen: a closed socket is noticed, groups
-// linger, idle connections to the database stay a while.
-const settleFor = 20 * time.Second
+// linger, idle connections to the database stay a while. What did not leave in that
+// time will not, and is not waited for again.
+const settleFor, unsettledFor = 20 * time.Second, time.Second
 
 // settled measures when as many streams are open as stay, and again until the rest
 // has followed them or does not.
 func (r *run) settled() (s sample) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(settleFor)
+	began, limit := time.Now(), settleFor
+	if r.unsettled {
+		limit = unsettledFor
+	}
 	for {
 		s = r.sample()
 		first := s
 		if len(r.list) > 0 {
 			first = r.list[0]
 		}
-		quiet := len(r.list) > 0 || time.Until(deadline) < settleFor-2*time.Second // the first is what others are held against
+		quiet := len(r.list) > 0 || time.Since(began) > 2*time.Second // the first is what others are held against
 		for i, q := range r.names {
 			switch q.name {
 			case "sessions", "subs":
@@ -156,7 +161,7 @@ func (r *run) settled() (s sample) {
 				quiet = quiet && s.values[i] <= first.values[i]+q.slack
 			}
 		}
-		if quiet || time.Now().After(deadline) {
+		if r.unsettled = !quiet; quiet || time.Since(began) > limit {
 			return s
 		}
 		<-tick.C
