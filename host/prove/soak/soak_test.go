@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -268,40 +267,59 @@ func (r *run) rotated() {
 	r.print("soak: the log was rotated %.0f times", n)
 }
 
-// equal compares what every client shows with the database.
+// equal compares what every client shows with the database, when what was written
+// last has reached them all.
 func (r *run) equal() {
+	wrong := ""
+	if !r.until(func() bool { wrong = r.different(); return wrong == "" }) {
+		r.t.Error(wrong)
+	}
+}
+
+// different says which client shows something else than the database holds.
+func (r *run) different() string {
 	const messages = `select coalesce(jsonb_agg(jsonb_build_object('id', id, 'author', author, 'body', body) order by id desc), '[]')::text
 		from messages where room_id = $1`
-	shown := func(data json.RawMessage) json.RawMessage { return plain(r.t, rowsOf(data), "sent_at") }
-	token := r.w.token(r.t, hotUser, 0)
-	header, body, err := r.k.c.ask("GET", fmt.Sprintf("/v1/q/messages.list?room=%d", hotRoom), token, "", []int{200})
+	header, body, err := r.k.c.ask("GET", fmt.Sprintf("/v1/q/messages.list?room=%d", hotRoom), r.w.token(r.t, hotUser, 0), "", []int{200})
 	if err != nil {
-		r.t.Fatal(err)
+		return err.Error()
 	}
-	r.same("a request", shown(body), r.w.jsonOf(r.t, r.stat, messages, hotRoom))
 	tag := strings.Trim(header.Get("ETag"), `"`)
-	versions := r.h.fleet.Versions()
-	if st := r.h.fleet.Standing(); len(versions) != 1 || !slices.Equal(versions[0], []string{tag}) || st.Told != r.p.watchers || st.Open != r.p.watchers {
-		r.t.Errorf("the fleet shows %v and stands as %+v, a request has %s", versions, st, tag)
+	versions, st := r.h.fleet.Versions(), r.h.fleet.Standing()
+	if len(versions) != 1 || !slices.Equal(versions[0], []string{tag}) || st.Told != r.p.watchers || st.Open != r.p.watchers {
+		return fmt.Sprintf("the fleet shows %v and stands as %+v, a request has %s", versions, st, tag)
 	}
 	k := r.k.witness
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	r.same("the witness's room", shown(k.live(1)), r.w.jsonOf(r.t, r.stat, messages, flippedRoom))
-	r.same("the witness's summary", plain(r.t, valueOf(k.live(2)), "busiest"), r.w.jsonOf(r.t, r.stat, `select jsonb_build_object(
-		'rooms', count(distinct r.id), 'messages', count(m.id))::text
-		from rooms r join members me on me.room_id = r.id and me.user_id = $1 left join messages m on m.room_id = r.id`, witness))
-	r.same("the witness's version", valueOf(k.live(3)), json.RawMessage(strconv.Itoa(r.k.version)))
-	r.same("the people", rowsOf(k.live(4)), r.w.jsonOf(r.t, r.stat, `select jsonb_agg(jsonb_build_object('user_id', user_id, 'version', $1::int)
-		order by user_id collate "C")::text from members where room_id = $2`, r.k.version, flippedRoom))
+	room, summary, version, people := k.live(1), k.live(2), k.live(3), k.live(4)
+	k.mu.Unlock()
+	return cmp.Or(
+		same("a request", rowsOf(body), "sent_at", r.w.jsonOf(r.t, r.stat, messages, hotRoom)),
+		same("the witness's room", rowsOf(room), "sent_at", r.w.jsonOf(r.t, r.stat, messages, flippedRoom)),
+		same("the witness's summary", valueOf(summary), "busiest", r.w.jsonOf(r.t, r.stat, `select jsonb_build_object(
+			'rooms', count(distinct r.id), 'messages', count(m.id))::text
+			from rooms r join members me on me.room_id = r.id and me.user_id = $1 left join messages m on m.room_id = r.id`, witness)),
+		same("the witness's version", valueOf(version), "", json.RawMessage(strconv.Itoa(r.k.version))),
+		same("the people", rowsOf(people), "", r.w.jsonOf(r.t, r.stat, `select jsonb_agg(jsonb_build_object('user_id', user_id, 'version', $1::int)
+			order by user_id collate "C")::text from members where room_id = $2`, r.k.version, flippedRoom)))
 }
 
-// plain is a value without one of its objects' members.
-func plain(t *testing.T, text json.RawMessage, without string) json.RawMessage {
-	t.Helper()
+// same says how what somebody shows differs from the database's, but for one member
+// of its objects.
+func same(who string, got json.RawMessage, without string, want json.RawMessage) string {
+	a, err1 := plain(got, without)
+	b, err2 := plain(want, without)
+	if err1 != nil || err2 != nil || a != b {
+		return fmt.Sprintf("%s shows %.500s, the database has %.500s", who, got, want)
+	}
+	return ""
+}
+
+// plain is a value in one way of writing, without one of its objects' members.
+func plain(text json.RawMessage, without string) (string, error) {
 	var v any
 	if err := json.Unmarshal(text, &v); err != nil {
-		t.Fatalf("%q: %v", text, err)
+		return "", err
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -312,18 +330,7 @@ func plain(t *testing.T, text json.RawMessage, without string) json.RawMessage {
 		}
 	}
 	out, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// same compares two values of JSON.
-func (r *run) same(what string, got, want json.RawMessage) {
-	r.t.Helper()
-	if a, b := plain(r.t, got, ""), plain(r.t, want, ""); !bytes.Equal(a, b) {
-		r.t.Errorf("%s shows %.500s, the database has %.500s", what, a, b)
-	}
+	return string(out), err
 }
 
 // verdict judges each curve, and tells who waits for what when goroutines are kept.
