@@ -63,13 +63,15 @@ func newOracleSchema(rng *rand.Rand) *oracleSchema {
 	s.table("secret", []string{"id"}, "")
 	s.sql.WriteString("alter table secret enable row level security;\n" + s.policy())
 	s.table("swap", []string{"id"}, "")
+	s.documents()
 	for _, t := range s.tables {
 		s.indexes(t)
 	}
-	s.sql.WriteString(s.view("va") + s.view("vb"))
+	s.sql.WriteString(s.view("va") + s.view("vb") + s.nested())
 	s.tables = append(s.tables,
 		oracleTable{name: "va", view: true, columns: oracleCommon},
-		oracleTable{name: "vb", view: true, columns: oracleCommon})
+		oracleTable{name: "vb", view: true, columns: oracleCommon},
+		oracleTable{name: "vc", view: true, columns: oracleCommon})
 	s.sql.WriteString("create trigger bump before insert or update on pair for each row execute function bump();\n" +
 		"create trigger copy_k after update of k on child for each row execute function copy_k();\n" + oracleGrants)
 	return s
@@ -234,6 +236,14 @@ func (s *oracleSchema) literal(kind string) string {
 		return fmt.Sprintf("2024-01-0%dT00:00:00Z", i+1)
 	case "date":
 		return fmt.Sprintf("2024-01-0%d", i+1)
+	case "int[]":
+		return s.pick("{}", "{1}", "{1,2}", "{3,NULL}", "{2}")
+	case "text[]":
+		return s.pick("{}", "{x}", "{x,y}", "{y,NULL}", `{"q\"z"}`)
+	case "jsonb":
+		return s.pick(`{"k": 1, "t": "x"}`, `{"k": 2}`, `{"t": "y"}`, `["x", "y"]`, `{}`)
+	case "hue":
+		return s.pick("a", "b")
 	case "mood":
 		return s.pick("red", "green", "blue")
 	}
