@@ -44,11 +44,15 @@ func (d *drawing) param(v abi.Value, written string) string {
 // value makes an argument of a literal.
 func value(kind, literal string) abi.Value {
 	switch kind {
-	case "int", "bigint", "small":
+	case "int", "bigint", "small", "tiny", "smallint":
 		i, _ := strconv.ParseInt(literal, 10, 64)
 		return abi.Int(i)
 	case "boolean":
 		return abi.Bool(literal == "true")
+	case "float8":
+		if f, err := strconv.ParseFloat(literal, 64); err == nil && f == f { // NaN is a text
+			return abi.Float(f)
+		}
 	case "int[]", "text[]":
 		var items []abi.Value
 		for _, e := range elements(literal) {

