@@ -346,7 +346,7 @@ func TestCase60PayloadsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// J1: a payload is not read before its signature holds.
+// J1, D7: a payload is not read before its signature holds.
 // Cases: 59.
 func TestPayloadIsNotReadBeforeTheSignature(t *testing.T) {
 	t.Parallel()

@@ -261,6 +261,38 @@ func TestServerIsDownAndComesBack(t *testing.T) {
 
 // A wave whose requests and answers are both larger than the socket's buffers
 // must not wait for itself.
+// C4: after Redial no connection of before is used, whether it was idle or in use.
+func TestRedialUsesNoConnectionOfBefore(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t)
+	st := prepare(t, d, `select id from rooms order by id`)
+	wave := func() {
+		t.Helper()
+		if _, err := d.Wave(t.Context(), []Query{{Statement: st}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wave()
+	used, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wave() // one is idle, one is in use
+	before := d.Stats().Dials
+	d.Redial()
+	if err := used.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Stats().Idle; n != 0 {
+		t.Errorf("%d connections of before wait for use", n)
+	}
+	wave()
+	wave()
+	if n := d.Stats().Dials - before; n != 1 {
+		t.Errorf("%d connections were made, want 1", n)
+	}
+}
+
 func TestLargeWaveDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t)

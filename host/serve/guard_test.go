@@ -227,6 +227,7 @@ func TestClientAddressIsCountedOnlyWhenKnown(t *testing.T) {
 	}
 }
 
+// D5: limits that do not count behind a proxy are told of.
 func TestUntrustedProxyIsToldOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

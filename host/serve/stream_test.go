@@ -29,6 +29,7 @@ func TestSessionShowsResultAndItsChanges(t *testing.T) {
 	onEach(t, nil, func(t *testing.T, f *fixture) {
 		s := f.session(`{"id":1,"q":"messages.list","args":{"room":7}}`)
 		for name, want := range map[string]string{
+			// D5: no proxy may hold it back or compress it.
 			"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
 		} {
 			if got := s.res.Header.Get(name); got != want {

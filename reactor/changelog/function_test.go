@@ -175,7 +175,9 @@ func TestWritersSearchPathDoesNotReachTheFunction(t *testing.T) {
 	s.expect(`update t set a = 'b'`, `U t {2} [{"1": 1, "2": "a"}, {"1": 1, "2": "b"}]`)
 }
 
-// C12: no EXCEPTION block: writers get no subtransactions.
+// C12: no EXCEPTION block: writers get no subtransactions. C12, C13: nothing of
+// weir notifies, which would let one commit wait for another, and break PREPARE
+// TRANSACTION.
 // Cases: 98.
 func TestDataTriggersHaveNoExceptionBlock(t *testing.T) {
 	t.Parallel()
@@ -183,6 +185,9 @@ func TestDataTriggersHaveNoExceptionBlock(t *testing.T) {
 	s.watch("t", 1)
 	if got := s.text(`select count(*) from pg_proc where proname like 'capture\_%' and prosrc ~* '\yexception\y'`); got != "0" {
 		t.Errorf("%s capture functions have an exception block", got)
+	}
+	if got := s.text(`select count(*) from pg_proc p where p.pronamespace = 'weir'::regnamespace and p.prosrc ~* 'notify'`); got != "0" {
+		t.Errorf("%s functions notify", got)
 	}
 	s.exec(`begin; insert into t values (1); insert into t values (2)`)
 	if got := s.text(`select count(*) from pg_locks where locktype = 'transactionid' and pid = pg_backend_pid()`); got != "1" {

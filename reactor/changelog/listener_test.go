@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,6 +71,42 @@ func TestPokeReadsOnceSoonAfter(t *testing.T) {
 	if n := reads.Load() - before; n > 3 {
 		t.Errorf("101 pokes made %d reads", n)
 	}
+}
+
+// C13: no wake-up by the database is relied on. Reads come as far apart as they are
+// needed, and at once when somebody asks; many who ask are one read.
+func TestReadsAreAsFarApartAsTheyAreNeeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, err := NewListener(Config{Deliver: func(context.Context, reactor.Batch) error { return nil }, Live: 5 * time.Millisecond, Idle: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pauses := func(when string, want time.Duration) {
+			t.Helper()
+			began := time.Now() // virtual
+			if err := l.pause(t.Context(), began); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Since(began); got != want {
+				t.Errorf("%s the next read comes after %v, want %v", when, got, want)
+			}
+		}
+		pauses("while nothing lives", time.Second)
+		l.SetLive(true)
+		pauses("when the first result lives", 0)
+		pauses("while results live", 5*time.Millisecond)
+		l.SetLive(true)
+		pauses("when one more lives", 5*time.Millisecond)
+		l.Poke()
+		l.Poke()
+		pauses("when two ask", 0)
+		pauses("after they were served", 5*time.Millisecond)
+		time.Sleep(time.Minute) // virtual
+		pauses("after a long time", 5*time.Millisecond)
+		l.SetLive(false)
+		pauses("when nothing lives any more", time.Second)
+	})
 }
 
 // C11: DDL arrives as a change, through event triggers or the fingerprint, and
@@ -420,6 +457,22 @@ func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("Run does not end in a black hole")
 	}
+}
+
+// C4: the primary of before lives and answers, so that nothing in the reader's own
+// connection tells. The other connection is renewed, and shows it.
+func TestReaderOnTheServerOfBeforeConnectsAnew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	f := s.listen(Config{Idle: time.Hour, Heartbeat: time.Hour, Catalog: time.Millisecond, Renew: 10 * time.Millisecond, MaxBackoff: 10 * time.Millisecond, Deliver: func(context.Context, reactor.Batch) error { return nil }})
+	eventually(t, func() string {
+		// Reads are seldom here: it stays so until the reader connects.
+		f.count(func(s *Stats) { s.Epoch = "of before" })
+		if n := f.Stats().Reconnects; n < 3 {
+			return fmt.Sprint("connections: ", n)
+		}
+		return ""
+	})
 }
 
 // C14: a pooler makes up the process number of its greeting.

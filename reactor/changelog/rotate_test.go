@@ -138,7 +138,7 @@ func TestLateWriterOfSealedPartitionIsKept(t *testing.T) {
 	}
 }
 
-// The log also turns by size, and only one node turns it.
+// C5: the log also turns by size, and only one node turns it.
 func TestLogTurnsBySizeOnOneNode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int)`)
