@@ -46,6 +46,7 @@ func (r *chatRoom) grant(i int) string {
 // not see. Nothing newer than the revocation reaches them; all others have it all.
 // What nobody reads (when somebody was seen last, and what he has read) makes nothing
 // run.
+// Cases: 85.
 func TestScenarioChat(t *testing.T) {
 	t.Parallel()
 	const users = 5
