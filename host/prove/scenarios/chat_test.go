@@ -41,7 +41,7 @@ func (r *chatRoom) grant(i int) string {
 	return fmt.Sprintf(`insert into members values (%d, '%s');`, r.n, r.user(i))
 }
 
-// TestScenarioChat: W1, W2, W3, W5, W9. Rooms in which people write, are seen, are
+// TestScenarioChat: W1, W2, W3, W5. Rooms in which people write, are seen, are
 // thrown out and come back, alone and in one transaction with a message that they must
 // not see. Nothing newer than the revocation reaches them; all others have it all.
 // What nobody reads (when somebody was seen last, and what he has read) makes nothing

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a client waits for what must come at all.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // who is a caller: a user of development by name, or by a token.
 type who struct{ name, token string }
@@ -59,6 +59,9 @@ type live struct {
 	id         int
 	name, args string
 	scope      *history // what it must show; nil: nobody looks
+	// written is when what a result shows began to be committed, for those without a
+	// scope; it is called with the client's lock held. Nil: no latency is noted.
+	written func(*result) time.Time
 
 	// The client's mutex protects the fields below.
 	query, status, reason, version string
@@ -324,6 +327,11 @@ func (c *client) show(s *live, data []byte, isDelta bool, now time.Time) (err er
 	fresh := s.fresh
 	s.fresh = false
 	if s.scope == nil {
+		if s.written != nil && !fresh {
+			if at := s.written(next); !at.IsZero() {
+				c.world.waited([]time.Duration{now.Sub(at)})
+			}
+		}
 		return nil
 	}
 	sum, top, err := c.world.sumOf(s.scope, next)

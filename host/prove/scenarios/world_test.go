@@ -59,7 +59,8 @@ type world struct {
 	quiet   atomic.Bool // nothing was committed since all was settled
 	beat    int64
 	commits atomic.Int64
-	sums    sync.Map // by version
+	last    atomic.Int64 // when the last transaction began to commit, in ns
+	sums    sync.Map     // by version
 
 	mu      sync.Mutex // protects the fields below
 	tallies map[string]*tally
@@ -222,6 +223,7 @@ func (w *world) try(ctx context.Context, conn *pgx.Conn, c commit) error {
 			h.let(c.let, revs[i])
 		}
 	}
+	w.last.Store(time.Now().UnixNano())
 	if err := tx.Commit(ctx); err != nil {
 		return err
 	}
