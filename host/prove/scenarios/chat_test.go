@@ -45,7 +45,8 @@ func (r *chatRoom) grant(i int) string {
 // TestScenarioChat: W1, W2, W3, W5. Rooms in which people write, are seen, are
 // thrown out and come back, alone and in one transaction with a message that they must
 // not see, by a policy that is a statement, and by a guest. Nothing newer than the
-// revocation reaches them; all others have it all.
+// revocation reaches them, also when their connection breaks and they come back with
+// what they hold; all others have it all.
 // What nobody reads (when somebody was seen last, and what he has read) makes nothing
 // run.
 func TestScenarioChat(t *testing.T) {
@@ -175,9 +176,15 @@ func (r *chatRoom) round(t *testing.T, w *world, conn *pgx.Conn, rng *rand.Rand,
 		{sql: grant, touches: both, let: shut},
 		{sql: r.post(fmt.Sprintf("again %d", round)), touches: messages},
 	}
-	for _, step := range steps {
+	comes := rng.IntN(2 * len(steps)) // after which of them somebody's connection breaks, if at all
+	for i, step := range steps {
 		if err := w.try(t.Context(), conn, step); err != nil {
 			return err
+		}
+		if i == comes {
+			if err := r.clients[1+rng.IntN(len(r.clients)-1)].reconnect(t.Context()); err != nil {
+				return err
+			}
 		}
 		if hears && step.shut != "" {
 			for _, s := range c.subs[1:] {

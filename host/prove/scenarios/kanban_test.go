@@ -32,8 +32,8 @@ func (b *board) all() []*history { return []*history{b.cards, b.mine, b.counts} 
 
 // TestScenarioKanban: W1, W2, W3. Boards with a filter and figures: cards move within a
 // column, between columns and between projects, come, go and are renamed; projects are
-// archived and come back. Each frame is a board that was, each client ends at the
-// fresh one, and a change makes only what it touches run.
+// archived and come back. Connections break. Each frame is a board that was, each client
+// ends at the fresh one, and a change makes only what it touches run.
 func TestScenarioKanban(t *testing.T) {
 	t.Parallel()
 	const cards, watchers = 12, 3
@@ -73,6 +73,13 @@ func TestScenarioKanban(t *testing.T) {
 		rng := rand.New(rand.NewPCG(11, uint64(i)))
 		for range rounds {
 			if err := w.try(t.Context(), conn, boards[i].draw(rng, boards, projects)); err != nil {
+				return err
+			}
+			if rng.IntN(4) > 0 {
+				continue
+			}
+			// A connection breaks, and its client comes back with what it holds.
+			if err := boards[i].clients[rng.IntN(watchers)].reconnect(t.Context()); err != nil {
 				return err
 			}
 		}
