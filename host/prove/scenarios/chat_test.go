@@ -49,6 +49,7 @@ func (r *chatRoom) grant(i int) string {
 // what they hold; all others have it all.
 // What nobody reads (when somebody was seen last, and what he has read) makes nothing
 // run.
+// Cases: 85.
 func TestScenarioChat(t *testing.T) {
 	t.Parallel()
 	const users = 5

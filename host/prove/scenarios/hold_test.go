@@ -15,6 +15,7 @@ import (
 // then half of them are invalidated, three times: row by row, in statements of some
 // rows, and in one that is too large to be logged row by row. Exactly those are pushed
 // whose rows changed, once each, and nobody is told anything else.
+// Cases: 120.
 func TestScenarioHold(t *testing.T) {
 	// Not in parallel: it measures the memory of the process.
 	const each = 10
