@@ -43,7 +43,8 @@ func TestLoadedPluginAnswers(t *testing.T) {
 	}
 }
 
-// P2: every reason to refuse is a sentence, and nothing is loaded.
+// P2: every reason to refuse is a sentence, and nothing is loaded. G16: among them
+// what the tenant does not grant.
 func TestPluginsAreRefused(t *testing.T) {
 	t.Parallel()
 	f := func(what string, code []byte, want ...string) {
