@@ -11,6 +11,7 @@ import (
 
 // TestKeyHoldsTheConfiguration: W4, F13. Results are shared only under equal
 // configurations of their own plugin.
+// Cases: 83.
 func TestKeyHoldsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	key := func(name string, all map[string]map[string]string) string {

@@ -211,6 +211,7 @@ func TestEqualityNeedsOneForm(t *testing.T) {
 
 // R7: the clock, randomness, the session and the catalog are refused wherever
 // they hide.
+// Cases: 39.
 func TestClockAndSessionAreRefused(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t, `
@@ -314,6 +315,7 @@ func TestNothingChangesTheOrderByItself(t *testing.T) {
 }
 
 // R9: TRUNCATE shows through an older snapshot; what was read is not used.
+// Cases: 104.
 func TestTruncateUnderReadTransactionIsNoticed(t *testing.T) {
 	t.Parallel()
 	d, server := start(t)
@@ -343,6 +345,7 @@ func TestTruncateUnderReadTransactionIsNoticed(t *testing.T) {
 }
 
 // R10: a standby is refused.
+// Cases: 102.
 func TestStandbyIsRefused(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)
@@ -449,6 +452,7 @@ func TestForgetReachesWhatIsNotCached(t *testing.T) {
 
 // C4: every execution reads the epoch; with another one everything is derived
 // again.
+// Cases: 102.
 func TestAnotherEpochMakesReadSetsVoid(t *testing.T) {
 	t.Parallel()
 	d, server := start(t, `create table life (epoch text); insert into life values ('one'); grant select on life to weir_test`)

@@ -117,6 +117,7 @@ func TestResumeByVersionSendsNoData(t *testing.T) {
 	})
 }
 
+// Cases: 89.
 func TestSubscriptionsAreAddedAndDropped(t *testing.T) {
 	t.Parallel()
 	onEach(t, nil, func(t *testing.T, f *fixture) {
@@ -174,6 +175,7 @@ func TestStatusIsToldWithoutData(t *testing.T) {
 	}
 }
 
+// Cases: 88.
 func TestFirstFailureIsAnErrorWithItsProblem(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -301,6 +303,7 @@ func TestOnlyFinalRefusalsEndAnEventSource(t *testing.T) {
 
 // S9: whatever rows hold, an event stays one event. JSON escapes what would end a
 // line.
+// Cases: 70.
 func TestRowsCannotBreakFrames(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -49,6 +49,7 @@ func (s *site) rows() string {
 
 // C5: partitions turn by time; what is emptied was sealed; a reader starts over
 // only if its cursor lacks something that was emptied.
+// Cases: 101, 104.
 func TestLogTurnsAndForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int)`)
