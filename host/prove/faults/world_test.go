@@ -2,8 +2,10 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -394,6 +396,24 @@ func (w *world) exactlyOnce() {
 	if len(missing) > 0 {
 		w.t.Errorf("calls %v were answered and are not there", slices.Sorted(maps.Keys(missing)))
 	}
+}
+
+// get asks weir once, past the wire, and returns status and code.
+func (w *world) get(path string) string {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.node.url+path, nil)
+	if err != nil {
+		return err.Error()
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	var problem struct{ Code string }
+	_ = json.NewDecoder(resp.Body).Decode(&problem) // a result has no code
+	return strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", problem.Code))
 }
 
 // hold lets a fault last. How long it lasts is part of the fault; nothing is
