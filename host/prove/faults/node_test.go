@@ -150,11 +150,17 @@ func (n *node) start() {
 // logged waits until the process has logged a text.
 func (n *node) logged(part string) {
 	n.t.Helper()
+	n.loggedMore(part, 0)
+}
+
+// loggedMore waits until it has logged a text more than n times.
+func (n *node) loggedMore(part string, times int) {
+	n.t.Helper()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		text, changed := n.log.now()
-		if strings.Contains(text, part) {
+		if strings.Count(text, part) > times {
 			return
 		}
 		select {

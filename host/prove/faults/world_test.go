@@ -16,6 +16,7 @@ import (
 
 	"weir/abi"
 	"weir/host/auth"
+	"weir/host/devdb"
 	"weir/host/wasm/wasmtest"
 )
 
@@ -43,6 +44,7 @@ type world struct {
 type setting struct {
 	postgres map[string]string // settings of the server
 	dir      string            // of the server; a temporary one if empty
+	bin      string            // of its programs; those that devdb finds if empty
 	toml     string            // more of weir.toml's [limits]
 	shell    string            // see node
 	sessions int               // of each user; 0 means 2
@@ -59,7 +61,7 @@ func newWorld(t testing.TB, s setting) *world {
 	t.Helper()
 	w := &world{t: t, noted: map[string]int{}, forgiven: map[*subscription]bool{}}
 	w.changed.channel = make(chan struct{})
-	w.db = newCluster(t, s.dir, s.postgres)
+	w.db = newClusterOf(t, devdb.Config{Dir: s.dir, BinDir: s.bin}, s.postgres)
 	w.log, w.guest, w.front = newWire(t), newWire(t), newWire(t)
 	w.lead(w.db)
 	dir := t.TempDir()
@@ -68,6 +70,7 @@ func newWorld(t testing.TB, s setting) *world {
 	w.node = &node{t: t, dir: dir, shell: s.shell, front: w.front}
 	w.configure(s.toml)
 	w.install("faults.wasm", plugin(""))
+	w.install("sums.wasm", sums())
 	t.Cleanup(w.node.stop)
 	w.node.start()
 	w.node.awaitReady()
@@ -87,7 +90,10 @@ func (w *world) lead(c *cluster) {
 // configure writes weir.toml.
 func (w *world) configure(limits string) {
 	w.t.Helper()
+	// Sandboxed, so that children compile modules and read SQL.
 	text := fmt.Sprintf(`plugins = "plugins"
+trust = "sandboxed"
+grant = ["public"]
 [server]
 listen = "127.0.0.1:0"
 [admin]
@@ -129,9 +135,28 @@ var questions = map[string]string{
 	"notes.sum":  `select room, count(*) as notes, max(n) as n from notes group by room order by room`,
 }
 
-// plugin is the module of all functions. mark makes another one of it.
+// sums is a second plugin, which is loaded after the first.
+func sums() []byte {
+	zero := 0
+	m := abi.Manifest{
+		ABI: abi.Version, Name: "sums", Version: "1",
+		Statements: []abi.Statement{{SQL: questions["notes.sum"], Key: []string{"room"}}},
+		Functions:  []abi.Function{{Name: "notes.sum", Kind: abi.Query, Statement: &zero, Access: abi.Access{SignedIn: true}}},
+	}
+	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
+}
+
+// born is in the SQL of marked plugins: verdicts of SQL are kept for other runs, and
+// these must have none.
+var born = time.Now().UnixNano()
+
+// plugin is the module of the other functions. A mark makes another one of it,
+// whose SQL nobody has read yet.
 func plugin(mark string) []byte {
-	zero, one, two, three, four := 0, 1, 2, 3, 4
+	zero, one, two, three := 0, 1, 2, 3
+	if mark != "" {
+		mark = fmt.Sprint(mark, " ", born)
+	}
 	whole := abi.Schema{Type: "integer"}
 	room := []abi.Field{{Name: "room", Schema: whole}}
 	guarded, signedIn := abi.Access{Policies: []string{"member"}}, abi.Access{SignedIn: true}
@@ -140,16 +165,14 @@ func plugin(mark string) []byte {
 		Statements: []abi.Statement{
 			{SQL: questions["notes.list"], Key: []string{"id"}},
 			{SQL: questions["room.gate"], Key: []string{"room"}},
-			{SQL: questions["notes.sum"], Key: []string{"room"}},
-			{SQL: `insert into calls (k, room) values ($k, $room) returning k`},
+			{SQL: `insert into calls (k, room) values ($k, $room) returning k, '` + mark + `' as mark`},
 			{SQL: `select 1 from members where room = $room and user_id = $me`},
 		},
 		Functions: []abi.Function{
 			{Name: "notes.list", Kind: abi.Query, Statement: &zero, Fields: room, Access: guarded},
 			{Name: "room.gate", Kind: abi.Query, Statement: &one, Fields: room, Access: guarded},
-			{Name: "notes.sum", Kind: abi.Query, Statement: &two, Access: signedIn},
-			{Name: "notes.call", Kind: abi.Mutation, Statement: &three, Access: signedIn, Fields: []abi.Field{{Name: "k", Schema: whole}, {Name: "room", Schema: whole}}},
-			{Name: "member", Kind: abi.Policy, Statement: &four, Fields: room, Claims: []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}},
+			{Name: "notes.call", Kind: abi.Mutation, Statement: &two, Access: signedIn, Fields: []abi.Field{{Name: "k", Schema: whole}, {Name: "room", Schema: whole}}},
+			{Name: "member", Kind: abi.Policy, Statement: &three, Fields: room, Claims: []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}},
 		},
 	}
 	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
