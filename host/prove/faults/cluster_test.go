@@ -23,7 +23,7 @@ var quick = map[string]string{"fsync": "off", "full_page_writes": "off", "shared
 
 // patience is how long anything may take before a test gives up: far more than
 // what is measured. Machines that run tests are busy.
-const patience = 90 * time.Second
+const patience = 2 * time.Minute
 
 // cluster is a PostgreSQL that the test may kill.
 type cluster struct {

@@ -222,8 +222,8 @@ func (w *world) people(s setting) {
 	w.t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
-// break_ notes what must not be.
-func (w *world) break_(format string, args ...any) {
+// breach notes what must not be.
+func (w *world) breach(format string, args ...any) {
 	w.mu.Lock()
 	w.broken = append(w.broken, fmt.Sprintf(format, args...))
 	w.mu.Unlock()
