@@ -176,6 +176,7 @@ func TestReadTxPipelinesAndFinishes(t *testing.T) {
 	}
 }
 
+// Cases: 33, 50, 95.
 func TestDeadlineCancelsOnTheServer(t *testing.T) {
 	t.Parallel()
 	d, server := start(t)
@@ -202,6 +203,7 @@ func TestDeadlineCancelsOnTheServer(t *testing.T) {
 	}
 }
 
+// Cases: 52.
 func TestResultLimits(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)
@@ -225,6 +227,7 @@ func TestResultLimits(t *testing.T) {
 	f(`select repeat(body, 500000) as b from messages where id = 1`)
 }
 
+// Cases: 92, 93.
 func TestServerIsDownAndComesBack(t *testing.T) {
 	t.Parallel()
 	d, err := Open(t.Context(), Config{URL: "postgres://weir_test@127.0.0.1:1/none", ConnectTimeout: time.Second})
@@ -312,6 +315,7 @@ func TestLargeWaveDoesNotDeadlock(t *testing.T) {
 	}
 }
 
+// Cases: 58.
 func TestPreparedStatementsAreBounded(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)
