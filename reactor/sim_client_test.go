@@ -98,8 +98,11 @@ func (s *sim) connect(n *simNode) bool {
 			number: s.clientCount, wanted: s.rand.IntN(len(simQueries)), guard: s.rand.IntN(len(simGuards)),
 			deltas: s.rand.IntN(2) == 0, slow: s.rand.IntN(3) == 0,
 		}
-		if s.rand.IntN(4) == 0 { // many want the longest
+		switch s.rand.IntN(6) { // many want the longest, or the view
+		case 0:
 			c.wanted = len(simQueries) - 2
+		case 1:
+			c.wanted = simQueriesOfList*s.rand.IntN(3) + 3
 		}
 		s.clients = append(s.clients, c)
 		if s.rand.IntN(6) == 0 { // a node that is not simulated has just shown it something

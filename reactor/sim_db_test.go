@@ -131,9 +131,9 @@ func (db *simDB) write(tx *simTx) {
 	t := db.rand.IntN(2)
 	switch k := db.rand.IntN(24); {
 	case db.whole[t] != nil && db.whole[t] != tx:
-	case k == 0:
+	case k < 2:
 		db.alterView(tx)
-	case k == 1:
+	case k == 2:
 		db.writeWhole(tx, t)
 	default:
 		db.writeRows(tx, t)
