@@ -49,6 +49,7 @@ type simRow struct {
 
 type simTx struct {
 	xid    uint64
+	step   int // that began it
 	writes []simWrite
 	log    []Change
 }

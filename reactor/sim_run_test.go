@@ -22,12 +22,11 @@ type simRuns struct {
 	length time.Duration // or
 	count  int64         // steps
 
-	next   atomic.Uint64
-	steps  atomic.Int64
-	deltas atomic.Int64
-	begun  time.Time
+	next  atomic.Uint64
+	begun time.Time
 
 	mu     sync.Mutex // protects the fields below
+	did    simCount
 	broken bool
 	plan   simPlan // that failed, of the lowest seed
 	why    string
@@ -36,12 +35,11 @@ type simRuns struct {
 // over reports whether enough has been run.
 func (r *simRuns) over() bool {
 	r.mu.Lock()
-	broken := r.broken
-	r.mu.Unlock()
+	defer r.mu.Unlock()
 	if r.count > 0 {
-		return broken || r.steps.Load() >= r.count
+		return r.broken || r.did.steps >= r.count
 	}
-	return broken || time.Since(r.begun) >= r.length
+	return r.broken || time.Since(r.begun) >= r.length
 }
 
 // run takes one seed after the other.
@@ -49,13 +47,10 @@ func (r *simRuns) run() {
 	for !r.over() {
 		p := wholePlan(r.next.Add(1) - 1)
 		s, failure := p.run(false)
-		r.steps.Add(int64(len(p.steps)))
-		r.deltas.Add(int64(s.deltas))
-		if failure == "" {
-			continue
-		}
+		s.count.steps = int64(len(p.steps))
 		r.mu.Lock()
-		if !r.broken || p.seed < r.plan.seed {
+		r.did.add(&s.count)
+		if failure != "" && (!r.broken || p.seed < r.plan.seed) {
 			r.broken, r.plan, r.why = true, p, failure
 		}
 		r.mu.Unlock()
@@ -76,10 +71,20 @@ func (r *simRuns) tell(stop <-chan struct{}) {
 	}
 }
 
+func (c *simCount) add(d *simCount) {
+	c.steps += d.steps
+	c.commits += d.commits
+	c.runs += d.runs
+	c.results += d.results
+	c.deltas += d.deltas
+}
+
 func (r *simRuns) String() string {
-	steps, took := r.steps.Load(), time.Since(r.begun)
-	return fmt.Sprintf("simulation: %d steps of seeds %d to %d, %d deltas, %.1f million steps a minute on %d processors",
-		steps, r.first, r.next.Load()-1, r.deltas.Load(), float64(steps)/took.Minutes()/1e6, runtime.GOMAXPROCS(0))
+	r.mu.Lock()
+	did := r.did
+	r.mu.Unlock()
+	return fmt.Sprintf("simulation: %d steps of seeds %d to %d, %.1f million a minute on %d processors: %d transactions, %d executions, %d full results and %d deltas taken",
+		did.steps, r.first, r.next.Load()-1, float64(did.steps)/time.Since(r.begun).Minutes()/1e6, runtime.GOMAXPROCS(0), did.commits, did.runs, did.results, did.deltas)
 }
 
 // TestSimulation runs seeds for WEIR_SIM, a duration (2 s if not set), or until
