@@ -46,7 +46,8 @@ type simCount struct{ steps, commits, runs, results, deltas int64 }
 
 var simBegin = time.Unix(1e9, 0)
 
-func newSim(seed uint64, traced bool) *sim {
+// bareSim is a simulation without a database and nodes.
+func bareSim(seed uint64, traced bool) *sim {
 	pcg := rand.NewPCG(0, 0)
 	s := &sim{
 		seed: seed, pcg: pcg, rand: rand.New(pcg), now: simBegin, frames: map[*Frame]simAnswer{},
@@ -56,6 +57,11 @@ func newSim(seed uint64, traced bool) *sim {
 		s.trace = &strings.Builder{}
 	}
 	s.draw(-1)
+	return s
+}
+
+func newSim(seed uint64, traced bool) *sim {
+	s := bareSim(seed, traced)
 	r := s.rand
 	s.cfg = Config{
 		Seed: seed + 1, Resync: -1, Observe: func(Run) {},
@@ -76,12 +82,16 @@ func newSim(seed uint64, traced bool) *sim {
 			s.disturbances = append(s.disturbances, d)
 		}
 	}
-	for i := range 1 + r.IntN(2) {
-		n := &simNode{sim: s, name: string(rune('A' + i))}
-		s.nodes = append(s.nodes, n)
-		n.start()
+	for range 1 + r.IntN(2) {
+		s.addNode()
 	}
 	return s
+}
+
+func (s *sim) addNode() {
+	n := &simNode{sim: s, name: string(rune('A' + len(s.nodes)))}
+	s.nodes = append(s.nodes, n)
+	n.start()
 }
 
 // draw makes the dice those of a step.
