@@ -64,7 +64,7 @@ func (r *simRuns) tell(stop <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			fmt.Fprintln(os.Stderr, r)
+			fmt.Fprintln(os.Stderr, "prove:", r)
 		case <-stop:
 			return
 		}
@@ -91,6 +91,7 @@ func (r *simRuns) String() string {
 // WEIR_SIM_STEPS are done, from WEIR_SEED on. With WEIR_STEPS it does these steps
 // of one seed and shows what happens. W1, W2, W3, W4, W5, W6, W9, F1, F2, F3, F4,
 // F5, F6, F10, F12, F13, C4, C7, C10, D1, D9.
+// Cases: 85.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	r := &simRuns{first: 1, length: 2 * time.Second, begun: time.Now()}
@@ -124,7 +125,7 @@ func TestSimulation(t *testing.T) {
 	workers.Wait()
 	close(stop)
 	teller.Wait()
-	t.Log(r)
+	t.Log("prove: " + r.String())
 	if r.broken {
 		patience := simPatience
 		if testing.Short() { // who runs mutants wants to know that it fails, not why

@@ -347,5 +347,5 @@ func TestSmallScopeInAllOrders(t *testing.T) {
 			t.Errorf("%s, warm=%v:\n%s", smallFaultNames[w.fault], w.warm, w.failed)
 		}
 	}
-	t.Logf("small scope: %d orders through %d states in %s (%s)", orders, states, time.Since(begun).Round(time.Millisecond), strings.Join(each, "; "))
+	t.Logf("prove: small scope: %d orders through %d states in %s (%s)", orders, states, time.Since(begun).Round(time.Millisecond), strings.Join(each, "; "))
 }
