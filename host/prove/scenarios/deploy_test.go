@@ -89,6 +89,9 @@ func TestScenarioDeploy(t *testing.T) {
 	w.settle(t)
 	w.fresh(t, append(items, others...)...)
 	w.onRelease(t, newest)
+	if t.Failed() {
+		t.FailNow()
+	}
 	t.Logf("%d requests while %d releases and %d broken ones came", load.asked.Load(), releases-1, len(broken()))
 
 	// In the quiet it can be counted.
