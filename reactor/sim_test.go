@@ -223,11 +223,11 @@ func (s *sim) follow(xid uint64) {
 				continue // it was moved
 			}
 			st, shown := sub.State()
-			if !shown || sub.left || sub.group == nil || s.core.known.IsZero() || st.Status != Live || sub.group.subs == 0 {
+			if !shown || sub.left || sub.group() == nil || s.core.known.IsZero() || st.Status != Live || sub.group().subs == 0 {
 				continue
 			}
-			if newest := sub.group.pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
-				s.fail("F10: %s shows %v, %d is not in it; dirty=%v running=%v err=%v span=%v known=%v", simQueries[sub.query].name, st.At.snapshot, xid, sub.group.dirty, sub.group.running, sub.group.err, sub.group.span, s.core.known)
+			if newest := sub.group().pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
+				s.fail("F10: %s shows %v, %d is not in it; dirty=%v running=%v err=%v span=%v known=%v", simQueries[sub.query].name, st.At.snapshot, xid, sub.group().dirty, sub.group().running, sub.group().err, sub.group().span, s.core.known)
 			}
 		}
 	}
@@ -275,7 +275,7 @@ func (s *sim) ask(sub *simSub) {
 		}
 	}
 	sub.epoch, sub.arrived, sub.ready = s.db.epoch, s.db.version, false
-	sub.Subscription = &Subscription{req: req, arrived: s.now}
+	sub.Subscription = newSubscription(req, s.now)
 	s.say("subscribe %s behind %v at %v", t.Name, simGuards[sub.guard].policies, sub.at.snapshot)
 	s.core.subscribe(s.now, sub.Subscription)
 }
@@ -511,7 +511,7 @@ func (s *sim) admitted(sub *simSub) {
 	}
 	sub.ready = true
 	if sub.err != nil {
-		late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.arrived) >= s.cfg.MaxStale
+		late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.asking.arrived) >= s.cfg.MaxStale
 		full := errors.Is(sub.err, ErrTooManyGroups) && s.cfg.MaxGroups < 100
 		if !late && !full {
 			s.fail("%s is refused: %v", simQueries[sub.query].name, sub.err)
@@ -681,8 +681,8 @@ func (s *sim) checkCore() {
 		subs += g.subs
 	}
 	for _, sub := range s.subs {
-		places += len(sub.guards)
-		if sub.group != nil {
+		places += len(sub.guards())
+		if sub.group() != nil {
 			places++
 		}
 	}
