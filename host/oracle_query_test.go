@@ -44,11 +44,25 @@ func (d *drawing) param(v abi.Value, written string) string {
 // value makes an argument of a literal.
 func value(kind, literal string) abi.Value {
 	switch kind {
-	case "int", "bigint", "small":
+	case "int", "bigint", "small", "tiny", "smallint":
 		i, _ := strconv.ParseInt(literal, 10, 64)
 		return abi.Int(i)
 	case "boolean":
 		return abi.Bool(literal == "true")
+	case "float8":
+		if f, err := strconv.ParseFloat(literal, 64); err == nil && f == f { // NaN is a text
+			return abi.Float(f)
+		}
+	case "int[]", "text[]":
+		var items []abi.Value
+		for _, e := range elements(literal) {
+			if e == nil {
+				items = append(items, abi.Null())
+			} else {
+				items = append(items, value(strings.TrimSuffix(kind, "[]"), *e))
+			}
+		}
+		return abi.Array(items...)
 	}
 	return abi.Text(literal)
 }
@@ -107,7 +121,13 @@ func (d *drawing) some(t oracleTable) oracleColumn { return t.columns[d.rng.IntN
 
 // predicate draws a condition on a table's alias.
 func (d *drawing) predicate(t oracleTable, x string, depth int) string {
+	if d.chance(18) {
+		return d.odd(t, x)
+	}
 	c := d.some(t)
+	for strings.HasSuffix(c.kind, "[]") || c.kind == "jsonb" || c.kind == "hue" {
+		c = d.some(t)
+	}
 	col := x + "." + c.name
 	n := d.rng.IntN(24)
 	if depth <= 0 && n >= 16 {
@@ -166,8 +186,11 @@ func (d *drawing) where(t oracleTable, x string) string {
 
 // draw returns a SELECT, and whether it says the order of its rows.
 func (d *drawing) draw() (sql string, ordered bool) {
-	if d.chance(30) {
+	switch n := d.rng.IntN(100); {
+	case n < 25:
 		return d.lookup()
+	case n < 55:
+		return d.shape()
 	}
 	t, o, x, y := d.relation(), d.relation(), d.alias(), d.alias()
 	c1, c2, from := d.some(t).name, d.some(t).name, d.from(t)

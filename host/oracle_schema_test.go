@@ -35,11 +35,14 @@ type oracleSchema struct {
 }
 
 // oracleKinds are the types of random columns.
-var oracleKinds = []string{"int", "text", "uuid", "timestamptz", "boolean", "bigint", "mood", "small", "date", "varchar", "numeric"}
+var oracleKinds = []string{"int", "text", "uuid", "timestamptz", "boolean", "bigint", "mood", "small", "date", "varchar", "numeric",
+	"tiny", "smallint", "char(4)", "float8", "interval", "text collate ci", "timestamp", "inet", "int4range"}
 
 const oraclePrelude = `
 create type mood as enum ('red', 'green', 'blue');
 create domain small as int check (value < 1000);
+create domain tiny as small check (value > -5);
+do $$ begin create collation ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); exception when others then create collation ci from "C"; end $$;
 create function bump() returns trigger language plpgsql as $$ begin new.t := coalesce(new.t, 'y'); return new; end $$;
 create function copy_k() returns trigger language plpgsql as $$ begin update bare set t = 'x' where k = new.k; return null; end $$;
 `
@@ -63,13 +66,15 @@ func newOracleSchema(rng *rand.Rand) *oracleSchema {
 	s.table("secret", []string{"id"}, "")
 	s.sql.WriteString("alter table secret enable row level security;\n" + s.policy())
 	s.table("swap", []string{"id"}, "")
+	s.documents()
 	for _, t := range s.tables {
 		s.indexes(t)
 	}
-	s.sql.WriteString(s.view("va") + s.view("vb"))
+	s.sql.WriteString(s.view("va") + s.view("vb") + s.nested())
 	s.tables = append(s.tables,
 		oracleTable{name: "va", view: true, columns: oracleCommon},
-		oracleTable{name: "vb", view: true, columns: oracleCommon})
+		oracleTable{name: "vb", view: true, columns: oracleCommon},
+		oracleTable{name: "vc", view: true, columns: oracleCommon})
 	s.sql.WriteString("create trigger bump before insert or update on pair for each row execute function bump();\n" +
 		"create trigger copy_k after update of k on child for each row execute function copy_k();\n" + oracleGrants)
 	return s
@@ -222,20 +227,50 @@ func (s *oracleSchema) view(name string) string {
 func (s *oracleSchema) literal(kind string) string {
 	i := s.rng.IntN(5)
 	switch kind {
-	case "int", "bigint", "small":
+	case "int", "small", "tiny", "smallint":
 		return fmt.Sprint(i)
+	case "bigint": // no two of the large ones are the same float
+		return s.pick("0", "1", "2", "9007199254740992", "9007199254740993")
+	case "char(4)":
+		return s.pick("x", "x ", "y", "")
+	case "float8":
+		return s.pick("0", "-0", "1.5", "NaN", "1e300")
+	case "interval":
+		return s.pick("1 day", "24 hours", "1 mon", "30 days", "00:00:01.5")
+	case "text collate ci":
+		return s.pick("p", "P", "q")
+	case "timestamp":
+		return s.pick("2024-01-01 00:00:00", "2024-01-01 00:00:00.000001", "infinity")
+	case "inet":
+		return s.pick("10.0.0.1", "10.0.0.1/32", "10.0.0.0/8", "::1")
+	case "int4range":
+		return s.pick("[1,3)", "[1,2]", "empty", "(,5]")
 	case "numeric":
 		return s.pick("0", "1", "1.0", "2.5")
 	case "boolean":
 		return s.pick("true", "false")
 	case "uuid":
-		return fmt.Sprintf("00000000-0000-0000-0000-00000000000%d", i)
+		return s.pick("00000000-0000-0000-0000-000000000001", "ab000000-0000-0000-0000-000000000002", "AB000000-0000-0000-0000-000000000002", "{ab00000000000000000000000000000f}")
 	case "timestamptz":
+		if s.chance(15) {
+			return s.pick("infinity", "-infinity", "2024-01-01T00:00:00.000001Z", "2024-01-01T09:00:00+09")
+		}
 		return fmt.Sprintf("2024-01-0%dT00:00:00Z", i+1)
 	case "date":
 		return fmt.Sprintf("2024-01-0%d", i+1)
+	case "int[]":
+		return s.pick("{}", "{1}", "{1,2}", "{3,NULL}", "{2}")
+	case "text[]":
+		return s.pick("{}", "{x}", "{x,y}", "{y,NULL}", `{"q\"z"}`)
+	case "jsonb":
+		return s.pick(`{"k": 1, "t": "x"}`, `{"k": 2}`, `{"t": "y"}`, `["x", "y"]`, `{}`)
+	case "hue":
+		return s.pick("a", "b")
 	case "mood":
 		return s.pick("red", "green", "blue")
+	}
+	if kind != "varchar" && s.chance(6) {
+		return strings.Repeat("long ", 60) // it is not logged
 	}
 	return []string{"x", "y", "X", `q"\z`, "weir_guest"}[i]
 }

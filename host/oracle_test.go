@@ -2,7 +2,6 @@ package host
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"weir/abi"
@@ -34,18 +32,12 @@ import (
 // what PostgreSQL answers to the same question, written out, on a connection of
 // its own.
 type oracle struct {
-	*oracleSchema
-	t     *testing.T
-	seed  uint64
+	*oracleHand
 	host  *Host
 	space *space
 	plain *pgconn.PgConn // asks what is right, as the tenant's role
-	write []*pgx.Conn
-	long  *pgx.Conn // has a transaction open, or nil
 	live  []*liveQuery
 	sum   *oracleTally
-	trail []string // what was written since the last check
-	defs  []string // definitions that were changed, since the start
 
 	mu   sync.Mutex // protects the fields below
 	runs map[string]int
@@ -66,13 +58,15 @@ type liveQuery struct {
 
 // oracleTally counts what a run of the oracle saw.
 type oracleTally struct {
-	worlds, queries, transactions, failed, ddl, checks, compared, changed, missed int
-	runs, useless, narrowed                                                       int
+	worlds, queries, checks, compared, changed, missed int
+	runs, useless, narrowed                            int
+	wrote                                              handCounts
+	refused                                            refusals
 }
 
-func (s oracleTally) String() string {
-	return fmt.Sprintf("%d worlds, %d queries (%d narrowed by their results), %d transactions (%d more failed, %d were DDL), %d checks, %d results compared, %d changed, %d runs, %d of them useless, %d missed",
-		s.worlds, s.queries, s.narrowed, s.transactions, s.failed, s.ddl, s.checks, s.compared, s.changed, s.runs, s.useless, s.missed)
+func (s *oracleTally) String() string {
+	return fmt.Sprintf("%d worlds, %d queries (%d narrowed by their results), %v, %d checks, %d results compared, %d changed, %d runs, %d of them (%d %%) useless, %d missed\n%v",
+		s.worlds, s.queries, s.narrowed, s.wrote, s.checks, s.compared, s.changed, s.runs, s.useless, 100*s.useless/max(1, s.runs), s.missed, &s.refused)
 }
 
 // newOracle makes a world and starts its rooms.
@@ -80,18 +74,11 @@ func newOracle(t *testing.T, seed uint64, sum *oracleTally) *oracle {
 	t.Helper()
 	devdbtest.Template(t, "weir_oracle", setUp)
 	server := devdbtest.New(t, devdbtest.From("weir_oracle"))
+	schema := newOracleSchema(rand.New(rand.NewPCG(seed, 1)))
+	server.Exec(t, schema.sql.String())
 	o := &oracle{
-		oracleSchema: newOracleSchema(rand.New(rand.NewPCG(seed, 1))), t: t, seed: seed, sum: sum,
+		oracleHand: newOracleHand(t, schema, seed, server), sum: sum,
 		runs: map[string]int{}, at: map[*reactor.Publication]*reactor.State{},
-	}
-	server.Exec(t, o.sql.String())
-	for range 4 {
-		conn := server.Conn(t)
-		o.must(conn, "set lock_timeout = '20ms'; set deadlock_timeout = '10ms'; set timezone = 'Asia/Tokyo'")
-		o.write = append(o.write, conn)
-	}
-	for range 120 {
-		_, _ = o.write[0].Exec(t.Context(), o.write1(), pgx.QueryExecModeSimpleProtocol) // many break a constraint
 	}
 	config, err := pgconn.ParseConfig(server.As("weir_guest", ""))
 	if err != nil {
@@ -111,22 +98,6 @@ func newOracle(t *testing.T, seed uint64, sum *oracleTally) *oracle {
 func setUp(url string) error {
 	_, err := changelog.Setup(context.Background(), changelog.SetupConfig{AdminURL: url})
 	return err
-}
-
-// write1 is a write that is a statement by itself.
-func (o *oracle) write1() string {
-	for {
-		if sql := o.oracleSchema.write(); !strings.HasPrefix(sql, "copy ") {
-			return sql
-		}
-	}
-}
-
-func (o *oracle) must(conn *pgx.Conn, sql string) {
-	o.t.Helper()
-	if _, err := conn.Exec(o.t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
-		o.t.Fatalf("seed %d: %s: %v", o.seed, sql, err)
-	}
 }
 
 // standing makes a space the only one of a host.
@@ -212,7 +183,7 @@ func (o *oracle) subscribe(n int) {
 		}
 		q := o.query()
 		s, err := o.space.database.Prepare(o.t.Context(), []abi.Statement{{SQL: q.sql}}, 0, db.Read)
-		if err != nil {
+		if o.sum.refused.note(q.sql, err); err != nil {
 			continue // of a wrong type, or without a total order
 		}
 		index, name := 0, fmt.Sprintf("q%d", o.sum.queries)
@@ -291,7 +262,7 @@ func (o *oracle) check() {
 			break
 		}
 		if time.Now().After(end) {
-			o.t.Errorf("seed %d: not fresh after a minute: %s\n%s", o.seed, o.stuck(right), strings.Join(o.trail, "\n"))
+			o.t.Errorf("seed %d: not fresh after a minute: %s\n%s", o.seed, o.stuck(right), o.history())
 			break
 		}
 		o.doze(50 * time.Millisecond) // a back-off runs; the next quiesce asks again
@@ -301,7 +272,7 @@ func (o *oracle) check() {
 	if o.back != "" {
 		o.t.Errorf("seed %d: W2: %s", o.seed, o.back)
 	}
-	o.trail = nil
+	o.forget()
 }
 
 // stuck says which results still say that they are not fresh, and why.
@@ -313,15 +284,6 @@ func (o *oracle) stuck(right []oracleAnswer) string {
 		}
 	}
 	return b.String()
-}
-
-func (o *oracle) doze(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-o.t.Context().Done():
-	}
 }
 
 // rest checks that nothing runs when nothing is written: a read set that never
@@ -344,8 +306,8 @@ func (o *oracle) rest() {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.t.Errorf("seed %d: groups run though nothing is written\n%+v\n%s\ndefinitions\n%s",
-		o.seed, o.host.log.Stats(), strings.Join(o.last, "\n"), strings.Join(o.defs, "\n"))
+	o.t.Errorf("seed %d: groups run though nothing is written\n%+v\n%s\n%s",
+		o.seed, o.host.log.Stats(), strings.Join(o.last, "\n"), o.history())
 }
 
 // compare reports whether the result says itself that it is not fresh.
@@ -378,8 +340,8 @@ func (o *oracle) compare(w *liveQuery, right oracleAnswer) (again bool) {
 	if !slices.Equal(got, want) || changed && ran == w.ran {
 		o.sum.missed++
 		if o.sum.missed == 1 {
-			o.t.Errorf("seed %d: missed (%d runs, before %d):\n%s\nargs %v\n got %q\nwant %q\nbefore %q\nat %s\n%s\nafter\n%s\ndefinitions\n%s", o.seed, ran, w.ran, w.sql, w.args,
-				got, want, w.rows, state.At, w.call.prepared().reads[0].Explain(), strings.Join(o.trail, "\n"), strings.Join(o.defs, "\n"))
+			o.t.Errorf("seed %d: missed (%d runs, before %d):\n%s\nargs %v\n got %q\nwant %q\nbefore %q\nat %s\n%s\n%s", o.seed, ran, w.ran, w.sql, w.args,
+				got, want, w.rows, state.At, w.call.prepared().reads[0].Explain(), o.history())
 		}
 	}
 	w.rows, w.ran = want, ran
@@ -428,24 +390,6 @@ func (o *oracle) answers() []oracleAnswer {
 	return out
 }
 
-// canonical is one text for a value, whoever printed it.
-func canonical(oid uint32, null bool, text string) string {
-	if null {
-		return "NULL"
-	}
-	switch oid {
-	case 16:
-		return text[:1]
-	case 1184:
-		for _, layout := range []string{"2006-01-02 15:04:05.999999-07", time.RFC3339Nano} {
-			if at, err := time.Parse(layout, text); err == nil {
-				return at.UTC().Format(time.RFC3339Nano)
-			}
-		}
-	}
-	return fmt.Sprintf("%q", text)
-}
-
 // canonical returns the rows of a frame like those of the answer.
 func (a *oracleAnswer) canonical(t *testing.T, f *reactor.Frame) []string {
 	var content struct{ Rows []map[string]any }
@@ -458,150 +402,27 @@ func (a *oracleAnswer) canonical(t *testing.T, f *reactor.Frame) []string {
 	for _, object := range content.Rows {
 		row := make([]string, len(a.columns))
 		for i, c := range a.columns {
-			v := object[c.Name]
-			row[i] = canonical(c.DataTypeOID, v == nil, fmt.Sprint(v))
+			row[i] = canonicalJSON(c.DataTypeOID, object[c.Name])
 		}
 		rows = append(rows, strings.Join(row, "|"))
 	}
 	return rows
 }
 
-// transaction writes on a connection: some statements, with savepoints, and
-// sometimes given up at the end.
-func (o *oracle) transaction(conn *pgx.Conn, rng *oracleSchema, keep bool) {
-	ctx := o.t.Context()
-	var script []string
-	write := func() string {
-		for {
-			// TRUNCATE locks the table. Left open, the next check would wait for it.
-			if sql := rng.write(); !keep || !strings.HasPrefix(sql, "truncate ") {
-				return sql
-			}
-		}
-	}
-	run := func(sql string) error {
-		script = append(script, sql)
-		if table, ok := strings.CutPrefix(sql, "copy "); ok {
-			row := fmt.Sprintf("%d\t%s\tx\n", rng.rng.IntN(60), rng.literal("int"))
-			_, err := conn.PgConn().CopyFrom(ctx, strings.NewReader(row), "copy "+table+" (id, k, t) from stdin")
-			return err
-		}
-		_, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
-		return err
-	}
-	if rng.chance(40) && !keep { // a statement that is its own transaction
-		o.ended(script[:0:0], run(write()), &script)
-		return
-	}
-	err := run("begin")
-	for i := 0; err == nil && i <= rng.rng.IntN(4); i++ {
-		if rng.chance(50) {
-			err = run("savepoint s")
-			if e := run(write()); err == nil && (e != nil || rng.chance(25)) {
-				err = run("rollback to s")
-			}
-			continue
-		}
-		err = run(write())
-	}
-	switch {
-	case err != nil || rng.chance(8):
-		_ = run("rollback")
-		err = cmp.Or(err, errGivenUp)
-	case keep:
-		o.long = conn
-		o.trail = append(o.trail, script...)
-		return
-	default:
-		err = run("commit")
-	}
-	o.ended(nil, err, &script)
-}
-
-var errGivenUp = fmt.Errorf("given up")
-
-// ended counts a transaction.
-func (o *oracle) ended(_ []string, err error, script *[]string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err != nil {
-		o.sum.failed++
-		return
-	}
-	o.sum.transactions++
-	o.trail = append(o.trail, strings.Join(*script, "; "))
-}
-
-// endLong ends the transaction that was left open.
-func (o *oracle) endLong() {
-	if o.long == nil {
-		return
-	}
-	sql := o.pick("commit", "commit", "commit", "rollback")
-	_, err := o.long.Exec(o.t.Context(), sql)
-	o.long = nil
-	o.ended(nil, err, &[]string{"long: " + sql})
-}
-
-// storm writes from several connections at once.
-func (o *oracle) storm() {
-	var wg sync.WaitGroup
-	for i, conn := range o.write[:3] {
-		own := *o.oracleSchema
-		own.rng = rand.New(rand.NewPCG(o.rng.Uint64(), uint64(i)))
-		wg.Go(func() {
-			for range 6 {
-				o.transaction(conn, &own, false)
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // round does one thing that may change results, and compares.
 func (o *oracle) round() {
-	switch n := o.rng.IntN(100); {
-	case n < 60:
-		o.transaction(o.write[0], o.oracleSchema, false)
-	case n < 67:
-		o.storm()
-	case n < 74:
-		if o.long == nil {
-			o.transaction(o.write[3], o.oracleSchema, true)
-		}
-		for range 2 { // others commit meanwhile
-			o.transaction(o.write[1], o.oracleSchema, false)
-			o.transaction(o.write[2], o.oracleSchema, false)
-		}
-		o.check()
-		o.endLong()
-	case n < 88:
-		sql := o.ddl()
-		if o.chance(40) {
-			sql += "; " + o.write1()
-		}
-		_, err := o.write[0].Exec(o.t.Context(), "begin; "+sql+"; commit", pgx.QueryExecModeSimpleProtocol)
-		if err != nil {
-			_, _ = o.write[0].Exec(o.t.Context(), "rollback")
-		} else {
-			o.sum.ddl++
-			o.defs = append(o.defs, sql)
-		}
-		o.ended(nil, err, &[]string{sql})
-	case n < 90:
+	if o.chance(3) {
 		o.endLong() // or its locks keep triggers from being made
 		o.drop(len(o.live) / 4)
 		o.subscribe(len(o.live) / 3)
-	default: // several before one look
-		for range 5 {
-			o.transaction(o.write[0], o.oracleSchema, false)
-		}
+	} else {
+		o.turn(o.check)
 	}
 	o.check()
 }
 
-// oracleSlice is how long the oracle runs: WEIR_ORACLE, or a slice.
-func oracleSlice(t *testing.T) time.Duration {
+// oracleSlice is how long an oracle runs: WEIR_ORACLE, or what is usual for it.
+func oracleSlice(t *testing.T, usual time.Duration) time.Duration {
 	if text := os.Getenv("WEIR_ORACLE"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {
@@ -610,9 +431,9 @@ func oracleSlice(t *testing.T) time.Duration {
 		return d
 	}
 	if testing.Short() {
-		return 4 * time.Second
+		return usual / 4
 	}
-	return 16 * time.Second
+	return usual
 }
 
 // oracleSeed is WEIR_ORACLE_SEED, or the time.
@@ -631,7 +452,7 @@ func oracleSeed(t *testing.T) uint64 {
 func TestOracleNothingIsMissed(t *testing.T) {
 	t.Parallel()
 	var sum oracleTally
-	end := time.Now().Add(oracleSlice(t))
+	end := time.Now().Add(oracleSlice(t, 16*time.Second))
 	// However slow the machine is, some is checked.
 	more := func() bool { return (time.Now().Before(end) || sum.checks < 25) && !t.Failed() }
 	for seed := oracleSeed(t); more(); seed++ {
@@ -645,6 +466,7 @@ func TestOracleNothingIsMissed(t *testing.T) {
 			o.endLong()
 			o.check()
 			o.rest()
+			sum.wrote.add(o.counts)
 			// The first batch is one, and there is another when a transaction that was
 			// open then, maybe of another database, has ended (C6).
 			if n := o.host.log.Stats().Resyncs; n > 2 {
@@ -655,8 +477,9 @@ func TestOracleNothingIsMissed(t *testing.T) {
 			}
 		})
 	}
-	t.Log(sum)
+	t.Log(&sum)
 	if sum.changed < 10 && !t.Failed() {
 		t.Errorf("only %d results changed: this proves too little", sum.changed)
 	}
+	sum.refused.Check(t)
 }

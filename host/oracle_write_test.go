@@ -59,6 +59,9 @@ func (s *oracleSchema) write() string {
 		kind := map[bool]string{true: "text", false: "int"}[p.column == "t"]
 		return fmt.Sprintf("update %s set %s = %s where id between %d and %[4]d + 9", p.table, p.column, s.quoted(kind, 0), s.rng.IntN(40))
 	}
+	if s.chance(22) {
+		return s.deed()
+	}
 	t := s.base()
 	target := t.targets[s.rng.IntN(len(t.targets))]
 	switch n := s.rng.IntN(100); {
@@ -153,6 +156,9 @@ const (
 // ddl draws a change of definitions, in one transaction.
 func (s *oracleSchema) ddl() string {
 	s.made++
+	if s.chance(45) {
+		return s.redefine()
+	}
 	switch s.rng.IntN(18) {
 	case 0, 1:
 		return s.view(s.pick("va", "vb"))

@@ -51,6 +51,9 @@ type core struct {
 	read    time.Time             // when it was applied, or when the core was made
 	behind  bool                  // the log has not been read for MaxStale
 	lost    time.Time             // when changes were lost last, definitions maybe among them
+	// When a table was captured again last: what began to read before may have
+	// missed changes of it, and nothing tells of them.
+	captured time.Time
 
 	batch *sorted // being applied, nil if none
 	table int     // which of its tables is next
@@ -180,6 +183,15 @@ func (c *core) refuse(now time.Time, s *Subscription, err error) {
 // they allow is there a group that it joins, and a function that runs.
 func (c *core) decide(now time.Time, s *Subscription) {
 	a := s.asking
+	if a.unread && !c.behind {
+		// F3: an answer was let pass because the log could not be read, which was all
+		// that it said. The log is read again, and says what may be older than s.
+		a.unread, a.waits = false, len(a.guards)
+		for _, d := range a.guards {
+			c.enlist(now, d, s)
+		}
+		return
+	}
 	answers := make([]Decision, len(a.guards))
 	for i, d := range a.guards {
 		answers[i] = d.pub.standing.Load().Decision

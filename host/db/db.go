@@ -254,6 +254,11 @@ func (d *DB) ForgetAll() {
 	d.ddl = nil
 }
 
+// Redial lets the next transactions connect anew: the connections that are there
+// lead to a server that is the primary no longer, though it may live and answer
+// (C4).
+func (d *DB) Redial() { d.pool.renew() }
+
 // fresh reports whether an analysis may be used. It is asked at each use and not
 // told by Forget, because an analysis may be under way, or be held by a
 // statement when the cache has dropped it.

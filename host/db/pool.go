@@ -148,6 +148,15 @@ func (p *pool) configure(config *pgconn.Config, maxMessage int) {
 	p.dropIdleLocked()
 }
 
+// renew lets no connection that is there now be used again: what is idle is closed,
+// what is in use when it is given back.
+func (p *pool) renew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config = p.config.Copy() // another one: give does not keep what was made with the old
+	p.dropIdleLocked()
+}
+
 // server is how connections are made now. It is not to be changed.
 func (p *pool) server() *pgconn.Config {
 	p.mu.Lock()

@@ -31,7 +31,8 @@
 //
 // The server is quick and forgetful (fsync off), so that tests are; a test of
 // crashes starts its own with devdb.Start. WEIR_TEST_PG=16 asks for that version,
-// which is downloaded if this machine lacks it; TEST_DATABASE_URL, a superuser's
+// which is downloaded if this machine lacks it; WEIR_TEST_SETTINGS has more settings
+// of the server, "max_prepared_transactions=16"; TEST_DATABASE_URL, a superuser's
 // URL, replaces the private server.
 //
 // # What it does not do

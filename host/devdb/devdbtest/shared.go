@@ -81,6 +81,10 @@ func newServer(ctx context.Context) (*server, error) {
 		if os.Getenv("WEIR_TEST_DURABLE") != "" {
 			settings = durable
 		}
+		for setting := range strings.FieldsSeq(os.Getenv("WEIR_TEST_SETTINGS")) {
+			name, value, _ := strings.Cut(setting, "=")
+			settings[name] = value // "max_prepared_transactions=16"
+		}
 		major, err := strconv.Atoi(cmp.Or(os.Getenv("WEIR_TEST_PG"), "0"))
 		if err != nil {
 			return nil, errors.New("WEIR_TEST_PG is not a major version of PostgreSQL: write 16")
