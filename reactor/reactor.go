@@ -65,6 +65,7 @@ type Subscription struct {
 	err     error  // set before Ready
 	parted  atomic.Bool
 	scoped  bool
+	guarded bool // there are policies
 
 	// Owned by the loop.
 	left   bool
@@ -82,7 +83,7 @@ type asking struct {
 }
 
 func newSubscription(req Request, now time.Time) *Subscription {
-	return &Subscription{scoped: req.Resolve != nil, asking: &asking{req: req, arrived: now}}
+	return &Subscription{scoped: req.Resolve != nil, guarded: len(req.Policies) > 0, asking: &asking{req: req, arrived: now}}
 }
 
 // guards are the groups of the policies, and group the one that it has joined, nil
@@ -105,9 +106,10 @@ func (s *Subscription) group() *group {
 }
 
 // Denial returns the decision of policies that deny, nil if they did not. It may
-// be called once they have decided, see Request.Decided.
+// be called once they have decided, see Request.Decided, or at any time if there
+// are none.
 func (s *Subscription) Denial() *Decision {
-	if s.fence == nil {
+	if !s.guarded || s.fence == nil {
 		return nil
 	}
 	return s.fence.denial
