@@ -245,9 +245,15 @@ func (d *DB) Forget(ddlXID uint64) {
 	d.generation.Add(1)
 }
 
+// Renew makes connections anew: a setting of the role or of the database may have
+// changed, which row security can read (current_setting), and a session keeps those
+// that it began with. Who is reading goes on with the old ones.
+func (d *DB) Renew() { d.pool.renew() }
+
 // ForgetAll makes void all that was derived from the schema: changes of it may
 // have been lost with the change log.
 func (d *DB) ForgetAll() {
+	d.pool.renew()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.generation.Add(maxDDL + 1)

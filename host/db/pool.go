@@ -148,6 +148,17 @@ func (p *pool) configure(config *pgconn.Config, maxMessage int) {
 	p.dropIdleLocked()
 }
 
+// renew makes connections anew from now on: settings of the role and of the
+// database are read when a session begins. Those in use are closed when they are
+// given back.
+func (p *pool) renew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	config := *p.config // give tells the connections of before by it
+	p.config = &config
+	p.dropIdleLocked()
+}
+
 // server is how connections are made now. It is not to be changed.
 func (p *pool) server() *pgconn.Config {
 	p.mu.Lock()
