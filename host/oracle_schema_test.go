@@ -35,8 +35,10 @@ type oracleSchema struct {
 }
 
 // oracleKinds are the types of random columns.
-var oracleKinds = []string{"int", "text", "uuid", "timestamptz", "boolean", "bigint", "mood", "small", "date", "varchar", "numeric",
-	"tiny", "smallint", "char(4)", "float8", "interval", "text collate ci", "timestamp", "inet", "int4range"}
+var oracleKinds = []string{
+	"int", "text", "uuid", "timestamptz", "boolean", "bigint", "mood", "small", "date", "varchar", "numeric",
+	"tiny", "smallint", "char(4)", "float8", "interval", "text collate ci", "timestamp", "inet", "int4range",
+}
 
 const oraclePrelude = `
 create type mood as enum ('red', 'green', 'blue');
