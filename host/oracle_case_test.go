@@ -138,39 +138,51 @@ func TestOracleWriteCases(t *testing.T) {
 	playCases(t, oracleWrites)
 }
 
-// playCases watches the queries of all cases, and makes one change after the other.
-func playCases(t *testing.T, cases []oracleCase) {
+// startCases starts a host with the queries of all cases, and a client that
+// watches them.
+func startCases(t *testing.T, cases []oracleCase) (*wireOracle, *wireClient) {
 	t.Helper()
 	var schema strings.Builder
-	var questions []host.Question
+	o := &wireOracle{t: t, tally: &wireTally{}}
 	m := abi.Manifest{ABI: abi.Version, Name: "cases", Version: "1"}
 	for i, c := range cases {
 		schema.WriteString(c.schema + ";\n")
-		questions = append(questions, host.Stated(c.query))
+		o.questions = append(o.questions, host.Stated(c.query))
 		m.Statements = append(m.Statements, abi.Statement{SQL: c.query})
 		m.Functions = append(m.Functions, abi.Function{Name: fmt.Sprintf("q%d", i), Kind: abi.Query, Statement: &i, Access: abi.Access{Public: true}})
 	}
-	s := hosttest.Start(t, hosttest.Config{Schema: schema.String(), Modules: map[string][]byte{"cases.wasm": wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()}, Event: func(e host.Event) {
-		if e.Kind == host.PluginFailed {
-			t.Error(e.Err)
-		}
-	}})
+	o.server = hosttest.Start(t, hosttest.Config{
+		Schema: schema.String(), Modules: map[string][]byte{"cases.wasm": wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()},
+		Event: func(e host.Event) {
+			if e.Kind == host.PluginFailed {
+				t.Error(e.Err)
+			}
+		},
+	})
 	if t.Failed() {
-		return
+		t.FailNow()
 	}
-	o := &wireOracle{t: t, server: s, questions: questions, tally: &wireTally{}}
-	client := newClient(t, s.URL, "client")
-	for i := range questions {
+	o.plain = host.Plain(t, o.server.DB)
+	client := newClient(t, o.server.URL, "client")
+	for i := range o.questions {
 		client.watch(i, false)
 	}
 	client.open(o)
+	for _, why := range o.settle(client, host.Answers(t, o.plain, o.questions)) {
+		t.Fatal(why)
+	}
+	return o, client
+}
+
+// playCases watches the queries of all cases, and makes one change after the other.
+func playCases(t *testing.T, cases []oracleCase) {
+	t.Helper()
+	o, client := startCases(t, cases)
 	for _, c := range cases {
-		for _, sql := range append([]string{""}, c.changes...) {
-			if sql != "" {
-				s.SQL(t, sql)
-			}
-			plain := host.Plain(t, s.DB) // anew, with the settings of now
-			answers := host.Answers(t, plain, questions)
+		for _, sql := range c.changes {
+			o.server.SQL(t, sql)
+			plain := host.Plain(t, o.server.DB) // anew, with the settings of now
+			answers := host.Answers(t, plain, o.questions)
 			_ = plain.Close(t.Context())
 			for sub, why := range o.settle(client, answers) {
 				t.Errorf("%s (after %q of %q): %s", cases[sub.question].name, sql, c.name, why)
