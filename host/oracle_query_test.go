@@ -23,6 +23,9 @@ type drawing struct {
 	args    []abi.Value
 	written []string // the arguments as literals
 	aliases int
+	// fragments are texts that stand in the statement with braces, and what each
+	// is without them.
+	fragments [][2]string
 }
 
 // query draws a query.
@@ -30,6 +33,9 @@ func (s *oracleSchema) query() oracleQuery {
 	d := &drawing{oracleSchema: s}
 	sql, ordered := d.draw()
 	plain := sql
+	for _, f := range d.fragments {
+		plain = strings.Replace(plain, f[0], f[1], 1)
+	}
 	for i := len(d.written) - 1; i >= 0; i-- {
 		plain = strings.ReplaceAll(plain, fmt.Sprintf("$p%d", i), d.written[i])
 	}
@@ -107,7 +113,12 @@ func (d *drawing) alias() string {
 	return fmt.Sprintf("x%d", d.aliases)
 }
 
-func (d *drawing) relation() oracleTable { return d.tables[d.rng.IntN(len(d.tables))] }
+func (d *drawing) relation() oracleTable {
+	if d.chance(12) {
+		return *d.find(d.pick("parts", "parts", "base"))
+	}
+	return d.tables[d.rng.IntN(len(d.tables))]
+}
 
 // from returns what to write after FROM: most often the table, else a part.
 func (d *drawing) from(t oracleTable) string {
@@ -181,15 +192,38 @@ func (d *drawing) where(t oracleTable, x string) string {
 	for d.chance(35) {
 		out += " and " + d.predicate(t, x, 1)
 	}
+	if len(d.fragments) < 4 && d.chance(12) {
+		out += d.fragment(t, x)
+	}
 	return out
+}
+
+// fragment draws a condition that is there only if its arguments are.
+func (d *drawing) fragment(t oracleTable, x string) string {
+	first := len(d.args)
+	text := " and (" + d.predicate(t, x, 0) + ")"
+	if len(d.args) == first {
+		return text // without arguments it is no fragment
+	}
+	if last := len(d.args) - 1; d.chance(40) {
+		d.args[last], d.written[last] = abi.Null(), "null"
+	}
+	f := [2]string{" {" + text[1:] + "}", text}
+	for _, arg := range d.args[first:] {
+		if arg.IsNull() {
+			f[1] = ""
+		}
+	}
+	d.fragments = append(d.fragments, f)
+	return f[0]
 }
 
 // draw returns a SELECT, and whether it says the order of its rows.
 func (d *drawing) draw() (sql string, ordered bool) {
 	switch n := d.rng.IntN(100); {
-	case n < 25:
+	case n < 27:
 		return d.lookup()
-	case n < 55:
+	case n < 52:
 		return d.shape()
 	}
 	t, o, x, y := d.relation(), d.relation(), d.alias(), d.alias()

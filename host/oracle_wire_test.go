@@ -327,7 +327,7 @@ func (o *wireOracle) missed(waiting map[*wireSub]string) string {
 		q := o.questions[s.question]
 		fmt.Fprintf(&b, "%s\nq%d: %s\nkey %v args %s\n%s\nreads %s\n", why, s.question, q.SQL, q.Key, o.args(s.question), q.Plain, q.Reads())
 	}
-	return b.String() + o.world.History() + "\nschema\n" + o.world.Schema()
+	return b.String() + o.world.History()
 }
 
 // close ends all clients and adds up.
