@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -198,19 +199,24 @@ func (d *drawing) where(t oracleTable, x string) string {
 	return out
 }
 
+// named are the parameters in a text.
+var named = regexp.MustCompile(`\$p(\d+)`)
+
 // fragment draws a condition that is there only if its arguments are.
 func (d *drawing) fragment(t oracleTable, x string) string {
-	first := len(d.args)
 	text := " and (" + d.predicate(t, x, 0) + ")"
-	if len(d.args) == first {
+	found := named.FindAllStringSubmatch(text, -1)
+	if found == nil {
 		return text // without arguments it is no fragment
 	}
-	if last := len(d.args) - 1; d.chance(40) {
-		d.args[last], d.written[last] = abi.Null(), "null"
-	}
 	f := [2]string{" {" + text[1:] + "}", text}
-	for _, arg := range d.args[first:] {
-		if arg.IsNull() {
+	none := d.chance(40)
+	for _, match := range found {
+		i, _ := strconv.Atoi(match[1])
+		if none {
+			d.args[i], d.written[i] = abi.Null(), "null"
+		}
+		if d.args[i].IsNull() {
 			f[1] = ""
 		}
 	}
