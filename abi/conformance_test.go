@@ -7,6 +7,7 @@ import (
 	"weir/abi/abitest"
 )
 
+// Cases: 29.
 func TestCodecPassesTheConformanceKit(t *testing.T) {
 	t.Parallel()
 	abitest.Codec(t, func(v abi.Value) ([]byte, error) { return v.AppendCBOR(nil), nil }, abi.DecodeCBOR)
@@ -40,6 +41,7 @@ func TestManifestsPassTheConformanceKit(t *testing.T) {
 }
 
 // Security 34: a policy that returns anything else than a decision denies.
+// Cases: 34.
 func TestDecisionsPassTheConformanceKit(t *testing.T) {
 	t.Parallel()
 	abitest.Decisions(t, func(cbor []byte) (bool, error) {

@@ -51,6 +51,7 @@ func TestInputIsAnArrayInManifestOrder(t *testing.T) {
 }
 
 // F12, F13, W4: the input is the key's content, and clients cannot set claims.
+// Cases: 78.
 func TestInputRefusesWhatTheClientMayNotSet(t *testing.T) {
 	t.Parallel()
 	caller := abi.Caller{Claim: from("sub", abi.Text("ann"))}
@@ -82,6 +83,7 @@ func TestInputSaysWhichClaimIsMissing(t *testing.T) {
 
 // W4: arguments give equal inputs exactly when a function cannot tell them
 // apart. Each line is one class.
+// Cases: 80.
 func TestInputsAreEqualExactlyWhenArgumentsMeanTheSame(t *testing.T) {
 	t.Parallel()
 	fn := &abi.Function{Name: "f", Fields: []abi.Field{
@@ -131,6 +133,7 @@ func TestInputsAreEqualExactlyWhenArgumentsMeanTheSame(t *testing.T) {
 }
 
 // W4, for whatever values come.
+// Cases: 80.
 func TestInputBytesAreEqualExactlyWhenValuesAre(t *testing.T) {
 	t.Parallel()
 	fn := &abi.Function{Name: "f", Fields: []abi.Field{

@@ -11,6 +11,7 @@ import (
 	"weir/abi"
 )
 
+// Cases: 69, 80.
 func TestJSONRefusals(t *testing.T) {
 	t.Parallel()
 	f := func(text, want string) {
@@ -88,6 +89,7 @@ func TestJSONNumbersKeepWhatTheySay(t *testing.T) {
 
 // FuzzJSON checks against encoding/json: what we accept it accepts with the same
 // content, and what we write comes back.
+// Cases: 69, 80.
 func FuzzJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,1.0,"x",null,true]}`, `"\ud83d\ude00\n\u2028"`, `-1.5e-7`, `18446744073709551616`, `{"a":1,"a":2}`, "[[[[1]]]]", `"\ud800"`} {
 		f.Add([]byte(seed))
@@ -175,6 +177,7 @@ func FuzzBase64(f *testing.F) {
 	})
 }
 
+// Cases: 30.
 func TestJSONTextNeverBreaksALine(t *testing.T) {
 	t.Parallel()
 	got := string(abi.AppendJSONText(nil, "a\n\r\t\x00\x1f\"\\\x7f\xff\u2028ü"))

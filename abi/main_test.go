@@ -72,6 +72,7 @@ func nearMisses() []abi.Value {
 }
 
 // W4: unequal values never encode equal, equal ones always do.
+// Cases: 80.
 func TestEncodingIsEqualExactlyWhenValuesAre(t *testing.T) {
 	t.Parallel()
 	check := func(v, w abi.Value) bool {

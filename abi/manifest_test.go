@@ -127,6 +127,7 @@ func TestStatementsNestUpToMaxNest(t *testing.T) {
 	f(abi.MaxNest+1, fmt.Sprintf("nested more than %d deep: make it flatter", abi.MaxNest))
 }
 
+// Cases: 30.
 func TestErrorComesBackAndIsBounded(t *testing.T) {
 	t.Parallel()
 	e := &abi.Error{Code: "empty", Message: "write something first", Retryable: true, Public: true}
@@ -159,6 +160,7 @@ func TestErrorComesBackAndIsBounded(t *testing.T) {
 
 // W5: an answer that is not understood never allows.
 // A3: whatever a decision has, it is encoded as the map of that would be.
+// Cases: 34.
 func TestDecisionIsEncodedAsItsMap(t *testing.T) {
 	t.Parallel()
 	for bits := range 16 {
@@ -187,6 +189,7 @@ func TestDecisionIsEncodedAsItsMap(t *testing.T) {
 	}
 }
 
+// Cases: 34.
 func TestDecisionAllowsOnlyWhenItSaysSo(t *testing.T) {
 	t.Parallel()
 	d := &abi.Decision{Allow: true, Reason: "r", Scope: abi.Map([]string{"org"}, []abi.Value{abi.Int(3)}), WakeAt: 5}

@@ -35,8 +35,9 @@ func (e *ArgumentError) Code() Code { return BadRequest }
 // filled in, absent members are null, an object with fields is an array in
 // their order, an integer in a number field is a float, byte strings are
 // decoded, uuids, dates, times and decimals have one spelling, and JSON is its
-// compact text with keys in deterministic order. Equal results mean arguments
-// that no function can tell apart. Errors are *ArgumentError.
+// compact text with keys in deterministic order. Without a type a number keeps its
+// value and not its spelling. Equal results mean arguments that no function can tell
+// apart. Errors are *ArgumentError.
 func (s *Schema) Check(v Value) (Value, error) { return s.check("", v) }
 
 func (s *Schema) check(path string, v Value) (Value, error) {
@@ -70,7 +71,7 @@ func (s *Schema) check(path string, v Value) (Value, error) {
 	case "object":
 		return s.object(path, v)
 	case "":
-		return v, s.enum(path, v)
+		return v.unspelt(), s.enum(path, v)
 	}
 	return v, wrong(path, "the schema has the unknown type "+strconv.Quote(s.Type))
 }
@@ -150,7 +151,7 @@ func (s *Schema) array(path string, v Value) (Value, error) {
 		return v, wrong(path, "want an array, found "+brief(v))
 	}
 	if err := s.length(path, v.Len(), "items"); err != nil || s.Items == nil {
-		return v, err
+		return v.unspelt(), err
 	}
 	items := make([]Value, v.Len())
 	for i := range items {
@@ -275,12 +276,16 @@ func thereAre(names []string) string {
 // bound is a limit for a message.
 func bound(f float64) string { return string(appendJSONFloat(nil, f)) }
 
-// intFloat returns the float nearest to an integer.
+// intFloat returns the float nearest to an integer. It rounds once: 1 is added
+// before, where it is exact.
 func (v Value) intFloat() float64 {
-	if v.neg {
-		return -1 - float64(v.num)
+	switch {
+	case !v.neg:
+		return float64(v.num)
+	case v.num == math.MaxUint64:
+		return -(1 << 64)
 	}
-	return float64(v.num)
+	return -float64(v.num + 1)
 }
 
 // compareIntFloat compares an integer with a float exactly; converting either

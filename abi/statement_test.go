@@ -104,6 +104,7 @@ func TestStatementFragmentsNeverJoinTokens(t *testing.T) {
 	}
 }
 
+// Cases: 45.
 func TestStatementRefusals(t *testing.T) {
 	t.Parallel()
 	f := func(sql, want string) {
@@ -145,6 +146,7 @@ func TestStatementRefusals(t *testing.T) {
 // FuzzStatement checks that the numbered text of every variant, its numbers
 // turned back to names, is a statement with the same parameters and no
 // fragments: nothing is found or lost by the rewriting.
+// Cases: 45.
 func FuzzStatement(f *testing.F) {
 	for _, seed := range []string{
 		"select $a {and b = $b} -- $c\n limit $d", "select E'\\'' $a", "select $$ $x $$ || $y", `select "a$b" /* /* $c */ */ {x $d}{y $e}`,

@@ -226,6 +226,26 @@ func (v Value) Equal(w Value) bool {
 	return slices.Equal(v.keys, w.keys) && slices.EqualFunc(v.list, w.list, Value.Equal)
 }
 
+// unspelt is the value without the spelling of its numbers: what comes back from its
+// encoding, so that whoever shares a key is given the same (W4).
+func (v Value) unspelt() Value {
+	switch {
+	case v.typ == TypeFloat:
+		v.str = ""
+	case slices.ContainsFunc(v.list, Value.isSpelt):
+		v.list = slices.Clone(v.list)
+		for i := range v.list {
+			v.list[i] = v.list[i].unspelt()
+		}
+	}
+	return v
+}
+
+// isSpelt reports whether a number in the value keeps its spelling.
+func (v Value) isSpelt() bool {
+	return v.typ == TypeFloat && v.str != "" || slices.ContainsFunc(v.list, Value.isSpelt)
+}
+
 // String returns the value as JSON, with byte strings as base64. It is for logs
 // and messages; use AppendJSON for the wire.
 func (v Value) String() string { return string(v.AppendJSON(nil)) }

@@ -94,6 +94,7 @@ var (
 // at which the policies allowed it, no older than what was shown before; and when
 // all is quiet everybody is lit or dark as a fresh look says, with a fresh answer.
 // WEIR_ORACLE sets how long it looks, WEIR_SEED where it begins.
+// Cases: 85.
 func TestAccessOracle(t *testing.T) {
 	t.Parallel()
 	length := 5 * time.Second

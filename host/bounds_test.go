@@ -147,6 +147,7 @@ func noisy() []byte {
 
 // TestAQuietTenantIsServedBesideANoisyOne: W7. acme loops, runs slow SQL and is
 // written to in a storm; bolt is refused nothing, and all its updates arrive.
+// Cases: 33.
 func TestAQuietTenantIsServedBesideANoisyOne(t *testing.T) {
 	t.Parallel()
 	const updates = 40

@@ -134,6 +134,7 @@ func greedy() []byte {
 
 // TestBoundsOfGuests: W6, W8. What a guest may have in one call, and how large its
 // module may be.
+// Cases: 32.
 func TestBoundsOfGuests(t *testing.T) {
 	t.Parallel()
 	failed, onEvent := failures()
@@ -194,6 +195,7 @@ func slowly() []byte {
 }
 
 // TestBoundsOfWork: W6, W7. Deadlines, and what waits.
+// Cases: 33, 52, 115.
 func TestBoundsOfWork(t *testing.T) {
 	t.Parallel()
 	s := two(t, hosttest.Config{

@@ -11,6 +11,7 @@ import (
 
 // TestKeyHoldsTheConfiguration: W4, F13. Results are shared only under equal
 // configurations of their own plugin.
+// Cases: 83.
 func TestKeyHoldsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	key := func(name string, all map[string]map[string]string) string {
@@ -46,6 +47,44 @@ func TestKeyHoldsTheConfiguration(t *testing.T) {
 	}
 	if a, b := key("chat", nil), key("chat", map[string]map[string]string{"notes": {"a": "1"}}); a != b {
 		t.Error("another plugin's configuration is in the key")
+	}
+}
+
+// W4, F13: calls that differ in one thing only, of those that a result may depend
+// on, never share a group: tenant, role, what was granted, plugin, function, input.
+func TestKeyHoldsAllThatAFunctionSees(t *testing.T) {
+	t.Parallel()
+	type seen struct {
+		tenant, role, granted, function string
+		digest                          byte
+		input                           string
+	}
+	key := func(c seen) string {
+		s := &space{rooms: &rooms{role: c.role}, tenant: &tenant.Tenant{Name: c.tenant}, version: c.granted}
+		fn := &plugin.Function{
+			Function: &abi.Function{Name: c.function},
+			Plugin:   &plugin.Plugin{Digest: [32]byte{31: c.digest}, Manifest: &abi.Manifest{Name: "chat"}},
+		}
+		return string(newCall(s, fn, abi.Input{Bytes: []byte(c.input)}).key)
+	}
+	calls := []seen{
+		{"a", "r", "trusted", "list", 1, "x"},
+		{"b", "r", "trusted", "list", 1, "x"},
+		{"a", "s", "trusted", "list", 1, "x"},
+		{"a", "r", "sandboxed", "list", 1, "x"},
+		{"a", "r", "trusted", "lists", 1, "x"},
+		{"a", "r", "trusted", "list", 2, "x"},
+		{"a", "r", "trusted", "list", 1, "y"},
+	}
+	keys := map[string]seen{}
+	for _, c := range calls {
+		if other, known := keys[key(c)]; known {
+			t.Errorf("%+v and %+v share a group", c, other)
+		}
+		keys[key(c)] = c
+	}
+	if key(calls[0]) != key(calls[0]) {
+		t.Error("one call has two keys")
 	}
 }
 

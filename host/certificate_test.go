@@ -121,6 +121,7 @@ func got(t *testing.T, client *http.Client, url string) (int, string) {
 
 // TestCertificateFollowsItsFiles: a new one is shown from the next connection on;
 // a wrong one is told in /readyz, and the one before stays; streams go on.
+// Cases: 116.
 func TestCertificateFollowsItsFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -211,6 +212,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 
 // TestWrongCertificateIsToldAtStart: a server that was to speak TLS does not start
 // without.
+// Cases: 116.
 func TestWrongCertificateIsToldAtStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -122,6 +122,7 @@ func door(name string, body, data []byte) []byte {
 // TestPolicyThatIsBrokenDeliversNothing: F4, W5. Whatever a guest does instead of
 // deciding: nothing is delivered, nobody is denied, it is tried again, and a
 // plugin that is mended brings the rows.
+// Cases: 34.
 func TestPolicyThatIsBrokenDeliversNothing(t *testing.T) {
 	t.Parallel()
 	yes := abi.AppendDecision(nil, &abi.Decision{Allow: true, Scope: abi.Map([]string{"org"}, []abi.Value{abi.Text("acme")})})

@@ -305,6 +305,7 @@ func refusedGroups(t *testing.T, config hosttest.Config, groups []refusedGroup) 
 	return b.String(), s
 }
 
+// Cases: 6.
 func TestGoldenErrors(t *testing.T) {
 	t.Parallel()
 	text, s := refusedGroups(t, hosttest.Config{}, []refusedGroup{{"modules", brokenModules()}, {"manifests", brokenManifests()}, {"statements", brokenStatements()}})

@@ -17,6 +17,7 @@ import (
 // TestTruncateIsNoPardon: R9. TRUNCATE is not transactional for who reads at an
 // older snapshot: a policy that forbids those in a table must not take the emptied
 // file for the state before it.
+// Cases: 104.
 func TestTruncateIsNoPardon(t *testing.T) {
 	t.Parallel()
 	clean := rule{"clean", `select 1 from members where room = $room and user_id = $me
@@ -70,6 +71,7 @@ func TestTruncateIsNoPardon(t *testing.T) {
 // TestNothingIsDeliveredWhileTheLogCannotBeRead: F4, W9. Nobody knows whether the
 // policies still allow: what was shown stays and says stale after max_stale,
 // nothing new is delivered, also to who comes now; then all is as it should be.
+// Cases: 85.
 func TestNothingIsDeliveredWhileTheLogCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s := hosttest.Start(t, hosttest.Config{

@@ -22,6 +22,7 @@ func looking() map[string][]byte { return map[string][]byte{"club.wasm": looks("
 // TestRevocationAndPublication: W5. What is published with or after a revocation
 // is never shown to whom it concerns, in whichever order the two are written, by a
 // policy that shares the snapshot of the result, and by one that does not.
+// Cases: 85.
 func TestRevocationAndPublication(t *testing.T) {
 	t.Parallel()
 	for name, plugin := range map[string]map[string][]byte{"statement": {"club.wasm": behind(member)}, "guest": looking()} {
@@ -138,6 +139,7 @@ func (h *history) check(t *testing.T, tops []int64) {
 // TestNothingOvertakesARevocationUnderLoad: W5, W1. Fifty write at once while one
 // reader is shut out and let in again. Whatever he is shown was, at some moment,
 // the result and his to read; and he is lit again after each grant.
+// Cases: 85.
 func TestNothingOvertakesARevocationUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, plugin := range map[string]map[string][]byte{"statement": {"club.wasm": behind(member)}, "guest": looking()} {

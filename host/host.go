@@ -45,6 +45,8 @@ type Host struct {
 	ready     chan struct{}
 	health    health
 	runs      runLog
+	stray     stray
+	history   reactor.Epoch // of the newest resync; deliver's
 	costs     functionCosts
 	timings   timings
 	trace     *tracer // nil: off

@@ -113,6 +113,7 @@ func TestTokens(t *testing.T) {
 
 // TestClaimsAreTheOnlyDifference: W4. Users share one group, one run and one
 // frame unless the function declares a claim in which they differ.
+// Cases: 78, 79.
 func TestClaimsAreTheOnlyDifference(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex // protects the field below

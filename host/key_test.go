@@ -215,6 +215,7 @@ func (s *sharing) call(t *testing.T) (key reactor.Key, meaning string) {
 // W4, F13: calls share a group exactly when no function could tell them apart.
 // Each call is compared with all that came before: 20 000 are 2·10⁸ pairs.
 // WEIR_KEYS sets another number.
+// Cases: 80, 81, 83.
 func TestCallsShareAGroupExactlyWhenTheyMeanTheSame(t *testing.T) {
 	t.Parallel()
 	n := 20_000

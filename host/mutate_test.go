@@ -141,6 +141,7 @@ func TestMutationRollsBackWithItsFunction(t *testing.T) {
 // name that their author gave it, never by what the rows hold. It is the same for
 // a statement and for a guest that hands on what it got; what a guest says to the
 // client itself stands.
+// Cases: 56.
 func TestViolationNamesItsConstraint(t *testing.T) {
 	t.Parallel()
 	own := abi.AppendError(nil, &abi.Error{Code: "taken", Message: "that name is taken", Public: true})
@@ -268,6 +269,7 @@ func TestConflictIsTriedAgain(t *testing.T) {
 // TestMutationEndedInCommitRunsAgain: F11. The connection is lost in COMMIT; the
 // server says that the transaction is not committed, so the mutation may run
 // again.
+// Cases: 94.
 func TestMutationEndedInCommitRunsAgain(t *testing.T) {
 	t.Parallel()
 	s := hosttest.Start(t, hosttest.Config{

@@ -25,6 +25,9 @@ func (h *Host) observe(run reactor.Run) {
 	h.costs.add(&run)
 	h.timings.add(&run)
 	h.trace.ran(&run)
+	if errors.Is(run.Err, reactor.ErrEpoch) && h.stray.strayed(time.Now()) {
+		h.connectAnew()
+	}
 	if run.Err != nil {
 		deadline := "query_timeout"
 		if run.Policy {

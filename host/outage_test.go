@@ -59,6 +59,7 @@ func urls(c *devdb.Cluster) *hosttest.Database {
 
 // TestDatabaseGoesAndComesBack: killed under a live stream. The stream says
 // stale, and is live again with what was written meanwhile (W1, W9, C4).
+// Cases: 92, 93.
 func TestDatabaseGoesAndComesBack(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t)
@@ -90,6 +91,7 @@ func TestDatabaseGoesAndComesBack(t *testing.T) {
 
 // TestDatabaseIsDownAtStart: the server starts, says so, and loads its plugins
 // when the database comes.
+// Cases: 92.
 func TestDatabaseIsDownAtStart(t *testing.T) {
 	t.Parallel()
 	c := ownCluster(t)
@@ -114,6 +116,7 @@ func TestDatabaseIsDownAtStart(t *testing.T) {
 
 // TestDefinitionsChangeUnderLiveQueries: R4. A view is replaced, a column's type
 // changes, a table goes and comes back.
+// Cases: 104.
 func TestDefinitionsChangeUnderLiveQueries(t *testing.T) {
 	t.Parallel()
 	open := statement{name: "todos.open", sql: `select id, title from open_todos where list = $list order by id`, fields: []string{"list"}}

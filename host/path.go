@@ -22,6 +22,17 @@ func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
 	for i := range b.Changes {
 		defined = defined || b.Changes[i].Op == reactor.DDL
 	}
+	if b.Resync && !h.history.Same(b.Epoch) && h.history != "" {
+		// After a failover the old primary may live, and answer over connections that
+		// nobody has cut.
+		for _, s := range h.allRooms() {
+			s.database.Redial()
+		}
+	}
+	if b.Resync {
+		h.history = b.Epoch
+		h.stray.agree()
+	}
 	if defined {
 		h.loader.retry() // a plugin that was refused may lack nothing any more
 	}
@@ -36,7 +47,7 @@ func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
 			}
 			s.database.Forget(b.Changes[i].XID)
 			if b.Changes[i].Table == 0 { // it may be a setting
-				s.database.Renew()
+				s.database.Redial()
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // TestDefinitionsMakeReadSetsVoid: R4. What was derived before a change of
 // definitions, or before changes were lost, is derived again at its next use:
 // else its group would run for ever, or be matched by what it read once.
+// Cases: 104.
 func TestDefinitionsMakeReadSetsVoid(t *testing.T) {
 	t.Parallel()
 	devdbtest.Template(t, "weir_oracle", setUp)

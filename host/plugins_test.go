@@ -86,6 +86,7 @@ func TestWhatCannotBeLiveIsRefusedAtLoad(t *testing.T) {
 
 // TestReloadSwapsAndRunsAgain: a new version takes over the streams; a broken
 // file changes nothing; a removed one ends them.
+// Cases: 87.
 func TestReloadSwapsAndRunsAgain(t *testing.T) {
 	t.Parallel()
 	failed, onEvent := failures()
@@ -118,6 +119,7 @@ func TestReloadSwapsAndRunsAgain(t *testing.T) {
 
 // TestGuestFaultsAreToldByCode: guest fault, limit and host fault are different
 // codes, and the host goes on.
+// Cases: 30.
 func TestGuestFaultsAreToldByCode(t *testing.T) {
 	t.Parallel()
 	guest := func(call []byte) []byte {

@@ -220,6 +220,7 @@ func TestMembershipIsLive(t *testing.T) {
 
 // TestMembersShareOneRun: W3, W4. A decision for each, one run and one frame for
 // all; and whom one of them concerns does not cost the others anything.
+// Cases: 79.
 func TestMembersShareOneRun(t *testing.T) {
 	t.Parallel()
 	const users = 30
@@ -273,6 +274,7 @@ func TestMembersShareOneRun(t *testing.T) {
 
 // TestFunctionsShareADecision: what a policy does not declare is not in its key.
 // One answer about a room and a caller serves every function that it guards.
+// Cases: 79.
 func TestFunctionsShareADecision(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -306,6 +308,7 @@ func TestFunctionsShareADecision(t *testing.T) {
 
 // TestPolicyWithoutTables: it is about the token alone. The change log does not
 // make it unknown; a renewed token, with other claims, decides anew (S4).
+// Cases: 86.
 func TestPolicyWithoutTables(t *testing.T) {
 	t.Parallel()
 	staff := rule{"staff", `select 1 where $from = 'acme'`}
@@ -457,6 +460,7 @@ func TestAllPoliciesMustAllowLive(t *testing.T) {
 
 // TestScopeFollowsTheTable: W4, W5. Each sees the rows of their org; who changes
 // the org is shown nothing of the old one any more, and all of the new one.
+// Cases: 86.
 func TestScopeFollowsTheTable(t *testing.T) {
 	t.Parallel()
 	s := hosttest.Start(t, hosttest.Config{

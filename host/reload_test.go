@@ -188,6 +188,7 @@ func reserved() []byte {
 
 // TestReloadRequiresMoreOfOpenStreams: a policy that the file requires now guards
 // what is watched already, and no longer when it is taken back.
+// Cases: 87.
 func TestReloadRequiresMoreOfOpenStreams(t *testing.T) {
 	t.Parallel()
 	s := two(t, hosttest.Config{})

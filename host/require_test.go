@@ -72,6 +72,7 @@ func TestReloadRefusesARequiredPolicyThatNoPluginHas(t *testing.T) {
 // undecided, never open; that is told once; with the policy it comes back. The
 // tenant's plugins may be another's work, so that other changes of the file are
 // taken meanwhile (W7).
+// Cases: 87.
 func TestASwapThatTakesARequiredPolicyClosesWhatItGuards(t *testing.T) {
 	t.Parallel()
 	told, onEvent := policies()

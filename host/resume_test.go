@@ -33,6 +33,7 @@ func resuming(sub map[string]any) string {
 // if the server knows what the client holds, and else the rows. It makes no
 // difference whether the server is the one of before, was started again, or is
 // another on the same database (W2: it answers only when it has caught up).
+// Cases: 117.
 func TestResumeByVersionAcrossServers(t *testing.T) {
 	t.Parallel()
 	modules := map[string][]byte{"todos.wasm": module(byList)}
@@ -130,6 +131,7 @@ func firstSub(ctx context.Context, url, body string) string {
 
 // F3: clients that all come back at once share one run of each query, and those
 // whose rows are the same get none.
+// Cases: 75.
 func TestAHerdThatComesBackSharesItsRuns(t *testing.T) {
 	t.Parallel()
 	modules := map[string][]byte{"todos.wasm": module(byList)}

@@ -36,6 +36,7 @@ func numbered(n int) []byte {
 
 // TestPluginSwapsUnderLoad: P4, W9. Requests that run while a plugin is replaced
 // are answered by one version or another; streams end at the newest.
+// Cases: 87, 111.
 func TestPluginSwapsUnderLoad(t *testing.T) {
 	t.Parallel()
 	const versions = 6

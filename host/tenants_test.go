@@ -113,6 +113,7 @@ func onHost(t *testing.T, method, url, host, token, body string) (int, string) {
 
 // TestTenantsHaveTheSameNamesAndNothingElse: W7. Plugins and functions of equal
 // names, by host name and by path, read the tables of their own tenant.
+// Cases: 58, 83.
 func TestTenantsHaveTheSameNamesAndNothingElse(t *testing.T) {
 	t.Parallel()
 	s := two(t, hosttest.Config{})
@@ -178,6 +179,7 @@ func TestTokensOfOneTenantAreUselessForAnother(t *testing.T) {
 
 // TestTenantsShareNothing: W4. Everything is equal but the tenant, and each has a
 // run of its own.
+// Cases: 19, 83.
 func TestTenantsShareNothing(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex // protects the field below
@@ -210,6 +212,7 @@ func TestTenantsShareNothing(t *testing.T) {
 // TestTenantsCannotReadEachOther: the role of a tenant reaches its own schema
 // only, so that such a plugin is refused when it loads; so is one that claims what
 // was not granted (G16), and one whose functions are there already.
+// Cases: 46.
 func TestTenantsCannotReadEachOther(t *testing.T) {
 	t.Parallel()
 	failed, onEvent := failures()

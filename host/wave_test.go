@@ -11,6 +11,7 @@ import (
 // TestSlowStatementDoesNotFailItsWave: G13. Groups of one commit share a read
 // transaction. One of them waits for a lock until the deadline; the others get
 // their results before, and are never told that they are stale.
+// Cases: 118.
 func TestSlowStatementDoesNotFailItsWave(t *testing.T) {
 	t.Parallel()
 	slow := statement{

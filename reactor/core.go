@@ -51,6 +51,9 @@ type core struct {
 	read    time.Time             // when it was applied, or when the core was made
 	behind  bool                  // the log has not been read for MaxStale
 	lost    time.Time             // when changes were lost last, definitions maybe among them
+	// When a table was captured again last: what began to read before may have
+	// missed changes of it, and nothing tells of them.
+	captured time.Time
 
 	batch *sorted // being applied, nil if none
 	table int     // which of its tables is next
@@ -178,6 +181,15 @@ func (c *core) refuse(now time.Time, s *Subscription, err error) {
 // decide takes a subscription on when all its policies have answered. Only if
 // they allow is there a group that it joins, and a function that runs.
 func (c *core) decide(now time.Time, s *Subscription) {
+	if s.unread && !c.behind {
+		// F3: an answer was let pass because the log could not be read, which was all
+		// that it said. The log is read again, and says what may be older than s.
+		s.unread, s.waits = false, len(s.guards)
+		for _, d := range s.guards {
+			c.enlist(now, d, s)
+		}
+		return
+	}
 	answers := make([]Decision, len(s.guards))
 	for i, d := range s.guards {
 		answers[i] = d.pub.standing.Load().Decision

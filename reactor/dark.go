@@ -22,6 +22,11 @@ func (c *core) setUncaptured(now time.Time, tables map[uint32]string) {
 	if maps.Equal(c.uncaptured, tables) {
 		return
 	}
+	for table := range c.uncaptured {
+		if _, still := tables[table]; !still {
+			c.captured = now
+		}
+	}
 	c.uncaptured = tables
 	for _, g := range slices.Clone(c.all) {
 		was := g.dark
@@ -30,6 +35,8 @@ func (c *core) setUncaptured(now time.Time, tables map[uint32]string) {
 		}
 		if was {
 			c.invalidate(now, g, Cause{Reason: Resynced})
+		} else {
+			c.freeze(g) // nobody tells when it ends to hold (W5)
 		}
 		if !g.gone() {
 			c.publish(g)

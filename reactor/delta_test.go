@@ -176,6 +176,7 @@ func TestDeltaReachesEightVersionsBack(t *testing.T) {
 }
 
 // W5: a row that came and went in between may have been somebody else's.
+// Cases: 90.
 func TestDeltaShowsNothingOfVersionsBetween(t *testing.T) {
 	t.Parallel()
 	one := NewFrame("q", []byte(table(1, 2, 3, 4, 5, 6)))
@@ -359,6 +360,7 @@ func drawRows(rng *rand.Rand, rows []string, composite bool) []string {
 
 // Any sequence of results, taken by clients that skip some of them, ends at the
 // result byte for byte, and at its version.
+// Cases: 90.
 func TestDeltasLeadToTheResult(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -413,6 +415,7 @@ func TestDeltasLeadToTheResult(t *testing.T) {
 }
 
 // FuzzDelta: whatever the rows are, a delta leads from the one result to the other.
+// Cases: 90.
 func FuzzDelta(f *testing.F) {
 	f.Add([]byte(`[{"id":1},{"id":2},{"id":3,"text":"long enough to be worth a delta"}]`), []byte(`[{"id":2},{"id":1},{"id":3,"text":"long enough to be worth a delta"}]`))
 	f.Add([]byte(`[{"id":1,"b":[1,"]"]},{"id":null}]`), []byte(`[{"id":"1"},{"id":9007199254740993}]`))

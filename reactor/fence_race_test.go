@@ -9,6 +9,7 @@ import (
 // TestAnswerAndSpanOfADecisionAreReadTogether: W5. A writer that has found an
 // allow looks for its span in that same answer. A later one's may be that of a
 // denial, at whose snapshot there is a result that nobody may see.
+// Cases: 85.
 func TestAnswerAndSpanOfADecisionAreReadTogether(t *testing.T) {
 	t.Parallel()
 	at := func(n uint64) Stamp { return NewStamp("e", Snapshot{XMin: n, XMax: n}) }

@@ -85,7 +85,7 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 	marked, since := g.dirty, g.since
 	g.dirty = false
 	ch, missed := c.recent.missed(&g.reads, g.snapshot)
-	if missed || g.ranAt.Before(c.lost) {
+	if missed || g.ranAt.Before(c.lost) || g.ranAt.Before(c.captured) {
 		// R4: a run from before changes were lost may have used a read set from
 		// before a definition that was lost with them.
 		g.misses++
@@ -100,7 +100,7 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		}
 	} else {
 		g.misses = 0
-		g.span.open = true
+		g.span.open = !g.dark // nobody tells when a dark one ends to hold
 		c.rest(g)
 	}
 	c.publish(g)

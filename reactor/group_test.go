@@ -7,6 +7,7 @@ import (
 
 // W6: the back-off doubles from 100 ms to 30 s, a quarter more or less, and never
 // goes beyond.
+// Cases: 118.
 func TestBackoffIsBounded(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Seed: 1}.withDefaults()

@@ -40,6 +40,7 @@ func (c *core) admit(now time.Time, g *group) {
 	for _, s := range g.joiners {
 		switch {
 		case c.fresh(g, s):
+			s.unread = s.unread || c.behind
 			ready = append(ready, s)
 		case g.resting() && !now.Before(s.arrived.Add(c.cfg.MaxStale)) && !c.covers(g, s):
 			// So long, and still not what the client was shown.

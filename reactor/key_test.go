@@ -8,6 +8,7 @@ import (
 
 // W4, F13: keys are equal only if all parts are, also where a part looks like
 // the end of one and the beginning of the next.
+// Cases: 81.
 func TestKeysNeverMeet(t *testing.T) {
 	t.Parallel()
 	seen := map[Key]KeyParts{}

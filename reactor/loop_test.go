@@ -340,6 +340,7 @@ func TestReactorHeedsContext(t *testing.T) {
 
 // An execution that does not come back ends with its deadline, the group says
 // so, and runs again (W6, W9).
+// Cases: 118.
 func TestExecutionEndsAtDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -364,6 +365,7 @@ func TestExecutionEndsAtDeadline(t *testing.T) {
 
 // W6: what runs at a moment is bounded, for all, for one tenant and in one wave;
 // and what is free is used.
+// Cases: 113, 115.
 func TestExecutionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -418,6 +420,7 @@ func TestFreeSlotsGoRound(t *testing.T) {
 }
 
 // C10, W9: a tenant that comes after a table went dark is told like the others.
+// Cases: 105.
 func TestLaterTenantIsToldOfDarkTables(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -437,6 +440,7 @@ func TestLaterTenantIsToldOfDarkTables(t *testing.T) {
 
 // N6, W3: a thousand subscribers of one group cost one execution and one
 // encoding, at first and at a change.
+// Cases: 75.
 func TestManySubscribersOneRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -578,6 +582,7 @@ func TestFloodOfOneTenantDoesNotStarveAnother(t *testing.T) {
 
 // F8, W7: a tenant that cannot keep up with the log is told that changes were
 // lost. Its results are right in the end, and what waits for it is bounded.
+// Cases: 100.
 func TestWhoCannotKeepUpResyncs(t *testing.T) {
 	t.Parallel()
 	s := newStepped(t)

@@ -69,6 +69,7 @@ type Subscription struct {
 	group  *group   // nil while nothing is allowed
 	guards []*group // the policies
 	waits  int      // for so many of them
+	unread bool     // one of them was let pass while the log could not be read
 	left   bool
 }
 
@@ -85,6 +86,16 @@ func (s *Subscription) State() (State, bool) {
 		return State{}, false // it is older than what this one began with (F6)
 	}
 	return st, shown
+}
+
+// Covers reports whether what may be shown now is at least as new as a point that
+// the client was shown: by the subscription that this one replaces, perhaps, while
+// this one was getting ready (W2). What shows no rows is. It may be called once the
+// subscription is ready.
+func (s *Subscription) Covers(at Stamp) bool {
+	mark := *s.fence.mark.Load()
+	st, shown := s.State()
+	return !shown || st.Frame == nil || st.span.until(mark).Covers(at)
 }
 
 // Scoped reports whether the result depends on what the policies put into the

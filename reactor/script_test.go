@@ -26,7 +26,7 @@ import (
 //	                              and bad is no scope of it
 //	leave SUB
 //	dispatch [max=N]              one wave, if something is ready
-//	apply SNAPSHOT [CHANGE…]      (after 10 ms)
+//	apply SNAPSHOT [ago=DURATION] [CHANGE…]   (after 10 ms); ago: the read began then
 //	                                  11:update:todos/id=1&list=2+id=1&list=3:list  (xid:op:table/rows:changed)
 //	resync SNAPSHOT [epoch=E]
 //	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan] [alone]
@@ -223,6 +223,11 @@ func (s *script) apply(args []string, resync bool) {
 	for _, a := range args[1:] {
 		if text, ok := strings.CutPrefix(a, "epoch="); ok {
 			b.Epoch = Epoch(text)
+			continue
+		}
+		if text, ok := strings.CutPrefix(a, "ago="); ok {
+			d, _ := time.ParseDuration(text)
+			b.Began = s.now.Add(-d)
 			continue
 		}
 		b.Changes = append(b.Changes, s.change(a))

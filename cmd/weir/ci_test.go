@@ -39,3 +39,17 @@ func TestFuzzRunFailsWhenATargetFails(t *testing.T) {
 	f(`t.Error("this was found")`, false, "this was found", "fuzz: c FuzzIt", "failed: b FuzzIt")
 	f(``, true, "fuzz: b FuzzIt", "2 targets, none failed")
 }
+
+// TestVulncheckThatLooksAtNothingSaysSo: a database that cannot be reached is told
+// aloud, and is a failure for whoever needs it.
+func TestVulncheckThatLooksAtNothingSaysSo(t *testing.T) {
+	t.Parallel()
+	for needs, wantOK := range map[string]bool{"": true, "1": false} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join("..", "..", ".ci", "vulncheck"))
+		cmd.Env = append(offline(), "GOVULNDB=http://127.0.0.1:1", "WEIR_NEEDS_VULNDB="+needs)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != wantOK || !strings.Contains(string(out), "NOTHING WAS LOOKED AT. http://127.0.0.1:1 does not answer") {
+			t.Errorf("WEIR_NEEDS_VULNDB=%s: %v\n%s", needs, err, out)
+		}
+	}
+}

@@ -70,6 +70,7 @@ func upTo(lines *bufio.Scanner, events ...string) (event, data string) {
 }
 
 // TestTermDrainsAndASecondOneEnds: D4, CLI2. On the binary, by signals.
+// Cases: 109.
 func TestTermDrainsAndASecondOneEnds(t *testing.T) {
 	t.Parallel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -176,6 +177,7 @@ func fetched(t *testing.T, client *http.Client, url string) (int, string) {
 
 // TestFewDescriptorsAreNoEnd: with 128 descriptors and twice as many clients the
 // server tells them to come back, serves its operators, and serves on afterwards.
+// Cases: 112.
 func TestFewDescriptorsAreNoEnd(t *testing.T) {
 	t.Parallel()
 	errs, signal, wait := launched(t, doorway(t), exec.Command("sh", "-c", `ulimit -n 128 && exec "$0" serve`, os.Args[0]))

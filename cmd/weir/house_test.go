@@ -51,9 +51,12 @@ var doors = map[string]struct{ ours, theirs []string }{
 	"weir/host/serve":                      {[]string{"abi", "reactor", "host/auth", "host/policy", "host/tenant"}, []string{"github.com/go-chi/chi/v5", "github.com/google/uuid", "github.com/prometheus/client_golang", "golang.org/x/sys"}},
 	"weir/host/devdb":                      {nil, nil},
 	"weir/host/load":                       {nil, nil},
+	"weir/host/prove/scenarios":            {nil, nil},
+	"weir/host/prove/faults":               {nil, nil}, // tests only
 	"weir/host/devdb/devdbtest":            {[]string{"host/devdb"}, []string{"github.com/jackc/pgx/v5", "go.uber.org/goleak"}},
 	"weir/host":                            {[]string{"abi", "reactor", "reactor/changelog", "host/config", "host/tenant", "host/auth", "host/wasm", "host/inspect", "host/db", "host/calls", "host/jobs", "host/plugin", "host/policy", "host/serve", "plugins/js"}, []string{"github.com/fsnotify/fsnotify", "golang.org/x/sync"}},
 	"weir/host/hosttest":                   {[]string{"host", "host/config", "host/auth", "host/devdb", "host/devdb/devdbtest", "host/inspect", "host/serve", "host/tenant", "host/wasm", "host/wasm/wasmtest", "plugins/js/jstest", "reactor", "reactor/changelog"}, []string{"github.com/jackc/pgx/v5"}},
+	"weir/host/prove/soak":                 {nil, nil},
 	"weir/host/hosttest/browsertest":       {nil, []string{"github.com/chromedp/cdproto", "github.com/chromedp/chromedp"}},
 	"weir/plugins/guest":                   {[]string{"abi"}, nil},
 	"weir/plugins/guest/weirtest":          {[]string{"abi", "plugins/guest"}, nil},

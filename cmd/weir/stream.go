@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -65,8 +66,8 @@ func (r *eventReader) next() (sseEvent, error) {
 		case "id":
 			r.lastID = string(value)
 		case "retry":
-			if ms, err := time.ParseDuration(string(value) + "ms"); err == nil {
-				r.retry = min(ms, time.Minute)
+			if ms, err := strconv.ParseUint(string(value), 10, 32); err == nil {
+				r.retry = min(time.Duration(ms)*time.Millisecond, time.Minute)
 			}
 		}
 	}

@@ -89,6 +89,7 @@ func TestTenantInitPrintIsWhatItRuns(t *testing.T) {
 }
 
 // weir db check tells the same of the roles that the configuration names.
+// Cases: 46.
 func TestDBCheckTellsOfRightsTooMany(t *testing.T) {
 	t.Parallel()
 	db := devdbtest.New(t)

@@ -159,6 +159,7 @@ func TestEachAlgorithmIsTaken(t *testing.T) {
 }
 
 // Case 59 of the adversarial suite: algorithms and headers. J1, J2.
+// Cases: 59.
 func TestCase59ForgedHeadersAreRefused(t *testing.T) {
 	t.Parallel()
 	k, v := testKeys(), newVerifier(t, nil)
@@ -210,6 +211,7 @@ func TestCase59ForgedHeadersAreRefused(t *testing.T) {
 
 // Case 59: a kid is looked up and nothing else. It opens no file, and it does not
 // break a line of the log.
+// Cases: 59.
 func TestCase59KidIsOnlyLookedUp(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, func(c *Config) { c.Keys = staticKeys()[1:2] })
@@ -227,6 +229,7 @@ func TestCase59KidIsOnlyLookedUp(t *testing.T) {
 }
 
 // J3: what is refused for its size or its dots was not decoded.
+// Cases: 59.
 func TestSizeAndDotsComeFirst(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, nil)
@@ -247,6 +250,7 @@ func TestSizeAndDotsComeFirst(t *testing.T) {
 
 // J3, D7: the cost of a refusal does not grow with the token. Not parallel:
 // allocations are counted in the whole process.
+// Cases: 59.
 func TestRefusalIsCheap(t *testing.T) {
 	v := newVerifier(t, nil)
 	for _, text := range []string{strings.Repeat(".", 8<<10), strings.Repeat(".", 1<<20), strings.Repeat("a", 1<<20)} {
@@ -257,6 +261,7 @@ func TestRefusalIsCheap(t *testing.T) {
 }
 
 // Case 60: dates, audience, issuer, subject. J4, J5.
+// Cases: 60.
 func TestCase60ClaimsThatAreNotSaneAreRefused(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, nil)
@@ -308,6 +313,7 @@ func TestCase60ClaimsThatAreNotSaneAreRefused(t *testing.T) {
 }
 
 // Case 60: payloads that two parsers could read differently, and nested tokens.
+// Cases: 60.
 func TestCase60PayloadsAreReadStrictly(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, nil)
@@ -340,7 +346,8 @@ func TestCase60PayloadsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// J1: a payload is not read before its signature holds.
+// J1, D7: a payload is not read before its signature holds.
+// Cases: 59.
 func TestPayloadIsNotReadBeforeTheSignature(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, nil)
@@ -351,6 +358,7 @@ func TestPayloadIsNotReadBeforeTheSignature(t *testing.T) {
 }
 
 // A key speaks for its own issuer and audience only.
+// Cases: 59.
 func TestKeyOfOneIssuerCannotSignForAnother(t *testing.T) {
 	t.Parallel()
 	k := testKeys()
@@ -429,6 +437,7 @@ func TestOwnClaimsAreNotTheTokens(t *testing.T) {
 }
 
 // G16 begins here: what is not listed cannot be read.
+// Cases: 78.
 func TestClaimsAreThoseThatAreListed(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t, func(c *Config) {

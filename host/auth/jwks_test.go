@@ -134,6 +134,7 @@ func TestKeySetIsFetchedOnceAndCached(t *testing.T) {
 }
 
 // Case 62, D7: a flood of unknown kids causes one fetch a minute.
+// Cases: 62.
 func TestCase62UnknownKidsCauseOneFetchAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -156,6 +157,7 @@ func TestCase62UnknownKidsCauseOneFetchAMinute(t *testing.T) {
 
 // Case 62: a new key is taken when its first token comes, and a removed one stops
 // with the next refresh, also when only tokens of that key come.
+// Cases: 62.
 func TestCase62RotationAndRemoval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,6 +189,7 @@ func TestCase62RotationAndRemoval(t *testing.T) {
 
 // Case 62: while the issuer cannot be asked, keys hold for their maximum age and
 // not longer; the log gets one line, not one for each try.
+// Cases: 62.
 func TestCase62KeysEndAtTheirMaximumAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,6 +230,7 @@ func TestCase62KeysEndAtTheirMaximumAge(t *testing.T) {
 }
 
 // Case 62: a slow endpoint costs a bounded wait, and the caller may leave before.
+// Cases: 62.
 func TestCase62SlowEndpointIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,6 +268,7 @@ func TestCase62SlowEndpointIsBounded(t *testing.T) {
 
 // Case 62: answers that are too large, redirect, or are no key set. A kid cached
 // for one issuer says nothing about another.
+// Cases: 62.
 func TestCase62BadAnswersGiveNoKeys(t *testing.T) {
 	t.Parallel()
 	k := testKeys()
@@ -300,6 +305,7 @@ func TestCase62BadAnswersGiveNoKeys(t *testing.T) {
 
 // Case 59: two issuers may use one kid. Neither can sign for the other, and both
 // are found.
+// Cases: 59.
 func TestCase59KidOfAnotherIssuer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -332,6 +338,7 @@ func (m byHost) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // Case 62, D7: the real client does not follow a redirect, does not fetch what a
 // key names, and does not dial a private address that was not configured.
+// Cases: 62.
 func TestCase62RealClientStaysWhereItIsSent(t *testing.T) {
 	t.Parallel()
 	k := testKeys()
@@ -377,6 +384,7 @@ func TestCase62RealClientStaysWhereItIsSent(t *testing.T) {
 	}
 }
 
+// Cases: 62.
 func TestCase62AddressesThatMayBeDialled(t *testing.T) {
 	t.Parallel()
 	f := func(address string, public, private bool) {
@@ -388,12 +396,13 @@ func TestCase62AddressesThatMayBeDialled(t *testing.T) {
 	}
 	f("93.184.216.34", true, true)
 	f("2606:2800:220:1::1", true, true)
-	for _, own := range []string{"127.0.0.1", "127.9.9.9", "::1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1"} {
+	for _, own := range []string{"127.0.0.1", "127.9.9.9", "::1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:100.64.0.1"} {
 		f(own, false, true)
 	}
 	for _, never := range []string{
 		"169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "100.100.100.200", "0.0.0.0", "::", "0.1.2.3", "224.0.0.1", "ff02::1",
 		"255.255.255.255", "240.0.0.1", "192.0.0.1", "198.18.0.1", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "2001:0:1::1", "fec0::1", "::7f00:1",
+		"::ffff:100.100.100.200", "::ffff:0.1.2.3", "::ffff:198.18.0.1", "::ffff:240.0.0.1",
 	} {
 		f(never, false, false)
 	}

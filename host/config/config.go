@@ -83,7 +83,7 @@ type Database struct {
 	// Connections bounds weir's connections in all: four of its own, and the
 	// tenants share the rest by weight, but for those that set
 	// limits.connections. Each has at least two.
-	Connections int `toml:"connections" default:"20"`
+	Connections int `toml:"connections" default:"16"`
 }
 
 // SQL is [sql]: what plugins' SQL may call.

@@ -32,7 +32,8 @@ func getenv(name string) string { return environment[name] }
 // The number of cores is not that of every machine.
 var cores = regexp.MustCompile(`(?m)^running_guests = \d+ `)
 
-// TestGolden runs testdata/golden. `parse` gives the errors, or what is not a
+// TestGolden runs testdata/golden. D8: errors.txt has the operator's address that others
+// can reach. `parse` gives the errors, or what is not a
 // default; `dump` gives everything.
 func TestGolden(t *testing.T) {
 	t.Parallel()

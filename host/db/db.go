@@ -245,11 +245,6 @@ func (d *DB) Forget(ddlXID uint64) {
 	d.generation.Add(1)
 }
 
-// Renew makes connections anew: a setting of the role or of the database may have
-// changed, which row security can read (current_setting), and a session keeps those
-// that it began with. Who is reading goes on with the old ones.
-func (d *DB) Renew() { d.pool.renew() }
-
 // ForgetAll makes void all that was derived from the schema: changes of it may
 // have been lost with the change log.
 func (d *DB) ForgetAll() {
@@ -259,6 +254,12 @@ func (d *DB) ForgetAll() {
 	d.generation.Add(maxDDL + 1)
 	d.ddl = nil
 }
+
+// Redial lets the next transactions connect anew. The connections that are there
+// may lead to a server that is the primary no longer, though it lives and answers
+// (C4). Or a setting of the role or the database has changed: a session keeps those
+// that it began with, and row security can read them (current_setting).
+func (d *DB) Redial() { d.pool.renew() }
 
 // fresh reports whether an analysis may be used. It is asked at each use and not
 // told by Forget, because an analysis may be under way, or be held by a

@@ -176,6 +176,7 @@ func TestReadTxPipelinesAndFinishes(t *testing.T) {
 	}
 }
 
+// Cases: 33, 50, 95.
 func TestDeadlineCancelsOnTheServer(t *testing.T) {
 	t.Parallel()
 	d, server := start(t)
@@ -202,6 +203,7 @@ func TestDeadlineCancelsOnTheServer(t *testing.T) {
 	}
 }
 
+// Cases: 52.
 func TestResultLimits(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)
@@ -225,6 +227,7 @@ func TestResultLimits(t *testing.T) {
 	f(`select repeat(body, 500000) as b from messages where id = 1`)
 }
 
+// Cases: 92, 93.
 func TestServerIsDownAndComesBack(t *testing.T) {
 	t.Parallel()
 	d, err := Open(t.Context(), Config{URL: "postgres://weir_test@127.0.0.1:1/none", ConnectTimeout: time.Second})
@@ -258,6 +261,38 @@ func TestServerIsDownAndComesBack(t *testing.T) {
 
 // A wave whose requests and answers are both larger than the socket's buffers
 // must not wait for itself.
+// C4: after Redial no connection of before is used, whether it was idle or in use.
+func TestRedialUsesNoConnectionOfBefore(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t)
+	st := prepare(t, d, `select id from rooms order by id`)
+	wave := func() {
+		t.Helper()
+		if _, err := d.Wave(t.Context(), []Query{{Statement: st}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wave()
+	used, err := d.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wave() // one is idle, one is in use
+	before := d.Stats().Dials
+	d.Redial()
+	if err := used.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Stats().Idle; n != 0 {
+		t.Errorf("%d connections of before wait for use", n)
+	}
+	wave()
+	wave()
+	if n := d.Stats().Dials - before; n != 1 {
+		t.Errorf("%d connections were made, want 1", n)
+	}
+}
+
 func TestLargeWaveDoesNotDeadlock(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t)
@@ -280,6 +315,7 @@ func TestLargeWaveDoesNotDeadlock(t *testing.T) {
 	}
 }
 
+// Cases: 58.
 func TestPreparedStatementsAreBounded(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)

@@ -10,6 +10,7 @@ import (
 
 // TestExcessNamesEachRightTooMany: what was given too much is told, each with the
 // SQL that takes it back; after that SQL nothing is left to tell.
+// Cases: 46.
 func TestExcessNamesEachRightTooMany(t *testing.T) {
 	t.Parallel()
 	base := devdbtest.New(t)

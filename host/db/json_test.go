@@ -9,6 +9,7 @@ import (
 	"weir/abi"
 )
 
+// Cases: 119.
 func TestEveryTypeBecomesJSON(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t, `create type pair as (a int, b text)`)
@@ -100,6 +101,7 @@ func TestEveryTypeBecomesJSON(t *testing.T) {
 }
 
 // Whatever bytes a row has, it stays one string of JSON on one line.
+// Cases: 119.
 func FuzzJSONString(f *testing.F) {
 	f.Add([]byte("plain"))
 	f.Add([]byte("\x00\x1f\"\\\n\r\u2028\u2029\xff\xe2\x80"))
@@ -134,6 +136,7 @@ func FuzzJSONString(f *testing.F) {
 	})
 }
 
+// Cases: 45.
 func TestArgumentsAreCheckedNotCoerced(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t)

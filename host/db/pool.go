@@ -148,14 +148,12 @@ func (p *pool) configure(config *pgconn.Config, maxMessage int) {
 	p.dropIdleLocked()
 }
 
-// renew makes connections anew from now on: settings of the role and of the
-// database are read when a session begins. Those in use are closed when they are
-// given back.
+// renew lets no connection that is there now be used again: what is idle is closed,
+// what is in use when it is given back.
 func (p *pool) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	config := *p.config // give tells the connections of before by it
-	p.config = &config
+	p.config = p.config.Copy() // another one: give does not keep what was made with the old
 	p.dropIdleLocked()
 }
 

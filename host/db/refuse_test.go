@@ -153,6 +153,7 @@ func TestConjunctsSplitOnlyAtTheTop(t *testing.T) {
 	f(`(m."AND" = 1)`, "m.AND = 1")
 }
 
+// Cases: 44.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t, `create materialized view mv as select * from rooms; grant select on mv to weir_test;

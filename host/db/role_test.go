@@ -46,6 +46,7 @@ func state(t *testing.T, url, sql string) string {
 
 // TestMadeRoleMayDoWhatIsSaidAndNoMore: each right that was named is there, all
 // others are not, whoever granted them before.
+// Cases: 46.
 func TestMadeRoleMayDoWhatIsSaidAndNoMore(t *testing.T) {
 	t.Parallel()
 	base, role := tenancy(t)

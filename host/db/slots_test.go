@@ -8,6 +8,7 @@ import (
 
 // W6: no more are in use than the bound says, waiters are served in order, and a
 // bound that changes applies to those who wait.
+// Cases: 115.
 func TestSlotsFollowTheirBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slots{limit: 1}

@@ -1,10 +1,14 @@
 package db
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"weir/abi"
 	"weir/reactor"
@@ -53,6 +57,7 @@ func TestInitPlanOutputIsNoParameter(t *testing.T) {
 	}
 }
 
+// R1: on every version of PostgreSQL, also on those that print no such output.
 func TestHiddenNamesOutputsOfSubplans(t *testing.T) {
 	t.Parallel()
 	root, err := parsePlan([]byte(`[{"Plan": {"Node Type": "Seq Scan", "Relation Name": "m", "Filter": "(m.a = $2)",
@@ -203,6 +208,7 @@ func TestEqualityNeedsOneForm(t *testing.T) {
 
 // R7: the clock, randomness, the session and the catalog are refused wherever
 // they hide.
+// Cases: 39.
 func TestClockAndSessionAreRefused(t *testing.T) {
 	t.Parallel()
 	d, _ := start(t, `
@@ -277,7 +283,36 @@ func TestOrderUnderLimit(t *testing.T) {
 	f(`select id from messages where id in (select id from messages where room_id = 1) order by id limit 4`, "")
 }
 
+// R8: on weir's connections nothing changes the order of rows by itself, whatever
+// the database's own settings are.
+func TestNothingChangesTheOrderByItself(t *testing.T) {
+	t.Parallel()
+	d, server := start(t)
+	server.Exec(t, `do $$ begin
+		execute format('alter database %I set synchronize_seqscans = on', current_database());
+		execute format('alter database %I set max_parallel_workers_per_gather = 4', current_database()); end $$`)
+	check := func(when string) {
+		t.Helper()
+		conn, err := pgconn.ConnectConfig(t.Context(), d.pool.server())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		results, err := conn.Exec(t.Context(), `select current_setting('synchronize_seqscans') || ' ' || current_setting('max_parallel_workers_per_gather')`).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(results[0].Rows[0][0]); got != "off 0" {
+			t.Errorf("%s synchronize_seqscans and max_parallel_workers_per_gather are %s, want off 0", when, got)
+		}
+	}
+	check("at first")
+	d.Configure(Bounds{Connections: 2, MaxRows: 10, MaxResultBytes: 1 << 20, StatementTimeout: time.Minute})
+	check("after the bounds were changed")
+}
+
 // R9: TRUNCATE shows through an older snapshot; what was read is not used.
+// Cases: 104.
 func TestTruncateUnderReadTransactionIsNoticed(t *testing.T) {
 	t.Parallel()
 	d, server := start(t)
@@ -307,6 +342,7 @@ func TestTruncateUnderReadTransactionIsNoticed(t *testing.T) {
 }
 
 // R10: a standby is refused.
+// Cases: 102.
 func TestStandbyIsRefused(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)
@@ -413,6 +449,7 @@ func TestForgetReachesWhatIsNotCached(t *testing.T) {
 
 // C4: every execution reads the epoch; with another one everything is derived
 // again.
+// Cases: 102.
 func TestAnotherEpochMakesReadSetsVoid(t *testing.T) {
 	t.Parallel()
 	d, server := start(t, `create table life (epoch text); insert into life values ('one'); grant select on life to weir_test`)

@@ -114,6 +114,7 @@ func TestSerializationFailureIsConflict(t *testing.T) {
 }
 
 // F11: a connection lost in COMMIT: the server is asked what became of it.
+// Cases: 94.
 func TestLostCommitIsResolved(t *testing.T) {
 	t.Parallel()
 	d, server := start(t)
@@ -355,6 +356,7 @@ func TestTablesWithoutGrantAreRefused(t *testing.T) {
 // TestDerivesAgainWhileAllConnectionsAreTaken: W6. A transaction whose statement
 // must be derived again holds a connection and needs another for that. When all
 // connections are held so, nobody may wait for somebody who waits for him.
+// Cases: 115.
 func TestDerivesAgainWhileAllConnectionsAreTaken(t *testing.T) {
 	t.Parallel()
 	_, server := start(t)

@@ -154,6 +154,7 @@ func greet() string {
 }
 
 // I2: whatever the child does instead of answering refuses the statement.
+// Cases: 45.
 func TestCrashTimeoutAndGarbageRefuse(t *testing.T) {
 	t.Parallel()
 	f := func(name, body string, timeout time.Duration, want CrashKind) {
@@ -384,6 +385,7 @@ func TestCrashesAreCountedByTenant(t *testing.T) {
 
 // I3: what could overflow the parser's stack never reaches it, and what reaches
 // it leaves it as it was.
+// Cases: 45.
 func TestNestedStatementsDoNotHarmTheParser(t *testing.T) {
 	t.Parallel()
 	parsing.Lock()

@@ -85,6 +85,7 @@ var later = []string{"func.20.wasm", "func.21.wasm", "imports.49.wasm", "type.3.
 // G1, G2: what the official tests call valid is let through, unless it is what no
 // plugin may be; what they call malformed or invalid is refused by the gate or by
 // the compiler, which never panics.
+// Cases: 1.
 func TestGateAgreesWithTheOfficialTests(t *testing.T) {
 	t.Parallel()
 	r := newCompiler(t)
@@ -183,6 +184,7 @@ func mutate(r *rand.Rand, code []byte) []byte {
 // W8: over many spoilt modules nothing dies: the gate refuses in its own error or
 // lets through, and what it lets through the compiler takes or refuses, never with
 // a panic. WEIR_MODULES is how many to try.
+// Cases: 1, 2.
 func TestSpoiltModulesHarmNobody(t *testing.T) {
 	tries := 100_000
 	if s := os.Getenv("WEIR_MODULES"); s != "" {
@@ -255,6 +257,7 @@ func sameWhenMetered(t testing.TB, r wazero.Runtime, s *Shape) bool {
 // FuzzGate: whatever the bytes, the gate neither panics nor takes more memory than
 // a multiple of them, and what it lets through makes the compiler neither panic
 // nor take more than what small modules may.
+// Cases: 1, 2.
 func FuzzGate(f *testing.F) {
 	for _, h := range hostiles() {
 		if len(h.code) < 300 {

@@ -258,6 +258,7 @@ func foreign() []hostile {
 
 // G1, W8, W10: each is refused in its own words, and none takes more memory than
 // a small multiple of its size.
+// Cases: 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 17.
 func TestHostileModulesAreRefused(t *testing.T) {
 	r := newCompiler(t)
 	for _, h := range hostiles() {
@@ -297,6 +298,7 @@ func allocated(do func()) uint64 {
 
 // B01: what is in custom sections is never looked at: a module may be as large as
 // its limit and costs nothing.
+// Cases: 5.
 func TestCustomSectionsCostNothing(t *testing.T) {
 	code := assemble(oneMemory, section(sectionCustom, text("x"), make([]byte, 64<<20)))
 	var s *Shape
@@ -310,6 +312,7 @@ func TestCustomSectionsCostNothing(t *testing.T) {
 }
 
 // Each of the gate's limits is exact, and its key is told.
+// Cases: 7, 8, 9, 11, 12.
 func TestLimitsOfTheGateAreExact(t *testing.T) {
 	t.Parallel()
 	f := func(limit string, set func(g *GateLimits, n int), module func(n int) []byte) {

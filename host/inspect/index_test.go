@@ -29,6 +29,7 @@ func fullWith(exports []byte, code ...[]byte) []byte {
 
 // G2: every index is checked against the module's own spaces, wherever it is
 // written. The last that names something passes, the next does not.
+// Cases: 1.
 func TestEveryIndexIsInItsSpace(t *testing.T) {
 	t.Parallel()
 	f := func(what string, module func(index uint32) []byte, names uint32) {

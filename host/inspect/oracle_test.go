@@ -317,6 +317,7 @@ func (w *writer) statement() (string, Kind) {
 // TestPostgreSQLUnderstandsWhatWasJudged: of thousands of statements, many of
 // which try to call what is not listed, PostgreSQL would call nothing but listed
 // functions for each that is allowed.
+// Cases: 45, 48.
 func TestPostgreSQLUnderstandsWhatWasJudged(t *testing.T) {
 	t.Parallel()
 	o := newOracle(t)
@@ -355,6 +356,7 @@ func TestPostgreSQLUnderstandsWhatWasJudged(t *testing.T) {
 // TestListIsTheCatalogs compares the list with a real server: no function of the
 // list is volatile, none is an alias of another that is not, and what is said to
 // name its columns does.
+// Cases: 39.
 func TestListIsTheCatalogs(t *testing.T) {
 	t.Parallel()
 	o := newOracle(t)
@@ -403,6 +405,7 @@ func TestListIsTheCatalogs(t *testing.T) {
 
 // TestNoBuiltinIsCalledByItsNameAlone: each function that takes one argument, in
 // all forms that call it without parentheses.
+// Cases: 48.
 func TestNoBuiltinIsCalledByItsNameAlone(t *testing.T) {
 	t.Parallel()
 	o := newOracle(t)

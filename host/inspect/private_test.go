@@ -11,6 +11,7 @@ import (
 
 // G8: what is trusted later is read only if nobody else can have put it there, and
 // reading never waits.
+// Cases: 21.
 func TestPrivateFileIsRegularAndOurs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

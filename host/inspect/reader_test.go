@@ -7,6 +7,7 @@ import (
 
 // G1: numbers may be written longer than they need be, up to the bytes that their
 // size takes, and no bit beyond it may be set but the sign.
+// Cases: 1.
 func TestNumbersAreReadAsTheyAreBounded(t *testing.T) {
 	t.Parallel()
 	read := func(size int, b []byte) (int64, bool) {
@@ -87,6 +88,7 @@ func TestNobodyHidesCodeInALongNumber(t *testing.T) {
 }
 
 // G5: what changes more than memory and globals is told, and nothing else is.
+// Cases: 12.
 func TestWhatCannotBePutBackIsTold(t *testing.T) {
 	t.Parallel()
 	f := func(want string, code ...[]byte) {

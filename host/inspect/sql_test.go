@@ -106,6 +106,7 @@ func (r refusals) both(text, want string) {
 }
 
 // I1: what is refused says what to write instead.
+// Cases: 44, 47.
 func TestRefusalsSayWhatToWrite(t *testing.T) {
 	t.Parallel()
 	f, both := refusals{t}.kind, refusals{t}.both
@@ -123,6 +124,9 @@ func TestRefusalsSayWhatToWrite(t *testing.T) {
 		"listen x", "notify x", "lock table x", "prepare x as select 1", "execute x", "declare c cursor for select 1", "discard all", "create table x (a int)",
 		"drop table x", "vacuum", "truncate x", "grant all on x to y", "alter role x superuser", "load 'x'", "checkpoint", "refresh materialized view x", "savepoint a",
 		"set session authorization x", "security label on table x is 'y'", "close c", "fetch 1 from c", "deallocate all", "import foreign schema x from server y into z",
+		"start transaction read write", "abort", "end", "rollback to savepoint a", "release a", "commit prepared 'x'", "set constraints all deferred", "set transaction read write",
+		"unlisten x", "analyze x", "reindex table x", "cluster x", "comment on table x is 'y'", "reassign owned by x to y", "drop owned by x", "alter system set a = 1",
+		"create or replace function f() returns int language sql as 'select 1'", "create extension dblink", "create temp table x as select 1", "revoke all on x from y",
 	} {
 		both(word, `begins with `+strings.Fields(word)[0])
 	}
@@ -145,6 +149,7 @@ func TestRefusalsSayWhatToWrite(t *testing.T) {
 }
 
 // I1: functions, relations, types and operators by their names.
+// Cases: 48, 49, 55.
 func TestNamesAreJudged(t *testing.T) {
 	t.Parallel()
 	f, both := refusals{t}.kind, refusals{t}.both

@@ -21,6 +21,7 @@ func openDir(t *testing.T, dir string, most int) *verdicts {
 
 // I2: a file that is not exactly what was written is no verdict, and is written
 // anew.
+// Cases: 21.
 func TestVerdictThatWasTouchedIsNone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "verdicts")
@@ -74,6 +75,7 @@ func TestVerdictThatWasTouchedIsNone(t *testing.T) {
 }
 
 // What a verdict depends on is in the digest: each difference asks again.
+// Cases: 58.
 func TestVerdictIsAboutOneStatementOnly(t *testing.T) {
 	t.Parallel()
 	base := func() Statement {
@@ -120,6 +122,7 @@ func TestDirectoryOpenToOthersIsRefused(t *testing.T) {
 }
 
 // I5: the oldest go first, and what is used stays.
+// Cases: 58.
 func TestVerdictsAreBounded(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "verdicts")

@@ -53,6 +53,7 @@ func TestTenantIsThatOfTheRole(t *testing.T) {
 
 // J3: tables show the rows of the tenant that has logged in, and nobody writes
 // them but through the functions.
+// Cases: 46.
 func TestRowsAreThoseOfTheTenant(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -39,6 +39,7 @@ func script(b *breaker, clock *time.Time, calls string) string {
 // W6, G7: a plugin that keeps failing is stopped, tried again after a pause that
 // doubles, and serves again after one success. What is no fault of its own does
 // not count, and a client that provokes faults does not stop it for others.
+// Cases: 118.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	f := func(name, calls, want string) {
@@ -91,6 +92,7 @@ func TestOneTrialAtATime(t *testing.T) {
 }
 
 // A guest that traps is stopped, told, and a new version of it is not.
+// Cases: 118.
 func TestPluginThatKeepsTrappingIsStopped(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, &tenant.Tenant{Name: "default", Limits: tenant.Limits{MaxFailures: 3}})

@@ -44,6 +44,7 @@ func TestLoadedPluginAnswers(t *testing.T) {
 }
 
 // P2: every reason to refuse is a sentence, and nothing is loaded.
+// Cases: 1, 14, 15, 16, 22, 38.
 func TestPluginsAreRefused(t *testing.T) {
 	t.Parallel()
 	f := func(what string, code []byte, want ...string) {
@@ -134,6 +135,7 @@ func TestStatementsAreTheCheckersToRefuse(t *testing.T) {
 }
 
 // P1, security 20: only an ordinary file is read, at most its bound.
+// Cases: 20.
 func TestOnlyOrdinaryFilesAreRead(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, &tenant.Tenant{Name: "default", Limits: tenant.Limits{MaxModuleBytes: 1000}})
@@ -175,6 +177,7 @@ func TestOnlyOrdinaryFilesAreRead(t *testing.T) {
 
 // G11: what guests draw at their start follows the host's secret and the module,
 // and is not the same in two modules even without a secret.
+// Cases: 38.
 func TestInitSeedIsOfTheDigest(t *testing.T) {
 	t.Parallel()
 	ten := &tenant.Tenant{Name: "default"}

@@ -28,6 +28,7 @@ func fmtNames(c Change) string {
 
 // P3, P5: a good file replaces, a bad one changes nothing and is told, a removed
 // one goes; each change names the functions whose groups must run again.
+// Cases: 22, 111.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, &tenant.Tenant{Name: "default"})
@@ -108,6 +109,7 @@ func (w *waiting) Query(_ context.Context, qs []*wasm.Query) error {
 func (w *waiting) Exec(context.Context, *wasm.Query) error { return errors.New("no exec") }
 
 // P4: a call that began on the old plugin ends on it, and only then it is closed.
+// Cases: 18, 87.
 func TestOldCallsEndOnTheOldPlugin(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, &tenant.Tenant{Name: "default"})
@@ -156,6 +158,7 @@ func TestOldCallsEndOnTheOldPlugin(t *testing.T) {
 
 // P4: with callers everywhere, no call is lost to a swap: each either runs or
 // looks again, and sees the old number or a newer one.
+// Cases: 87, 111.
 func TestSwapsUnderLoadLoseNoCall(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, &tenant.Tenant{Name: "default"})

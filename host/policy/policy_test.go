@@ -145,6 +145,7 @@ func TestAccessWithoutPolicies(t *testing.T) {
 
 // TestAnswers: what a statement's rows and a guest's value say. Whatever cannot
 // be read is an error, and an error allows nothing (W5).
+// Cases: 34.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	f := func(name string, out Outcome, want reactor.Answer, reason string) {
@@ -252,6 +253,7 @@ func TestAllPoliciesMustAllow(t *testing.T) {
 
 // TestErrorsAllowNothing: a policy that traps or times out, one that is not
 // there, and what is no policy (W5, F4).
+// Cases: 34.
 func TestErrorsAllowNothing(t *testing.T) {
 	t.Parallel()
 	f := func(name string, w *world, fn *plugin.Function, want string) {
@@ -348,6 +350,7 @@ func TestMissingClaims(t *testing.T) {
 
 // TestPolicySeesOnlyWhatItDeclares: arguments as the function sees them, its own
 // claims, action and function if it asks.
+// Cases: 78, 79.
 func TestPolicySeesOnlyWhatItDeclares(t *testing.T) {
 	t.Parallel()
 	limit := abi.Int(50)

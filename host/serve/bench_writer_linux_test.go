@@ -266,3 +266,70 @@ func BenchmarkStalled(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPinned is N23: 600 clients that stop reading in a result of 4 MiB, twenty
+// in each of thirty versions of it. Pinned-MiB is the most that superseded versions
+// held, heap-MiB what the process holds at the end beyond what it had.
+func BenchmarkPinned(b *testing.B) {
+	const versions, each, size = 30, 20, 4 << 20
+	for _, writer := range benchWriters {
+		b.Run(string(writer), func(b *testing.B) {
+			f := benchServer(b, writer, nil)
+			big := func(round int) string {
+				return strings.Replace(kilobyte(round), "x", strings.Repeat("x", size), 1)
+			}
+			live := func() float64 {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				return float64(m.HeapAlloc)
+			}
+			var pinned, heap, closed float64
+			for b.Loop() {
+				f.backend.set("rooms.list", big(0))
+				before := live()
+				var conns []net.Conn
+				for round := range versions {
+					f.backend.set("rooms.list", big(round+1))
+					for range each {
+						conn, _, err := join(f.url, 1, 4<<10)
+						if err != nil {
+							b.Fatal(err)
+						}
+						conns = append(conns, conn)
+					}
+					eventually(b, "all of the round stand in its frame", func() bool { return f.writingBig(each) })
+					pinned = max(pinned, float64(f.server.Stats().PinnedBytes))
+				}
+				f.backend.set("rooms.list", kilobyte(0))
+				eventually(b, "the superseded are looked at", func() bool {
+					pinned = max(pinned, float64(f.server.Stats().PinnedBytes))
+					return f.server.Stats().PinnedBytes <= f.server.cfg.Limits.MaxPinnedBytes
+				})
+				heap = max(heap, live()-before)
+				closed = float64(f.server.Stats().Closes[string(slowCode)])
+				for _, conn := range conns {
+					_ = conn.Close()
+				}
+				eventually(b, "all have left", func() bool { return f.server.Stats().Sessions == 0 })
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(pinned/(1<<20), "pinned-MiB")
+			b.ReportMetric(heap/(1<<20), "heap-MiB")
+			b.ReportMetric(closed, "closed")
+		})
+	}
+}
+
+// writingBig reports whether at least n sessions are in the middle of the newest
+// frame.
+func (f *fixture) writingBig(n int) bool {
+	for _, s := range f.server.sessions.all() {
+		if p := s.writing.Load(); p != nil {
+			if st := p.pub.State(); st != nil && st.Frame == p.frame {
+				n--
+			}
+		}
+	}
+	return n <= 0
+}

@@ -97,6 +97,7 @@ func FuzzStreamBody(f *testing.F) {
 
 // FuzzEvents: S9, whatever texts an event carries, a strict client reads exactly
 // that event, and what follows is the next one.
+// Cases: 70.
 func FuzzEvents(f *testing.F) {
 	f.Add("denied\n\nevent: close\r\n", "a\x00b\u2028\xff", int64(1))
 	f.Add("", "data: {}", int64(-1))

@@ -110,6 +110,7 @@ func TestCredentialsAreTakenInOrder(t *testing.T) {
 }
 
 // CSRF: the browser adds the cookie whatever page asks.
+// Cases: 72.
 func TestRequestsByCookieNeedTheirPagesOrigin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.Hosts, c.Origins = []string{"api.example.com"}, []string{"https://app.example.com"} })
@@ -201,6 +202,7 @@ func (f *fixture) ticket(headers ...string) string {
 	return answer.Ticket
 }
 
+// Cases: 64.
 func TestTicketOpensOneStream(t *testing.T) {
 	t.Parallel()
 	onEach(t, nil, func(t *testing.T, f *fixture) {
@@ -257,6 +259,7 @@ func TestTicketsAreForWhoHasAToken(t *testing.T) {
 	}
 }
 
+// Cases: 64.
 func TestTicketIsOverAfter30SecondsOrWithItsToken(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(t *testing.T, f *fixture) {
@@ -285,6 +288,7 @@ func TestTicketIsOverAfter30SecondsOrWithItsToken(t *testing.T) {
 }
 
 // A ticket of one tenant is none of another's.
+// Cases: 64.
 func TestTicketIsOfItsTenant(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) {
@@ -304,6 +308,7 @@ func TestTicketIsOfItsTenant(t *testing.T) {
 }
 
 // D8: neither a ticket nor a cookie is in the log, whatever comes of it.
+// Cases: 74.
 func TestNoTicketAndNoCookieIsLogged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -85,6 +85,7 @@ func TestDenyDropsRowsAndAllowBringsThemBack(t *testing.T) {
 
 // The rows that a client gets back after a denial are told in full also when
 // they are those that it had before: it has dropped them.
+// Cases: 90.
 func TestSameRowsAfterADenialComeInFull(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -241,6 +242,7 @@ func TestPolicyThatFailsIsStale(t *testing.T) {
 
 // Subscriptions that nobody can decide about are told each of its own reason,
 // once.
+// Cases: 88.
 func TestUndecidedSubscriptionsHaveNothingInCommon(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -278,6 +280,7 @@ func TestPolicyThatFailsAtTheStart(t *testing.T) {
 
 // W4, W5: another scope is another group. The rows of the old one are dropped
 // before anything of the new one is told, and come never again.
+// Cases: 86.
 func TestChangedScopeMovesTheSubscription(t *testing.T) {
 	t.Parallel()
 	onEach(t, nil, func(t *testing.T, f *fixture) {
@@ -424,6 +427,7 @@ func TestGuardedSubscriptionsShareOneFrame(t *testing.T) {
 
 // D2: a denial in the middle of a frame cuts the connection: what the socket has
 // not taken is not to be seen.
+// Cases: 85.
 func TestDenialCutsAFrameThatIsHalfWritten(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]*reactor.Decision{"denied": deny, "moved": scoped("other")} {
@@ -625,6 +629,7 @@ func TestOneResultBehindAPolicy(t *testing.T) {
 
 // S4: claims of a renewed token lead to other decisions and another group. The
 // rows of the old one are replaced, not mixed.
+// Cases: 86.
 func TestRenewalWithOtherClaimsMoves(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -784,6 +789,7 @@ func dechunked(r *bufio.Reader) io.Reader {
 
 // W2, F6: a subscription that is subscribed anew, because its plugin was replaced
 // or its scope has changed, asks for nothing older than what it was shown.
+// Cases: 89.
 func TestWhoIsMovedIsShownNothingOlder(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

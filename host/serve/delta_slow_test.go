@@ -118,6 +118,7 @@ func (h *held) check(e sseEvent) error {
 // at each moment the rows of a version, and in the end what is true: whatever it
 // is sent, whole results or deltas, nothing that counts is lost, and rows that were
 // secret while it was denied never reach it (W5).
+// Cases: 90.
 func TestSlowClientOfDeltasEndsAtTheTruth(t *testing.T) {
 	t.Parallel()
 	for round := range 4 {

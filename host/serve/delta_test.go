@@ -71,6 +71,7 @@ func TestDeltasAreForThoseWhoAsk(t *testing.T) {
 // D1: a client that comes back with a version of before gets what is new in it, if
 // that version is known; one delta is for all subscriptions of the query, so that
 // all of them must hold it.
+// Cases: 90.
 func TestDeltaLeadsFromWhatTheClientHolds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -104,6 +105,7 @@ func TestDeltaLeadsFromWhatTheClientHolds(t *testing.T) {
 
 // W5: who was denied holds nothing. What comes back is whole, also when the rows
 // are those of before but for one.
+// Cases: 90.
 func TestDeltaIsNotForWhoWasDenied(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

@@ -15,6 +15,7 @@ import (
 
 // Streams are refused one by one before the descriptors end, each kind of client
 // in the way that lets it come back; what is open goes on.
+// Cases: 112.
 func TestLastDescriptorsRefuseAndDoNotServe(t *testing.T) {
 	t.Parallel()
 	var next atomic.Int64 // the descriptor that the next connection has
@@ -73,6 +74,7 @@ func (l *scarce) Accept() (net.Conn, error) {
 	return l.waiting, nil
 }
 
+// Cases: 112.
 func TestListenerWithoutDescriptorsDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	client, server := net.Pipe()

@@ -60,6 +60,7 @@ func TestDevelopmentTakesPagesOfThisMachine(t *testing.T) {
 	}
 }
 
+// Cases: 71.
 func TestCrossSiteRequestsNeedAnAllowedOrigin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) {
@@ -112,6 +113,7 @@ func TestCrossSiteRequestsNeedAnAllowedOrigin(t *testing.T) {
 	}
 }
 
+// Cases: 72.
 func TestPostsMustBeJSON(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -225,6 +227,7 @@ func TestClientAddressIsCountedOnlyWhenKnown(t *testing.T) {
 	}
 }
 
+// D5: limits that do not count behind a proxy are told of.
 func TestUntrustedProxyIsToldOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -237,6 +240,7 @@ func TestUntrustedProxyIsToldOnce(t *testing.T) {
 }
 
 // D8: arguments are personal data, tokens are keys.
+// Cases: 74.
 func TestNoQueryStringAndNoTokenIsLogged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

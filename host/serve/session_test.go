@@ -14,6 +14,7 @@ import (
 )
 
 // S6: a session id of somebody else is no different from one that never was.
+// Cases: 65.
 func TestSessionIDWorksOnlyWithItsPrincipal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) { c.Tenant = limited(func(l *limits) { l.MaxSessionSubscriptions = 3 }) })
@@ -70,6 +71,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// Cases: 66.
 func TestLimitsOfSessionsAndSubscriptions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(c *Config) {
@@ -125,6 +127,7 @@ func TestLimitsOfSessionsAndSubscriptions(t *testing.T) {
 }
 
 // A client that adds and drops without reading does not grow the session.
+// Cases: 66.
 func TestChangesThatNobodyReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -212,6 +215,7 @@ func (f *fixture) streamFor(d time.Duration, method, path, body string, headers 
 }
 
 // S4: the stream ends at the token's end, exactly, and says so before.
+// Cases: 61, 86.
 func TestTokenEndsTheStreamByTimer(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(t *testing.T, f *fixture) {
@@ -290,6 +294,7 @@ func TestRenewalSubscribesAnew(t *testing.T) {
 
 // A plugin is swapped: the old result stays until the new one is there, which
 // has another q.
+// Cases: 87.
 func TestMovedSubscriptionsGetTheNewGroup(t *testing.T) {
 	t.Parallel()
 	onEach(t, nil, func(t *testing.T, f *fixture) {
@@ -494,5 +499,49 @@ func TestCloseEndsEveryStream(t *testing.T) {
 		if err := f.server.Close(); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// A result that comes for an id which was dropped and given to another query is
+// nobody's.
+// Cases: 89.
+func TestLateResultOfADroppedIDReachesNobody(t *testing.T) {
+	t.Parallel()
+	onEach(t, nil, func(t *testing.T, f *fixture) {
+		gate := make(chan struct{})
+		hold := func(g chan struct{}) {
+			f.backend.mu.Lock()
+			defer f.backend.mu.Unlock()
+			f.backend.gate = g
+		}
+		change := func(s *stream, body string) {
+			t.Helper()
+			if res := f.do(http.MethodPost, "/v1/stream/"+s.sid, body); res.status != http.StatusNoContent {
+				t.Fatalf("change %s: %d %s", body, res.status, res.body)
+			}
+		}
+		f.backend.set("messages.list", `"key":["id"],"rows":[{"id":"old"}]`)
+		f.backend.set("rooms.list", `"key":["id"],"rows":[{"id":"new"}]`)
+		s := f.session("")
+		hold(gate)
+		change(s, `{"add":[{"id":1,"q":"messages.list"}]}`)
+		eventually(t, "it is asked for", func() bool { return f.server.Stats().Subscribing == 1 })
+		change(s, `{"drop":[1]}`)
+		s.expect("end")
+		hold(nil)
+		change(s, `{"add":[{"id":1,"q":"rooms.list"}]}`)
+		if e := s.expect("sub", "message"); !strings.Contains(e[1].data, `"new"`) {
+			t.Errorf("the id shows %s", e[1])
+		}
+		close(gate) // now the old one comes, and is subscribed to nothing
+		eventually(t, "nothing in flight", func() bool { return f.server.Stats().Subscribing == 0 })
+		f.backend.set("messages.list", `"key":["id"],"rows":[{"id":"old again"}]`)
+		f.backend.set("rooms.list", `"key":["id"],"rows":[{"id":"newer"}]`)
+		if e := s.expect("sub", "message"); !strings.Contains(e[1].data, `"newer"`) {
+			t.Errorf("after the old result: %s", e[1])
+		}
+		eventually(t, "one subscription", func() bool { return f.backend.reactor.Stats().Subscriptions == 1 })
+		f.backend.set("rooms.list", `"key":["id"],"rows":[{"id":"newest"}]`) // and not because the stream is at its end
+		s.expect("sub", "message")
 	})
 }

@@ -29,6 +29,7 @@ func TestSessionShowsResultAndItsChanges(t *testing.T) {
 	onEach(t, nil, func(t *testing.T, f *fixture) {
 		s := f.session(`{"id":1,"q":"messages.list","args":{"room":7}}`)
 		for name, want := range map[string]string{
+			// D5: no proxy may hold it back or compress it.
 			"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
 		} {
 			if got := s.res.Header.Get(name); got != want {
@@ -116,6 +117,7 @@ func TestResumeByVersionSendsNoData(t *testing.T) {
 	})
 }
 
+// Cases: 89.
 func TestSubscriptionsAreAddedAndDropped(t *testing.T) {
 	t.Parallel()
 	onEach(t, nil, func(t *testing.T, f *fixture) {
@@ -173,6 +175,7 @@ func TestStatusIsToldWithoutData(t *testing.T) {
 	}
 }
 
+// Cases: 88.
 func TestFirstFailureIsAnErrorWithItsProblem(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -300,6 +303,7 @@ func TestOnlyFinalRefusalsEndAnEventSource(t *testing.T) {
 
 // S9: whatever rows hold, an event stays one event. JSON escapes what would end a
 // line.
+// Cases: 70.
 func TestRowsCannotBreakFrames(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

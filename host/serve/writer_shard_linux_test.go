@@ -244,6 +244,7 @@ func TestRunEndsWithStalledShardStreams(t *testing.T) {
 
 // D3: sockets' numbers are given out again at once; nobody sees another one's
 // bytes, and nobody is ended for another one.
+// Cases: 89.
 func TestChurnKeepsStreamsApart(t *testing.T) {
 	t.Parallel()
 	f := shardFixture(t, func(c *Config) { c.Tenant = limited(func(l *limits) { l.MaxAnonymousSessions = -1 }) })
@@ -388,6 +389,7 @@ func TestShardTellsADenialThatCameWithAFrame(t *testing.T) {
 
 // S10, D2: a frame is not begun, and not gone on with, when its policies do not
 // allow it any more.
+// Cases: 85.
 func TestShardAsksTheFenceBeforeEachPiece(t *testing.T) {
 	t.Parallel()
 	for _, begun := range []bool{false, true} {
@@ -473,6 +475,7 @@ func TestShardEndsAStalledStreamInTime(t *testing.T) {
 
 // D3: an event of a socket that was closed does not reach the stream that has its
 // number now.
+// Cases: 89.
 func TestEventOfAnEndedStreamReachesNobody(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -488,6 +491,7 @@ func TestEventOfAnEndedStreamReachesNobody(t *testing.T) {
 
 // D3: an abort leaves the socket to the loop, so that no piece goes to whoever has
 // its number next.
+// Cases: 89.
 func TestAbortLeavesTheSocketToTheLoop(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -74,6 +74,7 @@ func eventuallyIn(t *testing.T, what string, ok func() bool) {
 }
 
 // D2: one byte now and then is no progress.
+// Cases: 68.
 func TestTricklingClientIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,6 +112,7 @@ func TestTricklingClientIsClosed(t *testing.T) {
 
 // S1: a client that stopped reading and goes on sees the newest state, not all
 // that it missed, and nobody waited for it.
+// Cases: 68.
 func TestSlowClientGetsTheLatestState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,6 +155,7 @@ func TestSlowClientGetsTheLatestState(t *testing.T) {
 }
 
 // D2: superseded bytes that stalled clients pin are capped; who pins most goes.
+// Cases: 68.
 func TestPinnedBytesAreCapped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -202,6 +205,7 @@ func TestPinnedBytesAreCapped(t *testing.T) {
 
 // S4: also a stream that waits in the middle of a frame ends with its token, and
 // a renewal gives it time.
+// Cases: 61, 86.
 func TestTokenEndsAStalledStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -232,6 +236,7 @@ func TestTokenEndsAStalledStream(t *testing.T) {
 
 // D2 on real sockets: whatever buffers lie between, a client that takes nothing
 // is gone in time, and the others have not waited.
+// Cases: 68.
 func TestStalledClientIsClosedOnEachTransport(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(c *Config) {

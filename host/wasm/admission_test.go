@@ -12,6 +12,7 @@ import (
 
 // G9: tokens go to tenants in turn. One that wants twenty before the other wants
 // any does not delay it by more than one turn.
+// Cases: 40.
 func TestTenantsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

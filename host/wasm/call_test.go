@@ -13,6 +13,7 @@ import (
 	. "weir/host/wasm/wasmtest"
 )
 
+// Cases: 27.
 func TestCallCopiesTheResultOut(t *testing.T) {
 	t.Parallel()
 	value := abi.Array(abi.Int(1), abi.Text("two")).AppendCBOR(nil)
@@ -48,6 +49,7 @@ func TestInputArrivesAndLargeInputGetsALargerBuffer(t *testing.T) {
 }
 
 // G6: the address of the buffer is checked, also when the guest is asked again.
+// Cases: 26.
 func TestInputBufferOutsideMemoryIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, buf := range map[string][]byte{
@@ -68,6 +70,7 @@ func TestInputBufferOutsideMemoryIsRefused(t *testing.T) {
 
 // X4, security 26-29: whatever a guest returns, the host copies only what is
 // there, and only CBOR.
+// Cases: 26, 28, 29.
 func TestBadResultsBreakTheContract(t *testing.T) {
 	t.Parallel()
 	const size = 4 << 16
@@ -110,6 +113,7 @@ func TestBadResultsBreakTheContract(t *testing.T) {
 	f("error of zeros", Pack(abi.TagError, size-8, 8), abi.GuestContract)
 }
 
+// Cases: 28.
 func TestResultAtTheLimitIsTaken(t *testing.T) {
 	t.Parallel()
 	head := abi.Bytes(make([]byte, 1000)).AppendCBOR(nil)[:3] // 0x59, length
@@ -127,6 +131,7 @@ func TestResultAtTheLimitIsTaken(t *testing.T) {
 }
 
 // X4: an error of the guest's own is an output, and the instance stays.
+// Cases: 30.
 func TestGuestErrorIsAnOutput(t *testing.T) {
 	t.Parallel()
 	want := abi.Error{Code: "empty", Message: "write something first", Public: true}
@@ -142,6 +147,7 @@ func TestGuestErrorIsAnOutput(t *testing.T) {
 }
 
 // X4: each way to fail is its own error, and the instance is gone.
+// Cases: 34.
 func TestFaultsAreTyped(t *testing.T) {
 	t.Parallel()
 	exit := []Import{WASI("proc_exit", "i:")}
@@ -197,6 +203,7 @@ func TestFaultsAreTyped(t *testing.T) {
 }
 
 // X4, G7: memory over the limit is a fault of the guest; growth is not.
+// Cases: 13, 25.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	limits := tenant.Limits{MaxMemoryBytes: 1 << 20}
@@ -221,6 +228,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 // X3: a loop ends at the guest's budget, whatever the deadline of the call.
+// Cases: 23.
 func TestLoopsEndAtTheGuestBudget(t *testing.T) {
 	t.Parallel()
 	imports := []Import{Host(abi.ImportNow, ":I")}
@@ -246,6 +254,7 @@ func TestLoopsEndAtTheGuestBudget(t *testing.T) {
 }
 
 // X3: so do loops before the first call.
+// Cases: 14, 23.
 func TestLoopsAtTheStartEnd(t *testing.T) {
 	t.Parallel()
 	loop := Join(Forever(nil), Unreachable())
@@ -285,6 +294,7 @@ func TestCallEndsWithItsContext(t *testing.T) {
 }
 
 // Security 14: what starts before the first call has no host functions but log.
+// Cases: 14.
 func TestHostFunctionsAreClosedBeforeTheFirstCall(t *testing.T) {
 	t.Parallel()
 	// now is refused with -ErrnoState; the guest traps on anything else.

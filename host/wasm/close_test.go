@@ -19,6 +19,7 @@ import (
 // Security 41: pools and runtimes that are closed while calls run, at any moment,
 // leave each call with its own end: a result, or an error of its own. Nothing is
 // freed under code that runs. WEIR_HOSTILE is how many times.
+// Cases: 41.
 func TestClosingWhileCallsRun(t *testing.T) {
 	t.Parallel()
 	rounds := 60

@@ -159,6 +159,7 @@ const done = `; printf '\000\000\000\001d'; exec sleep 1000`
 
 // G8: whatever the child does instead of compiling, the parent refuses the module
 // and goes on.
+// Cases: 10.
 func TestParentSurvivesItsChild(t *testing.T) {
 	t.Parallel()
 	name := strings.Repeat("ab", 32)
@@ -215,6 +216,7 @@ func TestParentSurvivesItsChild(t *testing.T) {
 }
 
 // A fault of the host is no refusal: it may pass.
+// Cases: 112.
 func TestFaultOfTheChildIsNotTheModules(t *testing.T) {
 	t.Parallel()
 	r := withChild(t, Config{Command: childScript(t, `printf '\000\000\000\006fdisk!'; exec sleep 1000`)})
@@ -355,6 +357,7 @@ func TestChildrenAreBounded(t *testing.T) {
 }
 
 // G1: counts that lie end the child at most: wazero allocates what they say.
+// Cases: 2.
 func TestLyingCountsDoNotReachTheParent(t *testing.T) {
 	t.Parallel()
 	r := withChild(t, Config{CompileMemory: 256 << 20, CompileTimeout: 10 * time.Second})
@@ -397,6 +400,7 @@ func uleb(n int) []byte {
 
 // G1: B08 to B11 of the hostile modules compile for minutes; the child is ended at
 // its time, and the parent serves meanwhile.
+// Cases: 9, 10.
 func TestEndlessCompilationIsEnded(t *testing.T) {
 	t.Parallel()
 	r := withChild(t, Config{MaxCompiling: 4})
@@ -413,6 +417,7 @@ func TestEndlessCompilationIsEnded(t *testing.T) {
 }
 
 // B06 and B11 take gigabytes: the child ends at its bound, the parent does not.
+// Cases: 8, 10.
 func TestMemoryOfTheCompilerIsBounded(t *testing.T) {
 	t.Parallel()
 	timeout := time.Minute

@@ -36,6 +36,7 @@ func TestFormComesBack(t *testing.T) {
 
 // G8: a form is used if it verifies, for what it was made for, and by the program
 // that made it. Anything else is gated and metered again.
+// Cases: 21.
 func TestFormsThatVerifyOnlyAreUsed(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "cache")

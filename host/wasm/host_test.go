@@ -144,6 +144,7 @@ func TestColumnsHaveNames(t *testing.T) {
 }
 
 // What a guest gets wrong in a host function is an errno, never a fault.
+// Cases: 26.
 func TestWrongArgumentsAreErrnos(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs([]byte{0x9f, 0xff, 0x82, 0x01, 0xff})
@@ -283,6 +284,7 @@ func TestStatementErrorsReachTheGuest(t *testing.T) {
 }
 
 // A fault of the host ends the guest, whatever it would do (X4).
+// Cases: 35.
 func TestHostFaultsEndTheGuest(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -325,6 +327,7 @@ func TestHostFaultsEndTheGuest(t *testing.T) {
 }
 
 // The token and the clock come back after a panic: the next calls work (G9).
+// Cases: 30, 35.
 func TestPanicsOfTheHostLeakNothing(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -389,6 +392,7 @@ func TestDynamicSQLNeedsTheGrant(t *testing.T) {
 }
 
 // X3: statements, handles and host calls are counted.
+// Cases: 32.
 func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -420,6 +424,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
+// Cases: 38, 39.
 func TestTimeAndWakeUp(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMicro(1_234_567_890_123_456)
@@ -446,6 +451,7 @@ func TestTimeAndWakeUp(t *testing.T) {
 }
 
 // G11, X6: queries and policies repeat with their seed, mutations never do.
+// Cases: 38.
 func TestRandomnessFollowsTheSeed(t *testing.T) {
 	t.Parallel()
 	g := Guest{
@@ -486,6 +492,7 @@ func TestConfigIsReadInTwoSteps(t *testing.T) {
 }
 
 // Security 32: logs are bounded, in lines, and cannot forge others.
+// Cases: 32.
 func TestLogsAreBoundedLines(t *testing.T) {
 	t.Parallel()
 	text := []byte("one\ntwo\x1b[31m\r\xff\nthree\n")

@@ -61,6 +61,7 @@ func leaky() map[string]Guest {
 
 // G5, G6, G7, G10, X9: nothing that a call leaves is there for the next one, in
 // whichever way instances are made the image again.
+// Cases: 36.
 func TestNothingOfACallIsSeenByTheNext(t *testing.T) {
 	t.Parallel()
 	for name, g := range leaky() {
@@ -102,6 +103,7 @@ func ways() []*way {
 }
 
 // X9: without the sweep of this test each of these guests would tell.
+// Cases: 36.
 func TestStickyInstancesRemember(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"memory", "last page", "input", "global", "memory size", "table", "clock"} {
@@ -132,6 +134,7 @@ func TestInputBufferIsTheImages(t *testing.T) {
 }
 
 // X9: two users take turns, at the same time, on a guest that keeps all it can.
+// Cases: 36.
 func TestTwoUsersNeverMeet(t *testing.T) {
 	t.Parallel()
 	keep := func(at []byte) []byte { return Join(at, I32(InputAt), Load(), Store()) }
@@ -215,6 +218,7 @@ func (g *goGuest) testTwoUsers(t *testing.T) {
 
 // G5, G7: whatever is written wherever, after a reset the memory is the image, and
 // zeros where it grows again, in each way, mapped or not.
+// Cases: 36, 37.
 func TestResetRestoresEveryByte(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

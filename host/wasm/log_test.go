@@ -23,6 +23,7 @@ func TestFragmentsBecomeLines(t *testing.T) {
 	}
 }
 
+// Cases: 32.
 func TestLongLinesAreCut(t *testing.T) {
 	t.Parallel()
 	var sizes []int
@@ -49,6 +50,7 @@ func TestLongLinesAreCut(t *testing.T) {
 
 // A flood costs what is over the bounds nothing: a host function cannot be
 // interrupted.
+// Cases: 32.
 func TestFloodsAreNotRead(t *testing.T) {
 	t.Parallel()
 	var l guestLog

@@ -46,6 +46,7 @@ func bulkModule() []byte {
 
 // G2, G3: memory.fill, copy and init do piece by piece what they do at once,
 // wherever the ends lie, also when they overlap, and touch nothing when they trap.
+// Cases: 25.
 func TestBulkInstructionsInPieces(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

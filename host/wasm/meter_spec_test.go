@@ -23,6 +23,7 @@ import (
 // WebAssembly, which wazero's source carries, run side by side on the module and
 // on its metered form: every call must return the same bits or trap alike. The
 // meter ticks all the time here, so that every payment is taken in every way.
+// Cases: 43.
 func TestMeteredModulesBehaveAsTheirOriginals(t *testing.T) {
 	t.Parallel()
 	var seen tally
@@ -38,6 +39,7 @@ func TestMeteredModulesBehaveAsTheirOriginals(t *testing.T) {
 
 // Security 43: the compiler and the interpreter agree on the metered form. A part of
 // the official tests; with WEIR_HOSTILE set, all of them.
+// Cases: 43.
 func TestCompiledModulesBehaveAsInterpreted(t *testing.T) {
 	t.Parallel()
 	scripts := specScripts(t)

@@ -15,6 +15,7 @@ import (
 )
 
 // X1: every module that is no guest is refused in a sentence with a next step.
+// Cases: 1, 15, 16.
 func TestModulesThatAreNoGuestsAreRefused(t *testing.T) {
 	t.Parallel()
 	f := func(name string, code []byte, want ...string) {
@@ -64,6 +65,7 @@ func unjoin(err error) error {
 
 // X1: exceptions are off, because a guest could write into the host's heap by
 // them.
+// Cases: 17.
 func TestExceptionHandlingIsOff(t *testing.T) {
 	t.Parallel()
 	tag := append([]byte("\x00asm\x01\x00\x00\x00"), Join(Section(1, []byte{1, 0x60, 0, 0}), Section(13, []byte{1, 0, 0}))...)
@@ -73,6 +75,7 @@ func TestExceptionHandlingIsOff(t *testing.T) {
 	}
 }
 
+// Cases: 5.
 func TestModulesOverTheSizeAreRefusedUnread(t *testing.T) {
 	t.Parallel()
 	r, err := NewRuntime(t.Context(), Config{MaxModuleBytes: 100})
@@ -135,6 +138,7 @@ func TestATenantCompilesOneModuleAtATime(t *testing.T) {
 	<-c.turn
 }
 
+// Cases: 13.
 func TestModuleThatNeedsTooMuchMemoryToStartIsRefused(t *testing.T) {
 	t.Parallel()
 	m := compile(t, Guest{Pages: 32}.Bytes())
@@ -157,6 +161,7 @@ func TestWhatAModuleImportsCanBeSeen(t *testing.T) {
 }
 
 // G8: what lies in the cache is run as native code.
+// Cases: 21.
 func TestCompileCacheOpenToOthersIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "cache")

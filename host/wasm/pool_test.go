@@ -16,6 +16,7 @@ import (
 )
 
 // G15: instances are never shared: many callers, few instances, each alone.
+// Cases: 42.
 func TestPoolIsBoundedAndInstancesAreAlone(t *testing.T) {
 	t.Parallel()
 	// The guest adds one to a cell, asks the host, and traps if the cell changed
@@ -55,6 +56,7 @@ func TestPoolIsBoundedAndInstancesAreAlone(t *testing.T) {
 
 // G15: an instance in two hands is a bug of ours that would crash the process
 // later; it is found at once.
+// Cases: 42.
 func TestInstanceInTwoHandsPanics(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -76,6 +78,7 @@ func TestInstanceInTwoHandsPanics(t *testing.T) {
 }
 
 // G15, X5: a backend that calls a guest again is refused before anything waits.
+// Cases: 24, 31.
 func TestReentrancyIsRefused(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -135,6 +138,7 @@ func TestWaitingForSQLFreesTheToken(t *testing.T) {
 
 // G9: no more guests run than there are tokens, and who waits for one ends with
 // its context.
+// Cases: 40.
 func TestRunningGuestsAreBounded(t *testing.T) {
 	t.Parallel()
 	r, err := NewRuntime(t.Context(), Config{MaxRunning: 1})
@@ -176,6 +180,7 @@ func TestRunningGuestsAreBounded(t *testing.T) {
 
 // G9, G3: a guest that computes gives its token to one that waits, and gets it
 // again: with a single token, each of two endless loops uses up its own budget.
+// Cases: 40.
 func TestRunningGuestsTakeTurns(t *testing.T) {
 	t.Parallel()
 	r, err := NewRuntime(t.Context(), Config{MaxRunning: 1})
@@ -223,6 +228,7 @@ func TestRunningGuestsTakeTurns(t *testing.T) {
 }
 
 // X4: a deadline during SQL ends the call although the backend ignored it.
+// Cases: 33.
 func TestDeadlineDuringSQLEndsTheCall(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -245,6 +251,7 @@ func TestDeadlineDuringSQLEndsTheCall(t *testing.T) {
 }
 
 // A manifest that depends on chance would differ from node to node.
+// Cases: 38.
 func TestDescribingTwiceMustAgree(t *testing.T) {
 	t.Parallel()
 	manifest := abi.Bytes(make([]byte, 8)).AppendCBOR(nil)
@@ -289,6 +296,7 @@ func TestBadDescriptionsAreRefused(t *testing.T) {
 	f(Unreachable(), "trap")
 }
 
+// Cases: 41.
 func TestClosedPoolRefusesAndDropsWhatRuns(t *testing.T) {
 	t.Parallel()
 	g, at, n := withArgs(nil)
@@ -308,6 +316,7 @@ func TestClosedPoolRefusesAndDropsWhatRuns(t *testing.T) {
 }
 
 // Security 41: closing while guests run gives errors, never a crash.
+// Cases: 41.
 func TestClosingUnderLoad(t *testing.T) {
 	t.Parallel()
 	for range 20 {

@@ -97,6 +97,7 @@ func busy(t *testing.T, p *Pool, n int) {
 // Idle instances have a budget, per tenant and in total. Over it those go that were
 // used the longest time ago, whosever they are, and the last one of a pool only if
 // there is nothing else.
+// Cases: 113.
 func TestIdleInstancesHaveABudget(t *testing.T) {
 	t.Parallel()
 	r, err := NewRuntime(t.Context(), Config{MaxIdleBytes: 8 * instanceBytes})
@@ -161,6 +162,7 @@ func TestIdleInstancesHaveABudget(t *testing.T) {
 }
 
 // X4, X9: what ended badly is never used again, in no way of reuse.
+// Cases: 37.
 func TestFaultsEndTheInstance(t *testing.T) {
 	t.Parallel()
 	code := Join(I32(DataAt+100), Load(), Put(2), I32(DataAt+100), I32(9), Store(), Get(0), If(Unreachable()), number(Get(2)))

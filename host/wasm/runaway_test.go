@@ -68,6 +68,7 @@ func seldom(code []byte) []byte {
 
 // W8, G3, G12: whatever a guest spends its time on, it ends at its budget, and
 // the collector of the host runs meanwhile. Security 23, 25.
+// Cases: 23, 25.
 func TestRunawayGuestsEnd(t *testing.T) {
 	t.Parallel()
 	for name, g := range runaways() {
@@ -84,6 +85,7 @@ func TestRunawayGuestsEnd(t *testing.T) {
 
 // G4: recursion ends at the stack's bytes, whatever the frames are like, with and
 // without loops, alone, in pairs and through a table. Security 24.
+// Cases: 24.
 func TestRecursionEndsAtTheStack(t *testing.T) {
 	t.Parallel()
 	self := Join(Get(0), Get(1), Invoke(numCall))
@@ -93,6 +95,10 @@ func TestRecursionEndsAtTheStack(t *testing.T) {
 		"loop":    {Call: Join([]byte{0x03, 0x7e}, self, []byte{0x0b})},
 		"pairs":   {Buf: Join(Get(0), Get(0), Invoke(numCall), []byte{0xa7}), Call: Join(Get(0), Invoke(numBuf), []byte{0xad})},
 		"returns": {Call: Join([]byte{0x02, 0x40}, self, Return(), []byte{0x0b}, I64(0))},
+		"table": { // its only element is the function, of the third type
+			Raw:  map[byte][]byte{4: {1, 0x70, 0, 1}, 9: {1, 0, 0x41, 0, 0x0b, 1, numCall}},
+			Call: Join(Get(0), Get(1), I32(0), []byte{0x11, 2, 0}),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,6 +117,7 @@ func TestRecursionEndsAtTheStack(t *testing.T) {
 
 // G4: the stack is given back on every way out of a function, so that a call may
 // go deep again and again; and what wazero made for a deep one is not kept.
+// Cases: 24.
 func TestStackIsGivenBack(t *testing.T) {
 	t.Parallel()
 	// Each level leaves its frame by another way: the end, a return, a branch out
@@ -149,6 +156,7 @@ func TestTracesHaveTheNamesOfTheModule(t *testing.T) {
 
 // G3: what host functions do for a guest is paid for, too: without a loop in its
 // code, the guest ends at its budget all the same.
+// Cases: 23.
 func TestHostFunctionsArePaidFor(t *testing.T) {
 	t.Parallel()
 	imports := []Import{Host(abi.ImportRandom, "ii:i"), Host(abi.ImportLog, "iii:i")}
@@ -171,6 +179,7 @@ func TestHostFunctionsArePaidFor(t *testing.T) {
 
 // G3: between two payments a guest may call many host functions. They look at the
 // clock themselves.
+// Cases: 23.
 func TestHostFunctionsLookAtTheClock(t *testing.T) {
 	t.Parallel()
 	const calls, budget = 5000, 10 * time.Millisecond
@@ -193,6 +202,7 @@ func TestHostFunctionsLookAtTheClock(t *testing.T) {
 
 // G4: the stack's bytes are the tenant's limit, less or more than what a call has
 // before it counts as deep.
+// Cases: 24.
 func TestStackIsTheTenantsLimit(t *testing.T) {
 	t.Parallel()
 	// Goes down by as many frames as the input has bytes.

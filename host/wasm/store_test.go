@@ -30,6 +30,7 @@ func openedStore(t *testing.T, dir, key string, identity [32]byte, most int64) (
 // G8: native code that is not exactly what was put, for this module, this wazero
 // and this CPU, is none. It is removed, once it is said, and wazero sees nothing of
 // it.
+// Cases: 21.
 func TestNativeCodeThatWasTouchedIsNone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "native")
@@ -123,6 +124,7 @@ func TestIdentityIsOfAllItsParts(t *testing.T) {
 
 // The store is bounded in bytes and in files; what was not used for longest goes
 // first.
+// Cases: 18.
 func TestStoreForgetsWhatWasNotUsedForLongest(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "native")
@@ -156,6 +158,7 @@ func TestStoreForgetsWhatWasNotUsedForLongest(t *testing.T) {
 }
 
 // What cannot be kept is compiled again, and that is all.
+// Cases: 22, 106.
 func TestStoreThatIsFullKeepsNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "native")
@@ -174,6 +177,7 @@ func TestStoreThatIsFullKeepsNothing(t *testing.T) {
 
 // G8: what a start finds is used if it verifies, and compiled again if it does
 // not; a native code that verifies and is of no use is, too.
+// Cases: 21.
 func TestRuntimeUsesWhatVerifiesOnly(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "cache")
@@ -297,6 +301,7 @@ func TestLoadMakesItsDirectoryAgain(t *testing.T) {
 
 // G8: the counts in a file must be those of the module and of the file: wazero
 // believes them.
+// Cases: 21.
 func TestNativeFileMustBeItsModules(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -372,6 +377,7 @@ func TestFunctionsAreCountedWithinTheirSection(t *testing.T) {
 
 // FuzzNative: whatever a file holds, it is judged without a panic, and by what is
 // in it.
+// Cases: 21.
 func FuzzNative(f *testing.F) {
 	dir := f.TempDir()
 	if err := compileInside(context.Background(), dir, echo().Bytes()); err != nil {

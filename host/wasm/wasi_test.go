@@ -62,6 +62,7 @@ func passes(t *testing.T, code ...[]byte) *Output {
 
 // G10: realtime is the call's now, and the monotonic clock starts at a second
 // and goes on by what the guest slept.
+// Cases: 38, 39.
 func TestClocks(t *testing.T) {
 	t.Parallel()
 	if out := passes(t, clock(1), same(1e9), clock(1), same(1e9)); out.Looked {
@@ -105,6 +106,7 @@ func TestPollJumpsToTheEarliestTimeout(t *testing.T) {
 }
 
 // Security 16: no files, no arguments, no environment.
+// Cases: 16.
 func TestThereIsNoFileSystem(t *testing.T) {
 	t.Parallel()
 	open := Join(push(3, 0, DataAt, 1, 0), I64(0), I64(0), push(0, moreAt), Invoke(pathOpen), same32(wasiNosys))
@@ -132,6 +134,7 @@ func TestFileDescriptorsOneAndTwoAreTheLog(t *testing.T) {
 }
 
 // G11: WASI's randomness is the host function's: the same seed, the same bytes.
+// Cases: 38.
 func TestRandomGetFollowsTheSeed(t *testing.T) {
 	t.Parallel()
 	draw := Join(push(moreAt, 8), Invoke(randomGet), same32(0))

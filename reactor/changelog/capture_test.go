@@ -83,6 +83,7 @@ func TestWatchByManyNodesAtOnce(t *testing.T) {
 
 // C10: writes are seen through the root and straight into a leaf, under the root's
 // OID and column numbers.
+// Cases: 105.
 func TestPartitionsAreReportedUnderTheRoot(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table root (x int, id int, a text, primary key (id)) partition by range (id);
@@ -118,6 +119,7 @@ func TestInheritanceChildrenAreReportedUnderTheRoot(t *testing.T) {
 }
 
 // C10: a replica session's writes are seen where the role owns the table.
+// Cases: 105.
 func TestOwnersTriggersFireAlways(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int); create table theirs (id int); alter table t owner to weir`)
@@ -135,6 +137,7 @@ func TestOwnersTriggersFireAlways(t *testing.T) {
 }
 
 // C10: what cannot be captured is refused in a sentence.
+// Cases: 105.
 func TestUncapturableTablesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create extension postgres_fdw; create server far foreign data wrapper postgres_fdw; create foreign table f (a int) server far;

@@ -42,6 +42,9 @@ type Config struct {
 	// Catalog is the time between looks at definitions and triggers (C11). Zero
 	// means 1 s.
 	Catalog time.Duration
+	// Renew is how long the connection that looks is kept: a new one shows whether
+	// the reader's still leads to the primary (C4). Zero means 30 s.
+	Renew time.Duration
 	// Retention is how long changes are kept, and how long triggers go on
 	// logging after the last reader left (C6). Zero means 30 min.
 	Retention time.Duration
@@ -71,6 +74,7 @@ func (c Config) withDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 2*time.Second)
 	c.Idle = min(cmp.Or(c.Idle, time.Second), c.Heartbeat)
 	c.Catalog = cmp.Or(c.Catalog, time.Second)
+	c.Renew = cmp.Or(c.Renew, 30*time.Second)
 	c.Retention = cmp.Or(c.Retention, 30*time.Minute)
 	c.MaxLogBytes = cmp.Or(c.MaxLogBytes, 1<<30)
 	c.MaxRows = cmp.Or(c.MaxRows, 10_000)

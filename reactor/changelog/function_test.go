@@ -38,6 +38,7 @@ func TestStatementsWithoutEffectAreNoChanges(t *testing.T) {
 }
 
 // C3: more than 200 rows are the whole table.
+// Cases: 120.
 func TestBulkStatementIsTheWholeTable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int primary key, a int)`)
@@ -91,6 +92,7 @@ func TestKeysDoNotFollowTheWritersSettings(t *testing.T) {
 
 // C9: large values are left out, large tuples are the whole table; compressed
 // ones count as they are.
+// Cases: 98.
 func TestLargeValuesAreWildcards(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (a text, b int); do $$ declare c text := ''; begin
@@ -112,6 +114,7 @@ func TestLargeValuesAreWildcards(t *testing.T) {
 
 // The writer's statement succeeds whatever DDL came after the function was made,
 // and columns that the function does not know count as changed.
+// Cases: 98.
 func TestStaleFunctionNeverFailsTheWriter(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int primary key, a int, b text, c int); insert into t values (1, 1, 'x', 1), (2, 1, 'x', 1)`)
@@ -172,13 +175,19 @@ func TestWritersSearchPathDoesNotReachTheFunction(t *testing.T) {
 	s.expect(`update t set a = 'b'`, `U t {2} [{"1": 1, "2": "a"}, {"1": 1, "2": "b"}]`)
 }
 
-// C12: no EXCEPTION block: writers get no subtransactions.
+// C12: no EXCEPTION block: writers get no subtransactions. C12, C13: nothing of
+// weir notifies, which would let one commit wait for another, and break PREPARE
+// TRANSACTION.
+// Cases: 98.
 func TestDataTriggersHaveNoExceptionBlock(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int primary key)`)
 	s.watch("t", 1)
 	if got := s.text(`select count(*) from pg_proc where proname like 'capture\_%' and prosrc ~* '\yexception\y'`); got != "0" {
 		t.Errorf("%s capture functions have an exception block", got)
+	}
+	if got := s.text(`select count(*) from pg_proc p where p.pronamespace = 'weir'::regnamespace and p.prosrc ~* 'notify'`); got != "0" {
+		t.Errorf("%s functions notify", got)
 	}
 	s.exec(`begin; insert into t values (1); insert into t values (2)`)
 	if got := s.text(`select count(*) from pg_locks where locktype = 'transactionid' and pid = pg_backend_pid()`); got != "1" {
@@ -250,6 +259,7 @@ func TestMarkThatFailsHurtsNobody(t *testing.T) {
 }
 
 // C6: weir is off for many times the retention: the log does not grow.
+// Cases: 101.
 func TestLogIsBoundedWhileNobodyReads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int)`)

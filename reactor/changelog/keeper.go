@@ -44,7 +44,14 @@ func (k *keeper) session(ctx context.Context) error {
 		<-conn.PgConn().CleanupDone()
 	}()
 	k.rotating = false
-	for {
+	epoch, err := k.compare(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for began := time.Now(); ; {
+		if e := k.l.Stats().Epoch; e != "" && e != epoch || time.Since(began) > k.l.cfg.Renew {
+			return errMoved // this connection may lead to a server of before
+		}
 		if err := k.tick(ctx, conn); err != nil {
 			return err
 		}
@@ -58,6 +65,23 @@ func (k *keeper) session(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// compare returns the epoch of the server that a new connection leads to. The
+// reader's may lead to the primary of before, which lives and answers; nothing in
+// it would ever tell (C4). A reader that is right finds that out soon.
+func (k *keeper) compare(ctx context.Context, conn *pgx.Conn) (reactor.Epoch, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(10*k.l.cfg.Heartbeat, 10*time.Second))
+	defer cancel()
+	var epoch string
+	if err := conn.QueryRow(ctx, `select `+EpochExpr(serverVersion(conn))).Scan(&epoch); err != nil {
+		return "", err
+	}
+	if s := k.l.Stats(); s.Healthy && s.Epoch != "" && string(s.Epoch) != epoch {
+		k.l.cfg.Logger.Warn("the change log may be read from a server that is no longer the primary: connecting anew")
+		k.l.Redial()
+	}
+	return reactor.Epoch(epoch), nil
 }
 
 func (k *keeper) tick(ctx context.Context, conn *pgx.Conn) error {

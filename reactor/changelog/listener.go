@@ -22,6 +22,7 @@ type Listener struct {
 	cfg    Config
 	dialer *dialer
 	poke   chan struct{} // capacity 1: many pokes, one read
+	redial chan struct{} // capacity 1: the session ends
 	live   atomic.Bool
 
 	mu      sync.Mutex // protects the fields below
@@ -48,7 +49,7 @@ func NewListener(cfg Config) (*Listener, error) {
 	cfg = cfg.withDefaults()
 	return &Listener{
 		cfg: cfg, dialer: newDialer(cfg.Heartbeat),
-		poke: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		poke: make(chan struct{}, 1), redial: make(chan struct{}, 1), look: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -58,6 +59,15 @@ func (l *Listener) Poke() {
 	select {
 	case l.poke <- struct{}{}:
 	default: // one is already waiting, and its read has not begun
+	}
+}
+
+// Redial asks for another connection: the one that is there may lead to a server
+// that is the primary no longer, though it lives and answers (C4).
+func (l *Listener) Redial() {
+	select {
+	case l.redial <- struct{}{}:
+	default: // it is asked for
 	}
 }
 
@@ -173,7 +183,11 @@ func (l *Listener) within(ctx context.Context, f func(context.Context) error) er
 	return err
 }
 
-var errSilent = errors.New("the database did not answer in time")
+var (
+	errSilent = errors.New("the database did not answer in time")
+	errRedial = errors.New("what runs read is of another history: connecting anew")
+	errMoved  = errors.New("the log is read from another server")
+)
 
 // read makes the next batch. The order matters: what tells that changes were
 // lost comes from the same statement as the changes.
@@ -306,6 +320,8 @@ func (l *Listener) pause(ctx context.Context, began time.Time) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-l.redial:
+		return errRedial
 	case <-l.poke:
 	case <-timer.C:
 		// This read serves a poke that came meanwhile.

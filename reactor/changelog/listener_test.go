@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,8 +73,45 @@ func TestPokeReadsOnceSoonAfter(t *testing.T) {
 	}
 }
 
+// C13: no wake-up by the database is relied on. Reads come as far apart as they are
+// needed, and at once when somebody asks; many who ask are one read.
+func TestReadsAreAsFarApartAsTheyAreNeeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, err := NewListener(Config{Deliver: func(context.Context, reactor.Batch) error { return nil }, Live: 5 * time.Millisecond, Idle: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pauses := func(when string, want time.Duration) {
+			t.Helper()
+			began := time.Now() // virtual
+			if err := l.pause(t.Context(), began); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Since(began); got != want {
+				t.Errorf("%s the next read comes after %v, want %v", when, got, want)
+			}
+		}
+		pauses("while nothing lives", time.Second)
+		l.SetLive(true)
+		pauses("when the first result lives", 0)
+		pauses("while results live", 5*time.Millisecond)
+		l.SetLive(true)
+		pauses("when one more lives", 5*time.Millisecond)
+		l.Poke()
+		l.Poke()
+		pauses("when two ask", 0)
+		pauses("after they were served", 5*time.Millisecond)
+		time.Sleep(time.Minute) // virtual
+		pauses("after a long time", 5*time.Millisecond)
+		l.SetLive(false)
+		pauses("when nothing lives any more", time.Second)
+	})
+}
+
 // C11: DDL arrives as a change, through event triggers or the fingerprint, and
 // the types are read again.
+// Cases: 104.
 func TestDDLIsDelivered(t *testing.T) {
 	t.Parallel()
 	for _, events := range []bool{true, false} {
@@ -199,6 +237,7 @@ func TestEventTriggerNeverAbortsDDL(t *testing.T) {
 }
 
 // C10: drift of triggers is told, missing ones are made again.
+// Cases: 105.
 func TestDriftIsToldAndRepaired(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int) partition by list (id); create table t1 partition of t for values in (1)`)
@@ -234,6 +273,7 @@ func TestDriftIsToldAndRepaired(t *testing.T) {
 }
 
 // C3: a crowded read has one change per table.
+// Cases: 100.
 func TestCrowdedReadIsOneChangePerTable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table a (id int primary key, n int, m int); create table b (id int primary key); insert into a values (1, 1, 1)`)
@@ -309,6 +349,7 @@ func TestGapOfAnotherReaderMeansResync(t *testing.T) {
 }
 
 // C5: a log that was trimmed past the cursor means resync, and only that.
+// Cases: 104.
 func TestTrimmedLogMeansResync(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
@@ -327,6 +368,7 @@ func TestTrimmedLogMeansResync(t *testing.T) {
 }
 
 // The connection is cut: the cursor survives, nothing is lost or said twice.
+// Cases: 93.
 func TestCutConnectionResumesWithoutLoss(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int primary key)`)
@@ -367,6 +409,7 @@ func TestCutConnectionResumesWithoutLoss(t *testing.T) {
 }
 
 // A half-open connection is noticed within the heartbeat and replaced (F4).
+// Cases: 95.
 func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
@@ -414,6 +457,22 @@ func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("Run does not end in a black hole")
 	}
+}
+
+// C4: the primary of before lives and answers, so that nothing in the reader's own
+// connection tells. The other connection is renewed, and shows it.
+func TestReaderOnTheServerOfBeforeConnectsAnew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	f := s.listen(Config{Idle: time.Hour, Heartbeat: time.Hour, Catalog: time.Millisecond, Renew: 10 * time.Millisecond, MaxBackoff: 10 * time.Millisecond, Deliver: func(context.Context, reactor.Batch) error { return nil }})
+	eventually(t, func() string {
+		// Reads are seldom here: it stays so until the reader connects.
+		f.count(func(s *Stats) { s.Epoch = "of before" })
+		if n := f.Stats().Reconnects; n < 3 {
+			return fmt.Sprint("connections: ", n)
+		}
+		return ""
+	})
 }
 
 // C14: a pooler makes up the process number of its greeting.

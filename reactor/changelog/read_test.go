@@ -41,6 +41,7 @@ func TestLogIsReadByIndex(t *testing.T) {
 // C1: eight writers with delays, savepoints, aborts and long transactions, two
 // readers: each sees every committed row once. A cursor over a sequence, beside
 // them, must miss some: the test bites.
+// Cases: 97, 103.
 func TestSnapshotCursorMissesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id bigint generated always as identity primary key, w int, n int);
@@ -160,6 +161,7 @@ func scribble(ctx context.Context, url string, w int) error {
 
 // C4: the kill of a backend restarts the server inside one postmaster; visible
 // commits may be gone and their numbers come again. Both forms of the epoch tell.
+// Cases: 93, 102.
 func TestCrashInsideOnePostmasterIsAnotherEpoch(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t)

@@ -49,6 +49,7 @@ func (s *site) rows() string {
 
 // C5: partitions turn by time; what is emptied was sealed; a reader starts over
 // only if its cursor lacks something that was emptied.
+// Cases: 101, 104.
 func TestLogTurnsAndForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int)`)
@@ -137,7 +138,7 @@ func TestLateWriterOfSealedPartitionIsKept(t *testing.T) {
 	}
 }
 
-// The log also turns by size, and only one node turns it.
+// C5: the log also turns by size, and only one node turns it.
 func TestLogTurnsBySizeOnOneNode(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, `create table t (id int)`)

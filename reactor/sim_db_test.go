@@ -9,22 +9,28 @@ import (
 // simDB is a database in miniature: two tables of a few rows, a view that reads
 // one of them, transactions with numbers that commit in any order, and the change
 // log that a trigger would have written. What is committed at a moment is what a
-// snapshot taken then sees, so reading needs no history.
+// snapshot taken then sees, so reading needs no history; the judge keeps one.
 type simDB struct {
 	rand   *rand.Rand
 	epoch  int
+	name   Epoch  // of this epoch
 	next   uint64 // the next transaction's number
 	newest uint64 // the newest one that has ended
 	open   []*simTx
 	state  simState
-	log    []Change // committed, in the order of commits
+	log    []Change // committed in this epoch, in the order of commits
 	locked [2][simRows]*simTx
 	whole  [2]*simTx
+	dark   [2]bool // changes of the table do not reach the log
 
-	version int // counts the states that were ever current
+	taken Snapshot // the newest one
+	moved bool     // it is not the newest any longer
+
+	// For the judge. A version is a state that was ever current.
+	version int
+	states  []simState // by version
+	points  []simPoint // where the versions begin
 	past    []simPast
-	answers [][]simAnswer  // by query: what it was from which version on
-	decided [][]simVerdict // the same by policy
 }
 
 const simRows = 10
@@ -53,15 +59,16 @@ type simWrite struct {
 	row       simRow
 }
 
+// simPast is what was before a commit.
 type simPast struct {
-	state simState
-	next  uint64
+	version int
+	next    uint64
 }
 
-// simAnswer says that a query has had a content since a version.
-type simAnswer struct {
+// simPoint is the first snapshot of a version.
+type simPoint struct {
+	at      Stamp
 	version int
-	content string
 }
 
 // The columns of both tables.
@@ -76,7 +83,7 @@ func simTable(t int) uint32 { return uint32(100 + t) }
 func simValue(v int8) Value { return IntValue(int64(v)) }
 
 func newSimDB(r *rand.Rand) *simDB {
-	db := &simDB{rand: r, next: 100, newest: 99, answers: make([][]simAnswer, len(simQueries)), decided: make([][]simVerdict, len(simPolicies))}
+	db := &simDB{rand: r, name: "e0", next: 100, newest: 99, moved: true, states: make([]simState, 1)}
 	for t := range db.state.tables {
 		for id := range db.state.tables[t] {
 			db.state.tables[t][id] = db.row()
@@ -90,9 +97,11 @@ func (db *simDB) row() simRow {
 	return simRow{live: db.rand.IntN(4) > 0, list: int8(db.rand.IntN(4) - db.rand.IntN(2)), n: int8(db.rand.IntN(8) - 1)}
 }
 
-func (db *simDB) epochName() Epoch { return Epoch(fmt.Sprint("e", db.epoch)) }
-
+// snapshot returns what a read sees that begins now.
 func (db *simDB) snapshot() Snapshot {
+	if !db.moved {
+		return db.taken
+	}
 	s := Snapshot{XMax: db.newest + 1}
 	s.XMin = s.XMax
 	for _, tx := range db.open {
@@ -104,6 +113,7 @@ func (db *simDB) snapshot() Snapshot {
 	if len(s.XIP) > 0 {
 		s.XMin = s.XIP[0]
 	}
+	db.taken, db.moved = s, false
 	return s
 }
 
@@ -111,6 +121,7 @@ func (db *simDB) begin() *simTx {
 	tx := &simTx{xid: db.next}
 	db.next++
 	db.open = append(db.open, tx)
+	db.moved = true
 	return tx
 }
 
@@ -166,7 +177,7 @@ func (db *simDB) writeWhole(tx *simTx, t int) {
 		}
 		tx.writes = append(tx.writes, simWrite{t, id, row})
 	}
-	tx.log = append(tx.log, ch)
+	db.note(tx, t, ch)
 }
 
 // writeRows inserts, updates or deletes one to three rows.
@@ -175,7 +186,7 @@ func (db *simDB) writeRows(tx *simTx, t int) {
 	if ch.Op == Update {
 		ch.Changed = NewColumns()
 	}
-	for range 1 + db.rand.IntN(3) {
+	for range max(1, db.rand.IntN(4)) {
 		id := db.rand.IntN(simRows)
 		if owner := db.locked[t][id]; owner != nil && owner != tx {
 			continue
@@ -216,8 +227,28 @@ func (db *simDB) writeRows(tx *simTx, t int) {
 		}
 	}
 	if len(ch.Keys) > 0 {
+		db.note(tx, t, ch)
+	}
+}
+
+// note is the trigger.
+func (db *simDB) note(tx *simTx, t int, ch Change) {
+	if !db.dark[t] {
 		tx.log = append(tx.log, ch)
 	}
+}
+
+// writing reports whether an open transaction has written a table: its triggers
+// cannot be switched on or off then.
+func (db *simDB) writing(t int) bool {
+	for _, tx := range db.open {
+		for _, w := range tx.writes {
+			if w.table == t {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // tuple is the row as the log has it. Sometimes it lacks a column: it was written
@@ -252,8 +283,8 @@ func (db *simDB) seen(tx *simTx, t, id int) simRow {
 
 // end commits or aborts a transaction.
 func (db *simDB) end(tx *simTx, commit bool) {
-	db.open = slices.DeleteFunc(db.open, func(other *simTx) bool { return other == tx })
-	db.newest = max(db.newest, tx.xid)
+	db.open = without(db.open, tx)
+	db.newest, db.moved = max(db.newest, tx.xid), true
 	for t := range db.locked {
 		if db.whole[t] == tx {
 			db.whole[t] = nil
@@ -267,7 +298,7 @@ func (db *simDB) end(tx *simTx, commit bool) {
 	if !commit || len(tx.writes) == 0 {
 		return
 	}
-	db.past = append(db.past, simPast{db.state, tx.xid})
+	db.past = append(db.past, simPast{db.version, tx.xid})
 	for _, w := range tx.writes {
 		if w.table == 2 {
 			db.state.view = w.id
@@ -287,143 +318,29 @@ func (db *simDB) crash() {
 	}
 	for range min(len(db.past), db.rand.IntN(4)) {
 		last := len(db.past) - 1
-		db.state, db.next = db.past[last].state, db.past[last].next
+		db.state, db.next = db.states[db.past[last].version], db.past[last].next
 		db.past = db.past[:last]
 	}
-	db.newest = db.next - 1
+	db.newest, db.moved = db.next-1, true
 	db.log = nil
 	db.epoch++
+	db.name = Epoch(fmt.Sprint("e", db.epoch))
 	db.changed()
 }
 
-// changed notes what every query answers from now on.
+// changed begins a version.
 func (db *simDB) changed() {
 	db.version++
-	for i := range simQueries {
-		content := simQueries[i].answer(&db.state)
-		if h := db.answers[i]; len(h) == 0 || h[len(h)-1].content != content {
-			db.answers[i] = append(h, simAnswer{db.version, content})
+	db.states = append(db.states, db.state)
+	db.points = append(db.points, simPoint{NewStamp(db.name, db.snapshot()), db.version})
+}
+
+// at returns the version that a read saw, 0 if there was none.
+func (db *simDB) at(s Stamp) int {
+	for i := len(db.points) - 1; i >= 0; i-- {
+		if p := &db.points[i]; p.at.epoch == s.epoch && s.snapshot.Covers(p.at.snapshot) {
+			return p.version
 		}
 	}
-	db.verdicts()
-}
-
-// since returns the first version from which on, or after which, the query had
-// the content; false if it never had it.
-func (db *simDB) since(query int, content string, version int) (int, bool) {
-	h := db.answers[query]
-	for i := range h {
-		if h[i].content == content && (i+1 == len(h) || h[i+1].version > version) {
-			return max(version, h[i].version), true
-		}
-	}
-	return 0, false
-}
-
-// read returns what became visible since the cursor, in the order of the log.
-func (db *simDB) read(cursor Snapshot) []Change {
-	s := db.snapshot()
-	var out []Change
-	for i := range db.log {
-		if xid := db.log[i].XID; s.Visible(xid) && !cursor.Visible(xid) {
-			out = append(out, db.log[i])
-		}
-	}
-	slices.SortStableFunc(out, func(a, b Change) int { return int(a.XID) - int(b.XID) })
-	return out
-}
-
-// simQuery is one function with its arguments: what it answers, and what it read
-// to know that.
-type simQuery struct {
-	name   string
-	answer func(*simState) string
-	// reads is told which table the view was known to read.
-	reads func(s *simState, view int) []Atom
-	waves bool
-}
-
-var simQueries = makeSimQueries()
-
-func simAtom(t int, columns Columns, eq ...Equality) Atom {
-	return Atom{Table: simTable(t), Columns: columns, Eq: eq}
-}
-
-func simEq(column uint16, values ...int8) Equality {
-	e := Equality{Column: column}
-	for _, v := range values {
-		e.Values = append(e.Values, simValue(v))
-	}
-	return e
-}
-
-// rows are the rows of a table that meet a condition.
-func (s *simState) rows(t int, full bool, meet func(id int, r simRow) bool) string {
-	b := make([]byte, 0, 64)
-	for id, r := range s.tables[t] {
-		if r.live && meet(id, r) {
-			b = append(b, byte('A'+id))
-			if full {
-				b = append(b, byte('0'+r.list+1), byte('0'+r.n+1))
-			}
-		}
-	}
-	return string(b)
-}
-
-func makeSimQueries() []simQuery {
-	var out []simQuery
-	full := NewColumns(colID, colList, colN)
-	for l := range int8(3) {
-		inList := func(_ int, r simRow) bool { return r.list == l }
-		out = append(out,
-			simQuery{
-				fmt.Sprintf("list(%d)", l), func(s *simState) string { return s.rows(0, true, inList) },
-				func(*simState, int) []Atom { return []Atom{simAtom(0, full, simEq(colList, l))} }, true,
-			},
-			simQuery{
-				fmt.Sprintf("ids(%d)", l), func(s *simState) string { return s.rows(1, false, inList) },
-				func(*simState, int) []Atom {
-					return []Atom{simAtom(1, NewColumns(colID, colList), simEq(colList, l))}
-				}, true,
-			},
-			simQuery{
-				fmt.Sprintf("both(%d)", l), func(s *simState) string { return s.rows(0, true, inList) + "/" + s.rows(1, true, inList) },
-				func(*simState, int) []Atom {
-					return []Atom{simAtom(0, nil, simEq(colList, l)), simAtom(1, full, simEq(colList, l))}
-				}, true,
-			},
-			simQuery{
-				fmt.Sprintf("view(%d)", l), func(s *simState) string { return s.rows(s.view, true, inList) },
-				func(_ *simState, view int) []Atom { return []Atom{simAtom(view, full, simEq(colList, l))} }, true,
-			},
-			// What it reads depends on what it finds: the list of a row.
-			simQuery{fmt.Sprintf("follow(%d)", l), func(s *simState) string {
-				row := s.tables[1][l]
-				return s.rows(0, true, func(_ int, r simRow) bool { return row.live && row.list >= 0 && r.list == row.list })
-			}, func(s *simState, _ int) []Atom {
-				atoms := []Atom{simAtom(1, full, simEq(colID, l))}
-				if row := s.tables[1][l]; row.live && row.list >= 0 {
-					atoms = append(atoms, simAtom(0, full, simEq(colList, row.list)))
-				}
-				return atoms
-			}, false})
-	}
-	ranged := simAtom(0, full, simEq(colList, 1, 2))
-	ranged.Where = []Condition{{Column: colN, Op: Greater, Value: simValue(3)}}
-	null := simAtom(1, full)
-	null.Where = []Condition{{Column: colN, Op: IsNull}}
-	atoms := func(a ...Atom) func(*simState, int) []Atom { return func(*simState, int) []Atom { return a } }
-	return append(out,
-		simQuery{"ranged", func(s *simState) string {
-			return s.rows(0, true, func(_ int, r simRow) bool { return (r.list == 1 || r.list == 2) && r.n > 3 })
-		}, atoms(ranged), true},
-		simQuery{"null", func(s *simState) string {
-			return s.rows(1, true, func(_ int, r simRow) bool { return r.n < 0 })
-		}, atoms(null), true},
-		simQuery{"all", func(s *simState) string {
-			return s.rows(0, true, func(int, simRow) bool { return true })
-		}, atoms(simAtom(0, full)), false},
-		simQuery{"constant", func(*simState) string { return "c" }, atoms(), true},
-	)
+	return 0
 }
