@@ -282,6 +282,7 @@ func swaps(w *world) {
 // clients and writers; nobody helps; then every client shows what PostgreSQL
 // answers, nobody was shown what was denied, nothing went back, every call ran
 // once, and weir holds no more than before.
+// Cases: 92, 93, 94, 95, 96, 108, 110, 111, 115.
 func TestFaultsHeal(t *testing.T) {
 	n := rounds(t)
 	w := newWorld(t, setting{})

@@ -21,6 +21,7 @@ import (
 // TestOutOfDescriptors: W6. With few descriptors and many connections that say
 // nothing, clients and database connections are cut: what cannot be served is
 // refused, and all is well when the others leave.
+// Cases: 112.
 func TestOutOfDescriptors(t *testing.T) {
 	n := long(t)
 	w := newWorld(t, setting{shell: `ulimit -n 128 && exec "$0" "$@"`})
@@ -49,6 +50,7 @@ func TestOutOfDescriptors(t *testing.T) {
 
 // TestDiskFull: the file system of the database is full until everything that
 // writes fails. Reads go on; when there is room again all is well.
+// Cases: 106.
 func TestDiskFull(t *testing.T) {
 	n := long(t)
 	dir := t.TempDir()
