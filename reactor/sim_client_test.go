@@ -148,7 +148,7 @@ func (s *sim) ask(session *simSession) {
 			return sub.call.target(), nil
 		}
 	}
-	sub.Subscription = &Subscription{req: req, arrived: s.now}
+	sub.Subscription = newSubscription(req, s.now)
 	session.attempt = sub
 	if s.trace != nil {
 		s.say("client %d subscribes %s behind %v on %s", c.number, t.Name, simGuards[c.guard].policies, session.node.name)
@@ -199,7 +199,7 @@ func (s *sim) ready(n *simNode, subscription *Subscription) {
 			s.fail("client %d is ready twice", c.number)
 		}
 		if sub.err != nil {
-			late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.arrived) >= s.cfg.MaxStale
+			late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.asking.arrived) >= s.cfg.MaxStale
 			full := errors.Is(sub.err, ErrTooManyGroups) && s.cfg.MaxGroups < 100
 			if !late && !full {
 				s.fail("client %d is refused: %v", c.number, sub.err)
@@ -453,10 +453,10 @@ func (s *sim) follow(n *simNode, xid uint64) {
 		}
 		for _, sub := range subs {
 			st, shown := sub.State()
-			if !shown || sub.left || sub.group == nil || n.core.known.IsZero() || st.Status != Live || sub.group.subs == 0 {
+			if !shown || sub.left || sub.group() == nil || n.core.known.IsZero() || st.Status != Live || sub.group().subs == 0 {
 				continue
 			}
-			if newest := sub.group.pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
+			if newest := sub.group().pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
 				s.fail("F10: client %d is shown %v on %s, %d is not in it", sub.session.client.number, st.At.snapshot, n.name, xid)
 			}
 		}

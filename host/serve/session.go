@@ -88,6 +88,7 @@ func (s *session) add(subs []*subscription) {
 		return
 	}
 	var left []*Live
+	s.subs = slices.Grow(s.subs, len(subs))
 	for _, sub := range subs {
 		if old := s.byID(sub.id); old != nil {
 			left = append(left, s.finish(old, &ending{}))
@@ -211,7 +212,9 @@ func (s *session) nextTodo() (_ *subscription, more bool) {
 		return nil, false
 	}
 	sub := s.todo[0]
-	s.todo = slices.Delete(s.todo, 0, 1)
+	if s.todo = slices.Delete(s.todo, 0, 1); len(s.todo) == 0 {
+		s.todo = nil // an idle session keeps no list
+	}
 	return sub, s.askTurn()
 }
 
@@ -227,8 +230,7 @@ func (s *session) subscribe(sub *subscription) {
 	}
 	late := sub.attempt
 	sub.attempt = a
-	who, query := s.caller, sub.query
-	query.At = sub.at.Later(query.At)
+	who, query := s.caller, sub.query(s.tenant.Load().Name)
 	s.mu.Unlock()
 	s.abandon(late)
 
@@ -312,7 +314,7 @@ func (s *session) adopt() {
 // or it could be overtaken for ever (W2).
 func (s *session) overtaken(sub *subscription, live *Live) bool {
 	s.mu.Lock()
-	over := sub.over == nil && sub.live != nil && !live.Sub.Covers(sub.at)
+	over := sub.over == nil && sub.live != nil && sub.at != nil && !live.Sub.Covers(*sub.at)
 	if over {
 		sub.held = true
 		s.resubscribe(sub)
