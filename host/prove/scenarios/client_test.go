@@ -367,7 +367,7 @@ func (c *client) frame(data []byte, isDelta bool, now time.Time) error {
 }
 
 func (c *client) show(s *live, data []byte, isDelta bool, now time.Time) (err error) {
-	next := s.result
+	var next *result
 	if isDelta {
 		next, err = s.result.apply(data)
 	} else {
