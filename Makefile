@@ -14,12 +14,12 @@ FUZZTIME ?= 10s
 # Where artefacts of tests go (screenshots).
 export WEIR_ARTIFACTS ?= $(CURDIR)/artifacts
 
-.PHONY: help demo test check build policies engine guests bench mutants fuzz golden fmt lint tidy deps clean
+.PHONY: help demo test check build policies engine guests prove prove-long soak bench mutants fuzz golden fmt lint vulncheck tidy deps clean
 
 help: ## print this help
 	@echo "weir: live queries from WebAssembly plugins on PostgreSQL"
 	@echo
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: deps-db build ## the chat on a private database, until Ctrl-C (DEMO_SECONDS=10: ends by itself)
 	@./bin/weir demo --dir examples/chat --seconds "$${DEMO_SECONDS:-0}"
@@ -31,7 +31,7 @@ test: deps engine guests ## everything, with the race detector
 	go test -race -timeout 25m ./...
 	WEIR_TEST_WRITER=goroutine go test -race ./host/serve # the other writer of streams
 
-check: fmt lint tidy test ## format, lint, tidy and test, as CI does
+check: fmt lint vulncheck tidy test ## format, lint, vulnerabilities, tidy and test, as CI does
 
 build: ## the binary, in bin/
 	go build -trimpath -ldflags "-s -w" -o bin/weir ./cmd/weir
@@ -71,6 +71,15 @@ bin/guests/edges-c.wasm: $(C_SDK) $(wildcard plugins/testdata/edges/c/*) | guest
 guests-tools:
 	@.ci/deps rust wasm_clang
 
+prove: deps-db ## proof by slices: simulation, oracles, scenarios, faults, attackers, mutants, soak (PROVE=60: seconds of each)
+	@.ci/prove
+
+prove-long: deps-db ## the same for hours (PROVE=3600)
+	@.ci/prove -long
+
+soak: deps-db ## ten million deliveries: curves of memory, descriptors, connections, WAL and log (SOAK=1000)
+	WEIR_SOAK="$${SOAK:-1000}" go test -count=1 -timeout 0 ./host/prove/soak -run TestServerKeepsNothing -v
+
 bench: deps-db ## measure the rows of docs/benchmarks.md, one after another
 	@.ci/bench
 
@@ -97,6 +106,9 @@ lint: ## vet and linters
 	$(ERRCHECK) -exclude .ci/errcheck.txt -ignoretests ./...
 	$(INEFFASSIGN) ./...
 	$(UNCONVERT) ./...
+
+vulncheck: ## known vulnerabilities in what weir calls; skipped aloud where their database cannot be read
+	@.ci/vulncheck
 
 tidy: ## fail if go.mod or go.sum would change
 	go mod tidy -diff

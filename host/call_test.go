@@ -35,6 +35,7 @@ func TestKeyHoldsTheConfiguration(t *testing.T) {
 		key("chat", chat(table{"a": "1b"})),
 		key("chat", chat(table{"a1": "b"})),
 		key("chat", chat(table{"": "a1b"})),
+		key("chat", chat(table{"a": "1\x00b\x00"})),
 		key("chat", chat(table{"b": "1", "a": "1"})),
 	}
 	for i, k := range keys {

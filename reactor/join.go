@@ -10,7 +10,14 @@ func (g *group) clean() bool { return g.answered && !g.dirty && !g.running }
 // client of s was shown (F6): it was read later, or nothing has concerned it
 // since.
 func (c *core) covers(g *group, s *Subscription) bool {
-	return g.decides || g.finished.Covers(s.asking.req.At) || g.clean() && !c.known.IsZero() && c.known.Covers(s.asking.req.At)
+	at := s.asking.req.At
+	switch {
+	case g.decides:
+		return true
+	case !at.IsZero() && g.finished.epoch != at.epoch && at.epoch == NewStamp(c.epoch, at.snapshot).epoch:
+		return false // the client has seen the history of today, the result is of the one before (C4)
+	}
+	return g.finished.Covers(at) || g.clean() && !c.known.IsZero() && c.known.Covers(at)
 }
 
 // fresh reports whether the group's state may be shown to a joiner: it was read

@@ -195,6 +195,9 @@ func TestEqualityNeedsOneForm(t *testing.T) {
 	found("ts = $x", "ts")
 	lost("ts = $x::date")
 	lost("ts = $x::timestamp")
+	lost("ts = $x::timestamptz::date") // a parameter of the column's type, and another value
+	lost("w = $x::text::char(3)")
+	lost("i2 = $x::bigint::smallint")
 	lost("c = $x")
 	lost("nu = $x")
 	lost("f = $x")

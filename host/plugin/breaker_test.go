@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -59,6 +60,31 @@ func TestBreaker(t *testing.T) {
 	f("the pause doubles", "fff1f1g1gg", "..!.x!.")
 	f("an unlucky trial", "fff1n1gg", "..!.!.")
 	f("after it closed it counts anew", "fff1gfff", "..!!..!")
+}
+
+// G7: what a breaker counts is what the guest did. Growing memory is no error at
+// all; the database, a deadline that passed outside of the guest, a caller that
+// left and an error that the guest told are none of its failures, and do not count
+// as successes either.
+func TestOutcomesAreTheGuests(t *testing.T) {
+	t.Parallel()
+	f := func(err error, want outcome) {
+		t.Helper()
+		if got := outcomeOf(fmt.Errorf("call: %w", err)); got != want {
+			t.Errorf("%T %v: outcome %d, want %d", err, err, got, want)
+		}
+	}
+	if outcomeOf(nil) != success {
+		t.Error("a call without an error is no success")
+	}
+	f(&wasm.TrapError{Kind: wasm.TrapMemory}, failure)
+	f(&wasm.ExitError{Status: 1}, failure)
+	f(&wasm.ContractError{What: "no such handle"}, failure)
+	f(&wasm.DeadlineError{Guest: true}, failure)
+	f(&wasm.DeadlineError{}, neither)
+	f(&wasm.HostError{Func: "query", Err: errors.New("the database is away")}, neither)
+	f(context.Canceled, neither)
+	f(&abi.Error{Code: abi.SQLError}, neither)
 }
 
 // Only one call decides while others wait.

@@ -43,7 +43,8 @@ func TestLoadedPluginAnswers(t *testing.T) {
 	}
 }
 
-// P2: every reason to refuse is a sentence, and nothing is loaded.
+// P2: every reason to refuse is a sentence, and nothing is loaded. G16: among them
+// what the tenant does not grant.
 // Cases: 1, 14, 15, 16, 22, 38.
 func TestPluginsAreRefused(t *testing.T) {
 	t.Parallel()

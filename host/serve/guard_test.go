@@ -88,6 +88,7 @@ func TestCrossSiteRequestsNeedAnAllowedOrigin(t *testing.T) {
 	for _, origin := range []string{
 		"null", "https://evil.example", "https://app.example.com.evil.example", "https://evilapp.example.com",
 		"http://app.example.com", "https://app.example.com:444", "https://app.example.com/", "https://api.example.com@evil.example", "*",
+		"https://evilapi.example.com", "https://evil.api.example.com", "https://api.example.com.evil.example", "https://api.example.com:444",
 	} {
 		ask(http.MethodGet, query, 403, "Origin: "+origin)
 		ask(http.MethodPost, call, 403, "Origin: "+origin)

@@ -294,6 +294,8 @@ func (s *session) adopt() {
 				o.a.live.Leave()
 				o.a.live, o.a.err = nil, err
 				s.server.noteStream(s, err)
+			} else if s.overtaken(o.sub, o.a.live) {
+				continue
 			} else {
 				// Before its state is read: a state that comes between is not missed.
 				s.server.hub.watch(o.a.live.Watches(), s)
@@ -304,6 +306,24 @@ func (s *session) adopt() {
 		s.mu.Unlock()
 		s.leave([]*Live{left})
 	}
+}
+
+// overtaken reports whether what a new subscription shows is older than what the one
+// that it is to replace has shown while it was getting ready. Then the new one is left
+// and made once more, from there on; until it is there the old one shows no other rows,
+// or it could be overtaken for ever (W2).
+func (s *session) overtaken(sub *subscription, live *Live) bool {
+	s.mu.Lock()
+	over := sub.over == nil && sub.live != nil && sub.at != nil && !live.Sub.Covers(*sub.at)
+	if over {
+		sub.held = true
+		s.resubscribe(sub)
+	}
+	s.mu.Unlock()
+	if over {
+		live.Leave()
+	}
+	return over
 }
 
 // end asks the writer to close the stream. The first reason counts.

@@ -196,7 +196,11 @@ func (s *Server) refuseStream(w http.ResponseWriter, r *http.Request, err error)
 	s.note(r, p, err)
 	s.count(requestOf(r), err)
 	s.stats.problem(p.Code)
-	s.closeAtOnce(w, closeReason(p.Code), retryMS(2*time.Second, s.cfg.DrainWindow+3*time.Second))
+	window := s.cfg.DrainWindow + 3*time.Second
+	if p.Code == abi.Unavailable {
+		window = 3 * time.Second // as after a broken connection: a restart takes no longer
+	}
+	s.closeAtOnce(w, closeReason(p.Code), retryMS(2*time.Second, window))
 }
 
 // closeReason is the reason of a close event for a refusal that may pass.

@@ -35,6 +35,7 @@ type subscription struct {
 	begun    bool // it ever had a sub event with a query
 	has      bool // the client has version
 	todo     bool // waits for a call of Subscribe
+	held     bool // live shows no other rows: the next one must catch up with it
 	released bool // its place was given back already
 	status   reactor.Status
 	number   uint64 // of the newest state that was told
@@ -117,7 +118,7 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 	if sub.over != nil {
 		return a.live
 	}
-	left = sub.live
+	left, sub.held = sub.live, false
 	if a.err == nil {
 		// One without a query has no rows to announce: only what is new of it is
 		// told, so that who was told of a denial is not told again.
@@ -182,7 +183,7 @@ func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
 // shares reports whether st, which is told to another subscription, is also the
 // state of this one, of the same group.
 func (sub *subscription) shares(with *subscription, st *reactor.State) bool {
-	if sub.live == nil || sub.over != nil || st.Number == 0 || sub.live.Query() != with.live.Query() {
+	if sub.live == nil || sub.over != nil || sub.held || st.Number == 0 || sub.live.Query() != with.live.Query() {
 		return false
 	}
 	own, shown := sub.live.State()

@@ -118,7 +118,7 @@ func (s *session) resubscribe(sub *subscription) {
 // the frame, if it lacks it, once for all subscriptions of the group.
 func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 	st, shown := sub.live.State()
-	if !shown || sub.knows(&st) {
+	if !shown || sub.knows(&st) || sub.held && st.Frame != nil {
 		return
 	}
 	switch st.Status {

@@ -233,6 +233,7 @@ func TestResetRestoresEveryByte(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { p.put(context.Background(), i) }) // also of a test that fails, or its runtime waits for it
 		m := &i.memory
 		if p.image.mapping != nil && mapped != (m.space != nil) {
 			t.Fatalf("mapped: %v", m.space != nil)
@@ -259,7 +260,6 @@ func TestResetRestoresEveryByte(t *testing.T) {
 				t.Fatalf("%s: what is grown holds something at %v", p.image.way.kind, written(rest))
 			}
 		}
-		p.put(t.Context(), i)
 	}
 }
 

@@ -120,7 +120,9 @@ func TestWaitingForSQLFreesTheToken(t *testing.T) {
 	out, err := p.Call(t.Context(), named(&Call{Function: 1, Statements: twoParams, Backend: &backend{wait: func(context.Context) error {
 		go func() {
 			defer close(waited)
-			_, other = p.Call(t.Context(), named(&Call{}))
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			_, other = p.Call(ctx, named(&Call{}))
 		}()
 		<-waited
 		timer := time.NewTimer(2 * budget)

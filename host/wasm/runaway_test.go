@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/abi"
+	"weir/host/inspect"
 	"weir/host/tenant"
 	. "weir/host/wasm/wasmtest"
 )
@@ -151,6 +152,27 @@ func TestTracesHaveTheNamesOfTheModule(t *testing.T) {
 	var trap *TrapError
 	if err := fails(t, p, Call{}, abi.GuestTrap); !errors.As(err, &trap) || !strings.Contains(trap.Trace, "\n\t.run.away(i32,i32) i64") {
 		t.Errorf("trace %q", trap.Trace)
+	}
+}
+
+// G3: what a host function does is taken from the guest's fuel, but for what is
+// too little to be counted.
+func TestHostFunctionsTakeFuel(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, Guest{}, PoolConfig{})
+	i, err := p.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.put(t.Context(), i)
+	full := inspect.Meter(i.meter.Get())
+	i.frame.charge(100)
+	if got := inspect.Meter(i.meter.Get()); got != full {
+		t.Errorf("a hundred units were counted: %x of %x", got, full)
+	}
+	i.frame.charge(1000)
+	if got := inspect.Meter(i.meter.Get()); got != full.Less(1000) || got == full {
+		t.Errorf("after a thousand units the meter is %x of %x", got, full)
 	}
 }
 

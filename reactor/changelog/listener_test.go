@@ -106,6 +106,13 @@ func TestReadsAreAsFarApartAsTheyAreNeeded(t *testing.T) {
 		pauses("after a long time", 5*time.Millisecond)
 		l.SetLive(false)
 		pauses("when nothing lives any more", time.Second)
+		// A read that is due serves who asked before it, too: there is no second one.
+		for range 100 {
+			l.Poke()
+			if err := l.pause(t.Context(), time.Now().Add(-time.Minute)); err != nil || len(l.poke) > 0 {
+				t.Fatalf("a read that was due left %d pokes, %v", len(l.poke), err)
+			}
+		}
 	})
 }
 
@@ -528,8 +535,13 @@ func TestFailedDeliveryMeansResync(t *testing.T) {
 		}
 		return nil
 	}})
-	<-resyncs
-	<-resyncs
+	for i := range 2 {
+		select {
+		case <-resyncs:
+		case <-time.After(patience):
+			t.Fatalf("%d resyncs, want 2", i)
+		}
+	}
 }
 
 // proxy stands between weir and the server over TCP.
