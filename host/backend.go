@@ -181,10 +181,11 @@ func (b *backend) resolve(tenantName, name string, args serve.Arguments, kind ab
 	return s, fn, values, err
 }
 
-// unknown says that there is no such function; while the plugins cannot be
-// loaded, that is why.
+// unknown says that there is no such function. Until every plugin was tried nobody
+// knows that: to whom it is said stops for good (D4), and after a restart clients
+// are back before the last plugin is loaded.
 func (b *backend) unknown(s *space, err error) error {
-	if len(s.plugins.All()) == 0 && !b.host.loader.tried() {
+	if !s.tried.Load() {
 		return &serve.Refusal{Kind: abi.Unavailable, Message: "the plugins are not loaded yet: try again in a moment"}
 	}
 	return &serve.Refusal{Kind: abi.UnknownFunction, Message: err.Error()}

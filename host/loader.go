@@ -162,6 +162,7 @@ func (l *loader) ended(ctx context.Context, s *space) (time.Duration, error) {
 	more := s.look.more
 	s.look.busy, s.look.more = false, false
 	s.look.tried = s.look.tried || s.look.settled
+	s.tried.Store(s.look.tried)
 	if more {
 		l.begin(ctx, s)
 	}

@@ -71,7 +71,8 @@ type wireSub struct {
 	key    []string
 	keys   []string // of each row
 	rows   []json.RawMessage
-	told   bool   // at the last check it was an error, as it should be
+	stale  bool   // at the last look
+	told   bool   // at the last check it was an error or stale, as it should be
 	seen   string // in what form the rows below were read, and of which version
 	read   []string
 }

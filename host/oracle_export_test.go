@@ -58,6 +58,7 @@ type Question struct {
 	Plain   string
 	Ordered bool
 	Reads   func() string // its read set now
+	Refused func() error  // why it cannot be kept live now
 }
 
 // Question draws a query that a host takes, with a key for deltas if it can have
@@ -75,6 +76,10 @@ func (w *World) Question(t *testing.T, h *Host) Question {
 			continue
 		}
 		out := Question{SQL: q.sql, Args: q.args, Plain: q.plain, Ordered: q.ordered, Reads: s.Explain}
+		out.Refused = func() error {
+			_, err := prepare(abi.Statement{SQL: q.sql, Key: out.Key})
+			return err
+		}
 		for _, key := range [][]string{{"o1", "o2"}, {"o1"}, {"k"}} { // no matter if it names one row only
 			if s, err := prepare(abi.Statement{SQL: q.sql, Key: key}); err == nil && w.schema.chance(60) {
 				out.Key, out.Reads = key, s.Explain

@@ -277,8 +277,10 @@ func (h *oracleHand) run(sql, said string) {
 // transactions are open; the caller looks after it.
 func (h *oracleHand) turn(check func()) {
 	switch n := h.rng.IntN(100); {
-	case n < 60:
-		h.transaction(h.conns[0], h.oracleSchema, alone)
+	case n < 60: // few enough that one does not hide what another one missed
+		for range 1 + h.rng.IntN(4) {
+			h.transaction(h.conns[0], h.oracleSchema, alone)
+		}
 	case n < 67:
 		h.storm()
 	case n < 76:
@@ -306,12 +308,12 @@ func (h *oracleHand) turn(check func()) {
 	}
 }
 
-// history is what was written since the last check, and all changes of
-// definitions.
+// history is what was written since the last check, all changes of definitions,
+// and the schema that they began with.
 func (h *oracleHand) history() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return "after\n" + strings.Join(h.trail, "\n") + "\ndefinitions\n" + strings.Join(h.defs, "\n")
+	return "after\n" + strings.Join(h.trail, "\n") + "\ndefinitions\n" + strings.Join(h.defs, "\n") + "\nschema\n" + h.sql.String()
 }
 
 // forget drops the trail: all is well.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,9 @@ type drawing struct {
 	args    []abi.Value
 	written []string // the arguments as literals
 	aliases int
+	// fragments are texts that stand in the statement with braces, and what each
+	// is without them.
+	fragments [][2]string
 }
 
 // query draws a query.
@@ -30,6 +34,9 @@ func (s *oracleSchema) query() oracleQuery {
 	d := &drawing{oracleSchema: s}
 	sql, ordered := d.draw()
 	plain := sql
+	for _, f := range d.fragments {
+		plain = strings.Replace(plain, f[0], f[1], 1)
+	}
 	for i := len(d.written) - 1; i >= 0; i-- {
 		plain = strings.ReplaceAll(plain, fmt.Sprintf("$p%d", i), d.written[i])
 	}
@@ -107,7 +114,12 @@ func (d *drawing) alias() string {
 	return fmt.Sprintf("x%d", d.aliases)
 }
 
-func (d *drawing) relation() oracleTable { return d.tables[d.rng.IntN(len(d.tables))] }
+func (d *drawing) relation() oracleTable {
+	if d.chance(12) {
+		return *d.find(d.pick("parts", "parts", "base"))
+	}
+	return d.tables[d.rng.IntN(len(d.tables))]
+}
 
 // from returns what to write after FROM: most often the table, else a part.
 func (d *drawing) from(t oracleTable) string {
@@ -181,15 +193,43 @@ func (d *drawing) where(t oracleTable, x string) string {
 	for d.chance(35) {
 		out += " and " + d.predicate(t, x, 1)
 	}
+	if len(d.fragments) < 4 && d.chance(12) {
+		out += d.fragment(t, x)
+	}
 	return out
+}
+
+// named are the parameters in a text.
+var named = regexp.MustCompile(`\$p(\d+)`)
+
+// fragment draws a condition that is there only if its arguments are.
+func (d *drawing) fragment(t oracleTable, x string) string {
+	text := " and (" + d.predicate(t, x, 0) + ")"
+	found := named.FindAllStringSubmatch(text, -1)
+	if found == nil {
+		return text // without arguments it is no fragment
+	}
+	f := [2]string{" {" + text[1:] + "}", text}
+	none := d.chance(40)
+	for _, match := range found {
+		i, _ := strconv.Atoi(match[1])
+		if none {
+			d.args[i], d.written[i] = abi.Null(), "null"
+		}
+		if d.args[i].IsNull() {
+			f[1] = ""
+		}
+	}
+	d.fragments = append(d.fragments, f)
+	return f[0]
 }
 
 // draw returns a SELECT, and whether it says the order of its rows.
 func (d *drawing) draw() (sql string, ordered bool) {
 	switch n := d.rng.IntN(100); {
-	case n < 25:
+	case n < 27:
 		return d.lookup()
-	case n < 55:
+	case n < 52:
 		return d.shape()
 	}
 	t, o, x, y := d.relation(), d.relation(), d.alias(), d.alias()

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"weir/abi"
 	"weir/host"
+	"weir/host/db"
 	"weir/host/hosttest"
 	"weir/host/wasm/wasmtest"
 	"weir/reactor"
@@ -219,6 +221,7 @@ func (o *wireOracle) check() {
 	defer deadline.Stop()
 	tick := time.NewTicker(4 * time.Millisecond)
 	defer tick.Stop()
+	began, refused := time.Now(), map[int]bool{}
 	for {
 		clear(waiting)
 		for _, c := range o.clients {
@@ -227,6 +230,7 @@ func (o *wireOracle) check() {
 				return
 			}
 		}
+		o.excuse(waiting, refused, time.Since(began))
 		if len(waiting) == 0 {
 			break
 		}
@@ -247,17 +251,40 @@ func (o *wireOracle) check() {
 	}
 }
 
+// excuse takes out of waiting what says that it is stale and cannot be kept live
+// since definitions changed (W9, W10). refused is what it knows of that.
+func (o *wireOracle) excuse(waiting map[*wireSub]string, refused map[int]bool, after time.Duration) {
+	if after < 2*time.Second {
+		return // it may be right soon
+	}
+	for s := range waiting {
+		q := o.questions[s.question]
+		if !s.stale || q.Refused == nil {
+			continue
+		}
+		known, asked := refused[s.question]
+		if !asked {
+			known = errors.Is(q.Refused(), db.ErrRefused)
+			refused[s.question] = known
+		}
+		if known {
+			delete(waiting, s)
+		}
+	}
+}
+
 // look compares all that a client holds. It fills waiting with what may still
 // come.
 func (o *wireOracle) look(c *wireClient, answers []host.Answer, waiting map[*wireSub]string) (wrong string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.subs {
+		s.stale = s.status == "stale"
 		if why := s.compare(&answers[s.question]); why != "" {
 			waiting[s] = c.name + ": " + why
 			continue
 		}
-		s.told = s.status == "error"
+		s.told = s.status == "error" || s.status == "stale"
 	}
 	return c.wrong
 }
@@ -265,7 +292,7 @@ func (o *wireOracle) look(c *wireClient, answers []host.Answer, waiting map[*wir
 // compare says what is not right with what a client holds, or "".
 func (s *wireSub) compare(right *host.Answer) string {
 	switch {
-	case s.status == "error" && (right.Failed() != "" || s.code == "not_live" || s.code == "sql_error" && right.Failed() != ""):
+	case (s.status == "error" || s.status == "stale") && right.Failed() != "", s.status == "error" && s.code == "not_live":
 		return "" // W9, W10: it says so, and so does PostgreSQL, or it can be kept live no more
 	case s.status == "error" && s.code == "result_too_large" && right.Rows() > 9000:
 		return ""
@@ -300,7 +327,7 @@ func (o *wireOracle) missed(waiting map[*wireSub]string) string {
 		q := o.questions[s.question]
 		fmt.Fprintf(&b, "%s\nq%d: %s\nkey %v args %s\n%s\nreads %s\n", why, s.question, q.SQL, q.Key, o.args(s.question), q.Plain, q.Reads())
 	}
-	return b.String() + o.world.History() + "\nschema\n" + o.world.Schema()
+	return b.String() + o.world.History()
 }
 
 // close ends all clients and adds up.

@@ -7,6 +7,9 @@ import (
 
 // base draws a table that can be written to.
 func (s *oracleSchema) base() *oracleTable {
+	if s.chance(15) { // tables of tables go wrong in more ways
+		return s.find(s.pick("parts", "parts", "base"))
+	}
 	for {
 		if t := &s.tables[s.rng.IntN(len(s.tables))]; !t.view {
 			return t
@@ -59,7 +62,7 @@ func (s *oracleSchema) write() string {
 		kind := map[bool]string{true: "text", false: "int"}[p.column == "t"]
 		return fmt.Sprintf("update %s set %s = %s where id between %d and %[4]d + 9", p.table, p.column, s.quoted(kind, 0), s.rng.IntN(40))
 	}
-	if s.chance(22) {
+	if s.chance(18) {
 		return s.deed()
 	}
 	t := s.base()

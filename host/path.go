@@ -42,8 +42,12 @@ func (h *Host) deliver(ctx context.Context, b reactor.Batch) error {
 			continue
 		}
 		for i := range b.Changes {
-			if b.Changes[i].Op == reactor.DDL {
-				s.database.Forget(b.Changes[i].XID)
+			if b.Changes[i].Op != reactor.DDL {
+				continue
+			}
+			s.database.Forget(b.Changes[i].XID)
+			if b.Changes[i].Table == 0 { // it may be a setting
+				s.database.Redial()
 			}
 		}
 	}

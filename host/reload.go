@@ -156,6 +156,7 @@ func (r *reloading) build(ctx context.Context, file *config.Config, cfg config.T
 		}
 	}
 	s.look.tried, s.look.settled = true, true
+	s.tried.Store(true)
 	return s, nil
 }
 

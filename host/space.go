@@ -53,6 +53,7 @@ type rooms struct {
 	// before it loads the first plugin.
 	secret []byte
 	look   look
+	tried  atomic.Bool // every plugin was, once, with the database there
 	logged logRate
 	lacks  lacks
 

@@ -47,7 +47,9 @@ func (l *backlog) put(b *sorted) {
 func (l *backlog) task() (task, bool) {
 	if l.next == len(l.tasks) {
 		clear(l.tasks)
-		l.tasks, l.next = l.tasks[:0], 0
+		if l.tasks, l.next = l.tasks[:0], 0; cap(l.tasks) > 4096 {
+			l.tasks = nil // a herd's
+		}
 		return task{}, false
 	}
 	t := l.tasks[l.next]

@@ -122,7 +122,7 @@ func BenchmarkFanIn(b *testing.B) {
 			now := time.Unix(1e9, 0)
 			c := newCore("bench", &cfg, now)
 			for range n {
-				c.subscribe(now, &Subscription{req: Request{Key: "k", Name: "k"}, arrived: now})
+				c.subscribe(now, newSubscription(Request{Key: "k", Name: "k"}, now))
 			}
 			runs, encodings, changes, xid := 0, 0, 0, uint64(10)
 			content := []byte(`"value":"` + strings.Repeat("x", 1024) + `"`)

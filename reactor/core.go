@@ -149,24 +149,25 @@ func (c *core) adopt(b *sorted) {
 // at once or later.
 func (c *core) subscribe(now time.Time, s *Subscription) {
 	c.subs++
-	for i := range s.req.Policies {
-		d, err := c.find(&s.req.Policies[i], s.req.Principal)
+	a := s.asking
+	for i := range a.req.Policies {
+		d, err := c.find(&a.req.Policies[i], a.req.Principal)
 		if err != nil {
 			c.refuse(now, s, err)
 			return
 		}
-		if slices.Contains(s.guards, d) {
+		if slices.Contains(a.guards, d) {
 			continue
 		}
 		d.decides = true
 		d.join()
-		s.guards = append(s.guards, d)
+		a.guards = append(a.guards, d)
 	}
-	if s.waits = len(s.guards); s.waits == 0 {
-		c.allow(now, s, s.req.target())
+	if a.waits = len(a.guards); a.waits == 0 {
+		c.allow(now, s, a.req.target())
 		return
 	}
-	for _, d := range s.guards {
+	for _, d := range a.guards {
 		c.enlist(now, d, s)
 	}
 }
@@ -181,39 +182,40 @@ func (c *core) refuse(now time.Time, s *Subscription, err error) {
 // decide takes a subscription on when all its policies have answered. Only if
 // they allow is there a group that it joins, and a function that runs.
 func (c *core) decide(now time.Time, s *Subscription) {
-	if s.unread && !c.behind {
+	a := s.asking
+	if a.unread && !c.behind {
 		// F3: an answer was let pass because the log could not be read, which was all
 		// that it said. The log is read again, and says what may be older than s.
-		s.unread, s.waits = false, len(s.guards)
-		for _, d := range s.guards {
+		a.unread, a.waits = false, len(a.guards)
+		for _, d := range a.guards {
 			c.enlist(now, d, s)
 		}
 		return
 	}
-	answers := make([]Decision, len(s.guards))
-	for i, d := range s.guards {
+	answers := make([]Decision, len(a.guards))
+	for i, d := range a.guards {
 		answers[i] = d.pub.standing.Load().Decision
 	}
 	merged := MergeDecisions(answers...)
 	c.out.decided = append(c.out.decided, s)
-	if merged.Answer == Deny {
-		s.denial = &merged
-	}
 	if merged.Answer != Allow {
 		var contradiction *Decision
 		if merged.Answer == Deny && !slices.ContainsFunc(answers, func(d Decision) bool { return d.Answer != Allow }) {
 			contradiction = &merged
 		}
-		s.fence = c.fence(nil, s.guards, contradiction)
+		s.fence = c.fence(nil, a.guards, contradiction)
+		if merged.Answer == Deny {
+			s.fence.denial = &merged
+		}
 		c.out.ready = append(c.out.ready, s)
 		return
 	}
-	t, err := s.req.target(), error(nil)
-	if s.req.Resolve != nil {
-		t, err = s.req.Resolve(merged.Scope)
+	t, err := a.req.target(), error(nil)
+	if a.req.Resolve != nil {
+		t, err = a.req.Resolve(merged.Scope)
 	}
 	if err != nil {
-		s.fence = c.fence(nil, s.guards, nil)
+		s.fence = c.fence(nil, a.guards, nil)
 		s.fence.err = err
 		c.out.ready = append(c.out.ready, s)
 		return
@@ -223,13 +225,13 @@ func (c *core) decide(now time.Time, s *Subscription) {
 
 // allow lets a subscription join the group of its target.
 func (c *core) allow(now time.Time, s *Subscription, t Target) {
-	g, err := c.find(&t, s.req.Principal)
+	g, err := c.find(&t, s.asking.req.Principal)
 	if err != nil {
 		c.refuse(now, s, err)
 		return
 	}
 	g.join()
-	s.group, s.fence = g, c.fence(g, s.guards, nil)
+	s.fence = c.fence(g, s.asking.guards, nil)
 	s.fence.subs++
 	c.enlist(now, g, s)
 }
@@ -299,19 +301,18 @@ func (c *core) leave(now time.Time, s *Subscription) {
 	if s.left {
 		return
 	}
+	g, guards := s.group(), s.guards()
 	s.left = true
 	c.subs--
-	if g := s.group; g != nil {
+	if g != nil {
 		if s.fence.subs--; s.fence.subs == 0 {
 			c.drop(s.fence)
 		}
-		s.group = nil
 		c.part(now, g, s)
 	}
-	for _, d := range s.guards {
+	for _, d := range guards {
 		c.part(now, d, s)
 	}
-	s.guards = nil
 }
 
 // part takes a subscription out of one group.

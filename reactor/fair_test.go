@@ -28,7 +28,7 @@ func (b *fairBench) join(tenant string, groups int) {
 	c := b.r.core(tenant)
 	for i := range groups {
 		key := Key(fmt.Sprint(tenant, i))
-		c.subscribe(b.now, &Subscription{req: Request{Key: key, Name: tenant, Waves: true}, arrived: b.now})
+		c.subscribe(b.now, newSubscription(Request{Key: key, Name: tenant, Waves: true}, b.now))
 	}
 	c.tick(b.now, math.MaxInt)
 }
@@ -98,7 +98,7 @@ func TestFirstRunsHaveARate(t *testing.T) {
 	cfg := Config{Seed: 1, Resync: -1, FirstRuns: 10}.withDefaults()
 	c := newCore("t", &cfg, now)
 	for i := range 35 {
-		c.subscribe(now, &Subscription{req: Request{Key: Key(fmt.Sprint(i)), Waves: true}, arrived: now})
+		c.subscribe(now, newSubscription(Request{Key: Key(fmt.Sprint(i)), Waves: true}, now))
 	}
 	began := 0
 	for second, want := range []int{10, 20, 30, 35} {
@@ -123,7 +123,7 @@ func TestOnePrincipalMakesSoManyGroups(t *testing.T) {
 		for _, p := range policies {
 			req.Policies = append(req.Policies, Target{Key: Key(p), Waves: true})
 		}
-		s := &Subscription{req: req, arrived: now}
+		s := newSubscription(req, now)
 		c.subscribe(now, s)
 		return s
 	}

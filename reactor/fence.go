@@ -20,6 +20,7 @@ type fence struct {
 	decisions []*Publication // of the policies
 	scopes    []string       // of each decision, when it was made
 	conflict  *Decision      // the denial of scopes that contradict each other
+	denial    *Decision      // what the policies said when they denied and it was made for that
 	err       error          // no target can be made of the scope
 	mark      *atomic.Pointer[Stamp]
 	// held is the oldest result that waits for a decision, beside the newest. A

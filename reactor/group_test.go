@@ -44,7 +44,7 @@ func TestGroupsDoNotRunTogether(t *testing.T) {
 	}
 	for i := range 100 {
 		key := Key([]byte{byte(i)})
-		c.subscribe(now, &Subscription{req: Request{Key: key}, arrived: now})
+		c.subscribe(now, newSubscription(Request{Key: key}, now))
 	}
 	c.feed(now, sortBatch(&Batch{Epoch: "e", Resync: true}))
 	for c.step(now, 64) {

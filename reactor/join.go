@@ -10,7 +10,14 @@ func (g *group) clean() bool { return g.answered && !g.dirty && !g.running }
 // client of s was shown (F6): it was read later, or nothing has concerned it
 // since.
 func (c *core) covers(g *group, s *Subscription) bool {
-	return g.decides || g.finished.Covers(s.req.At) || g.clean() && !c.known.IsZero() && c.known.Covers(s.req.At)
+	at := s.asking.req.At
+	switch {
+	case g.decides:
+		return true
+	case !at.IsZero() && g.finished.epoch != at.epoch && at.epoch == NewStamp(c.epoch, at.snapshot).epoch:
+		return false // the client has seen the history of today, the result is of the one before (C4)
+	}
+	return g.finished.Covers(at) || g.clean() && !c.known.IsZero() && c.known.Covers(at)
 }
 
 // fresh reports whether the group's state may be shown to a joiner: it was read
@@ -18,11 +25,11 @@ func (c *core) covers(g *group, s *Subscription) bool {
 // failed run is shown too, and so is a result that says that the log cannot be
 // read (W9). Decisions must let it through (W5).
 func (c *core) fresh(g *group, s *Subscription) bool {
-	ran := !g.ranAt.Before(s.arrived)
+	ran := !g.ranAt.Before(s.asking.arrived)
 	if !g.answered {
 		return ran && g.err != nil
 	}
-	known := g.clean() && (c.behind || !c.began.Before(s.arrived))
+	known := g.clean() && (c.behind || !c.began.Before(s.asking.arrived))
 	if !ran && !known || !c.covers(g, s) {
 		return false
 	}
@@ -40,9 +47,9 @@ func (c *core) admit(now time.Time, g *group) {
 	for _, s := range g.joiners {
 		switch {
 		case c.fresh(g, s):
-			s.unread = s.unread || c.behind
+			s.asking.unread = s.asking.unread || c.behind
 			ready = append(ready, s)
-		case g.resting() && !now.Before(s.arrived.Add(c.cfg.MaxStale)) && !c.covers(g, s):
+		case g.resting() && !now.Before(s.asking.arrived.Add(c.cfg.MaxStale)) && !c.covers(g, s):
 			// So long, and still not what the client was shown.
 			s.err = ErrAhead
 			c.out.ready = append(c.out.ready, s)
@@ -51,13 +58,15 @@ func (c *core) admit(now time.Time, g *group) {
 		}
 	}
 	clear(g.joiners[len(left):])
-	g.joiners = left
+	if g.joiners = left; len(left) == 0 {
+		g.joiners = nil // a herd's list is not kept
+	}
 	c.await(now, g)
 	for _, s := range ready {
 		if !g.decides {
 			s.number = g.pub.State().Number
 			c.out.ready = append(c.out.ready, s)
-		} else if s.waits--; s.waits == 0 {
+		} else if s.asking.waits--; s.asking.waits == 0 {
 			c.decide(now, s)
 		}
 	}
@@ -78,7 +87,7 @@ func (c *core) await(now time.Time, g *group) {
 		c.waiting = append(c.waiting, g)
 	}
 	for _, s := range g.joiners {
-		end := s.arrived.Add(c.cfg.MaxStale)
+		end := s.asking.arrived.Add(c.cfg.MaxStale)
 		if !end.After(now) {
 			continue // it waits for a run, not for the log
 		}

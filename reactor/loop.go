@@ -99,7 +99,8 @@ func (r *Reactor) Apply(ctx context.Context, b Batch) error {
 // Subscribe asks for a live result. It returns at once; Request.Ready tells when
 // there is something to show, or why there never will be.
 func (r *Reactor) Subscribe(req Request) *Subscription {
-	s := &Subscription{req: req, reactor: r, arrived: r.cfg.Now()}
+	s := newSubscription(req, r.cfg.Now())
+	s.reactor = r
 	r.mu.Lock()
 	closed := r.closed
 	if !closed {
@@ -117,8 +118,15 @@ func (r *Reactor) Subscribe(req Request) *Subscription {
 // refuse makes a subscription ready that will never have a state.
 func (s *Subscription) refuse(err error) {
 	s.err = err
-	if s.req.Ready != nil {
-		s.req.Ready(s)
+	s.told()
+}
+
+// told says that it is ready. What was asked is of no use any more.
+func (s *Subscription) told() {
+	a := s.asking
+	s.asking = nil
+	if a != nil && a.req.Ready != nil {
+		a.req.Ready(s)
 	}
 }
 
@@ -255,7 +263,8 @@ func (r *Reactor) receive() {
 		}
 	}
 	for _, s := range in.subs {
-		l := &r.core(s.req.Tenant).backlog
+		s.core = r.core(s.asking.req.Tenant)
+		l := &s.core.backlog
 		l.tasks = append(l.tasks, task{sub: s})
 	}
 	for _, s := range in.syncs {
@@ -266,7 +275,7 @@ func (r *Reactor) receive() {
 		r.put(q)
 	}
 	for _, s := range in.leaves {
-		l := &r.core(s.req.Tenant).backlog
+		l := &s.core.backlog
 		l.tasks = append(l.tasks, task{sub: s, leaves: true})
 	}
 	select {
@@ -322,14 +331,12 @@ func (r *Reactor) hand(out *outputs) {
 		r.cfg.Published(out.published)
 	}
 	for _, s := range out.decided {
-		if s.req.Decided != nil {
-			s.req.Decided(s)
+		if decided := s.asking.req.Decided; decided != nil {
+			decided(s)
 		}
 	}
 	for _, s := range out.ready {
-		if s.req.Ready != nil {
-			s.req.Ready(s)
-		}
+		s.told()
 	}
 	for _, s := range out.synced {
 		s.Done()

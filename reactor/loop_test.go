@@ -405,7 +405,7 @@ func TestFreeSlotsGoRound(t *testing.T) {
 	r := New(Config{Executor: d, Resync: -1, MaxExecutions: 1, MaxWave: 1, Now: func() time.Time { return now }})
 	for _, tenant := range []string{"a", "b", "c"} {
 		for list := range 20 {
-			r.core(tenant).subscribe(now, &Subscription{req: d.request(tenant, list), arrived: now})
+			r.core(tenant).subscribe(now, newSubscription(d.request(tenant, list), now))
 		}
 	}
 	for range 15 {
@@ -510,7 +510,7 @@ func newStepped(t *testing.T) *stepped {
 		return clock
 	}})}
 	for _, tenant := range []string{"a", "b"} {
-		s.core(tenant).subscribe(clock, &Subscription{req: d.request(tenant, 1), arrived: clock})
+		s.core(tenant).subscribe(clock, newSubscription(d.request(tenant, 1), clock))
 	}
 	s.push(d.batch())
 	d.change("b", 1)

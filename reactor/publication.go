@@ -51,6 +51,20 @@ type State struct {
 	Policy, Reason string
 
 	span span // when Frame is known to be the result
+	at   *Stamp
+}
+
+// Shown is At for those who keep it: one for all who are shown the state, nil if
+// it is no point at all.
+func (s *State) Shown() *Stamp {
+	switch {
+	case s.At.IsZero():
+		return nil
+	case s.at == nil:
+		at := s.At
+		return &at
+	}
+	return s.at
 }
 
 // Publication is what one group last said, to everybody. The loop writes it;
@@ -75,6 +89,8 @@ func (p *Publication) publish(s State) *State {
 		s.Number = last.Number
 	}
 	s.Number++
+	s.at = nil
+	s.at = s.Shown()
 	p.state.Store(&s)
 	return &s
 }

@@ -23,7 +23,7 @@ func TestPublishingCostsNothingPerSubscriber(t *testing.T) {
 		s.core.out = outputs{}
 		first := s.subs["s0"]
 		for _, sub := range s.subs {
-			if sub.fence != first.fence || sub.group != first.group {
+			if sub.fence != first.fence || sub.group() != first.group() {
 				t.Fatal("two subscriptions with the same decisions have two fences, or groups")
 			}
 		}

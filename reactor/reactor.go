@@ -2,7 +2,7 @@ package reactor
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,27 +55,65 @@ func (r *Request) target() Target {
 }
 
 // Subscription is one subscriber of one group. It is safe for concurrent use.
+//
+// There are very many, most of them idle: what was asked is forgotten when it has
+// been answered, and what is the same for all of a group is its fence's.
 type Subscription struct {
-	req     Request
 	reactor *Reactor
-	arrived time.Time
-	fence   *fence    // set before Ready
-	number  uint64    // of the first state; set before Ready
-	denial  *Decision // set before Decided
-	err     error     // set before Ready
-	once    sync.Once
+	fence   *fence // set before Decided and Ready
+	number  uint64 // of the first state; set before Ready
+	err     error  // set before Ready
+	parted  atomic.Bool
+	scoped  bool
+	guarded bool // there are policies
 
 	// Owned by the loop.
-	group  *group   // nil while nothing is allowed
-	guards []*group // the policies
-	waits  int      // for so many of them
-	unread bool     // one of them was let pass while the log could not be read
 	left   bool
+	core   *core   // set when it is handed over
+	asking *asking // nil when it is ready and was told so
+}
+
+// asking is what a subscription is before it is ready.
+type asking struct {
+	req     Request
+	arrived time.Time
+	guards  []*group // the policies
+	waits   int      // for so many of them
+	unread  bool     // one of them was let pass while the log could not be read
+}
+
+func newSubscription(req Request, now time.Time) *Subscription {
+	return &Subscription{scoped: req.Resolve != nil, guarded: len(req.Policies) > 0, asking: &asking{req: req, arrived: now}}
+}
+
+// guards are the groups of the policies, and group the one that it has joined, nil
+// while nothing is allowed. They are the loop's.
+func (s *Subscription) guards() []*group {
+	switch {
+	case s.left:
+		return nil
+	case s.fence != nil:
+		return s.fence.guards
+	}
+	return s.asking.guards
+}
+
+func (s *Subscription) group() *group {
+	if s.left || s.fence == nil {
+		return nil
+	}
+	return s.fence.group
 }
 
 // Denial returns the decision of policies that deny, nil if they did not. It may
-// be called once they have decided, see Request.Decided.
-func (s *Subscription) Denial() *Decision { return s.denial }
+// be called once they have decided, see Request.Decided, or at any time if there
+// are none.
+func (s *Subscription) Denial() *Decision {
+	if !s.guarded || s.fence == nil {
+		return nil
+	}
+	return s.fence.denial
+}
 
 // State returns what may be shown now. It may be called once the subscription is
 // ready, at any time and from any goroutine. False means that there is nothing to
@@ -100,7 +138,7 @@ func (s *Subscription) Covers(at Stamp) bool {
 
 // Scoped reports whether the result depends on what the policies put into the
 // scope: one that is Moved then shows what is not the caller's any longer.
-func (s *Subscription) Scoped() bool { return s.req.Resolve != nil }
+func (s *Subscription) Scoped() bool { return s.scoped }
 
 // Watches returns the publications whose news may change State. The caller must
 // not change the list.
@@ -120,7 +158,9 @@ func (s *Subscription) Err() error { return s.err }
 // Leave ends the subscription. It may be called twice, and before it is ready;
 // Ready may still be called once after it.
 func (s *Subscription) Leave() {
-	s.once.Do(func() { s.reactor.leave(s) })
+	if !s.parted.Swap(true) {
+		s.reactor.leave(s)
+	}
 }
 
 // Get returns a state that is at least as new as the call: what was committed

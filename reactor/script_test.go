@@ -162,7 +162,7 @@ func (s *script) subscribe(args []string) {
 			}
 		}
 	}
-	sub := &Subscription{req: req, arrived: s.now}
+	sub := newSubscription(req, s.now)
 	s.subs[args[0]] = sub
 	s.core.subscribe(s.now, sub)
 }
@@ -319,7 +319,7 @@ func (s *script) outcome() string {
 		told[p] = true
 		out = append(out, fmt.Sprintf("%s shows %s", s.name(p.Query), s.show(p)))
 		for _, name := range slices.Sorted(maps.Keys(s.subs)) {
-			if sub := s.subs[name]; sub.fence != nil && !sub.left && len(sub.guards) > 0 && slices.Contains(sub.fence.Watches(), p) {
+			if sub := s.subs[name]; sub.fence != nil && !sub.left && len(sub.guards()) > 0 && slices.Contains(sub.fence.Watches(), p) {
 				out = append(out, fmt.Sprintf("  %s sees %s", name, s.behind(sub.fence)))
 			}
 		}
@@ -390,7 +390,7 @@ func (s *script) subName(sub *Subscription) string {
 // state describes a subscription's group.
 func (s *script) state(name string) string {
 	sub := s.subs[name]
-	g := sub.group
+	g := sub.group()
 	if g == nil {
 		return "left"
 	}

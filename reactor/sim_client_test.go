@@ -9,7 +9,7 @@ import (
 // simClient is somebody who watches one query, and what has reached them. A
 // client keeps what it holds while it is away.
 type simClient struct {
-	number        int
+	number        int  // the step in which it came first
 	wanted, guard int  // of simQueries and simGuards
 	deltas        bool // it takes them
 	slow          bool // its writer looks when it pleases, and what it sends takes time
@@ -75,31 +75,30 @@ type simMessage struct {
 // connect brings a client: a new one, or one that comes back.
 func (s *sim) connect(n *simNode) bool {
 	online := 0
-	var away []*simClient
 	for _, c := range s.clients {
 		if c.session != nil {
 			online++
-		} else {
-			away = append(away, c)
 		}
 	}
 	if online >= s.crowd {
 		return false
 	}
 	var c *simClient
-	if len(away) > 0 && (len(away) > 8 || s.rand.IntN(2) == 0) {
-		c = away[s.rand.IntN(len(away))]
+	if away := len(s.clients) - online; away > 0 && (away > 8 || s.rand.IntN(2) == 0) {
+		c = pick(s, s.clients, func(c *simClient) (int, bool) { return c.number, c.session == nil })
 		if s.rand.IntN(8) == 0 { // it has forgotten its rows, not what it was shown
 			c.has = false
 		}
 	} else {
-		s.clientCount++
 		c = &simClient{
-			number: s.clientCount, wanted: s.rand.IntN(len(simQueries)), guard: s.rand.IntN(len(simGuards)),
+			number: s.step, wanted: s.rand.IntN(len(simQueries)), guard: s.rand.IntN(len(simGuards)),
 			deltas: s.rand.IntN(2) == 0, slow: s.rand.IntN(3) == 0,
 		}
-		if s.rand.IntN(4) == 0 { // many want the longest
+		switch s.rand.IntN(6) { // many want the longest, or the view
+		case 0:
 			c.wanted = len(simQueries) - 2
+		case 1:
+			c.wanted = simQueriesOfList*s.rand.IntN(3) + 3
 		}
 		s.clients = append(s.clients, c)
 		if s.rand.IntN(6) == 0 { // a node that is not simulated has just shown it something
@@ -149,7 +148,7 @@ func (s *sim) ask(session *simSession) {
 			return sub.call.target(), nil
 		}
 	}
-	sub.Subscription = &Subscription{req: req, arrived: s.now}
+	sub.Subscription = newSubscription(req, s.now)
 	session.attempt = sub
 	if s.trace != nil {
 		s.say("client %d subscribes %s behind %v on %s", c.number, t.Name, simGuards[c.guard].policies, session.node.name)
@@ -200,7 +199,7 @@ func (s *sim) ready(n *simNode, subscription *Subscription) {
 			s.fail("client %d is ready twice", c.number)
 		}
 		if sub.err != nil {
-			late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.arrived) >= s.cfg.MaxStale
+			late := errors.Is(sub.err, ErrAhead) && !sub.at.IsZero() && s.now.Sub(sub.Subscription.asking.arrived) >= s.cfg.MaxStale
 			full := errors.Is(sub.err, ErrTooManyGroups) && s.cfg.MaxGroups < 100
 			if !late && !full {
 				s.fail("client %d is refused: %v", c.number, sub.err)
@@ -211,6 +210,9 @@ func (s *sim) ready(n *simNode, subscription *Subscription) {
 		}
 		sub.ready = true
 		sub.floor = s.floor(sub)
+		if st, shown := sub.State(); shown && st.Number == 0 && st.Err != nil {
+			sub.unsure = true // whether or not the writer looks in time to tell
+		}
 		c.session.woken = true
 		return
 	}
@@ -349,10 +351,11 @@ func (s *sim) arrive(c *simClient) {
 			s.fail("D1: client %d cannot put %s into %s", c.number, m.delta.Event(), c.content)
 		}
 		c.content = content
-		s.deltas++
+		s.count.deltas++
 		s.say("client %d takes a delta", c.number)
 	case m.sent:
 		c.content = string(m.frame.Content())
+		s.count.results++
 	}
 	c.has, c.version = true, m.frame.Version
 	want := s.frames[m.frame]
@@ -450,10 +453,10 @@ func (s *sim) follow(n *simNode, xid uint64) {
 		}
 		for _, sub := range subs {
 			st, shown := sub.State()
-			if !shown || sub.left || sub.group == nil || n.core.known.IsZero() || st.Status != Live || sub.group.subs == 0 {
+			if !shown || sub.left || sub.group() == nil || n.core.known.IsZero() || st.Status != Live || sub.group().subs == 0 {
 				continue
 			}
-			if newest := sub.group.pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
+			if newest := sub.group().pub.State().Number; st.Number == newest && !sub.Saw(sync.Tx) {
 				s.fail("F10: client %d is shown %v on %s, %d is not in it", sub.session.client.number, st.At.snapshot, n.name, xid)
 			}
 		}

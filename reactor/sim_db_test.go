@@ -49,6 +49,7 @@ type simRow struct {
 
 type simTx struct {
 	xid    uint64
+	step   int // that began it
 	writes []simWrite
 	log    []Change
 }
@@ -82,8 +83,13 @@ func simTable(t int) uint32 { return uint32(100 + t) }
 
 func simValue(v int8) Value { return IntValue(int64(v)) }
 
+// emptyDB has no rows, and no version yet.
+func emptyDB(r *rand.Rand) *simDB {
+	return &simDB{rand: r, name: "e0", next: 100, newest: 99, moved: true, states: make([]simState, 1)}
+}
+
 func newSimDB(r *rand.Rand) *simDB {
-	db := &simDB{rand: r, name: "e0", next: 100, newest: 99, moved: true, states: make([]simState, 1)}
+	db := emptyDB(r)
 	for t := range db.state.tables {
 		for id := range db.state.tables[t] {
 			db.state.tables[t][id] = db.row()
@@ -131,9 +137,9 @@ func (db *simDB) write(tx *simTx) {
 	t := db.rand.IntN(2)
 	switch k := db.rand.IntN(24); {
 	case db.whole[t] != nil && db.whole[t] != tx:
-	case k == 0:
+	case k < 2:
 		db.alterView(tx)
-	case k == 1:
+	case k == 2:
 		db.writeWhole(tx, t)
 	default:
 		db.writeRows(tx, t)

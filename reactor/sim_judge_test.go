@@ -314,8 +314,8 @@ func (s *sim) checkCore(n *simNode) {
 			continue
 		}
 		sessions++
-		places += len(client.session.live.guards)
-		if client.session.live.group != nil {
+		places += len(client.session.live.guards())
+		if client.session.live.group() != nil {
 			places++
 		}
 	}

@@ -246,6 +246,7 @@ func (n *simNode) finish(at int, sure bool) bool {
 		return false
 	}
 	n.waves = slices.Delete(n.waves, at, at+1)
+	s.count.runs += int64(len(w.runs))
 	for _, run := range w.runs {
 		version := s.versions[simPolicyPlugin]
 		if run.call.policy < 0 {

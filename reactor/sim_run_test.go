@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,12 +22,11 @@ type simRuns struct {
 	length time.Duration // or
 	count  int64         // steps
 
-	next   atomic.Uint64
-	steps  atomic.Int64
-	deltas atomic.Int64
-	begun  time.Time
+	next  atomic.Uint64
+	begun time.Time
 
 	mu     sync.Mutex // protects the fields below
+	did    simCount
 	broken bool
 	plan   simPlan // that failed, of the lowest seed
 	why    string
@@ -35,12 +35,11 @@ type simRuns struct {
 // over reports whether enough has been run.
 func (r *simRuns) over() bool {
 	r.mu.Lock()
-	broken := r.broken
-	r.mu.Unlock()
+	defer r.mu.Unlock()
 	if r.count > 0 {
-		return broken || r.steps.Load() >= r.count
+		return r.broken || r.did.steps >= r.count
 	}
-	return broken || time.Since(r.begun) >= r.length
+	return r.broken || time.Since(r.begun) >= r.length
 }
 
 // run takes one seed after the other.
@@ -48,13 +47,10 @@ func (r *simRuns) run() {
 	for !r.over() {
 		p := wholePlan(r.next.Add(1) - 1)
 		s, failure := p.run(false)
-		r.steps.Add(int64(len(p.steps)))
-		r.deltas.Add(int64(s.deltas))
-		if failure == "" {
-			continue
-		}
+		s.count.steps = int64(len(p.steps))
 		r.mu.Lock()
-		if !r.broken || p.seed < r.plan.seed {
+		r.did.add(&s.count)
+		if failure != "" && (!r.broken || p.seed < r.plan.seed) {
 			r.broken, r.plan, r.why = true, p, failure
 		}
 		r.mu.Unlock()
@@ -68,17 +64,27 @@ func (r *simRuns) tell(stop <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			fmt.Fprintln(os.Stderr, r)
+			fmt.Fprintln(os.Stderr, "prove:", r)
 		case <-stop:
 			return
 		}
 	}
 }
 
+func (c *simCount) add(d *simCount) {
+	c.steps += d.steps
+	c.commits += d.commits
+	c.runs += d.runs
+	c.results += d.results
+	c.deltas += d.deltas
+}
+
 func (r *simRuns) String() string {
-	steps, took := r.steps.Load(), time.Since(r.begun)
-	return fmt.Sprintf("simulation: %d steps of seeds %d to %d, %d deltas, %.1f million steps a minute on %d processors",
-		steps, r.first, r.next.Load()-1, r.deltas.Load(), float64(steps)/took.Minutes()/1e6, runtime.GOMAXPROCS(0))
+	r.mu.Lock()
+	did := r.did
+	r.mu.Unlock()
+	return fmt.Sprintf("simulation: %d steps of seeds %d to %d, %.1f million a minute on %d processors: %d transactions, %d executions, %d full results and %d deltas taken",
+		did.steps, r.first, r.next.Load()-1, float64(did.steps)/time.Since(r.begun).Minutes()/1e6, runtime.GOMAXPROCS(0), did.commits, did.runs, did.results, did.deltas)
 }
 
 // TestSimulation runs seeds for WEIR_SIM, a duration (2 s if not set), or until
@@ -119,9 +125,13 @@ func TestSimulation(t *testing.T) {
 	workers.Wait()
 	close(stop)
 	teller.Wait()
-	t.Log(r)
+	t.Log("prove: " + r.String())
 	if r.broken {
-		t.Fatal(r.plan.explain(r.why, simPatience))
+		patience := simPatience
+		if testing.Short() { // who runs mutants wants to know that it fails, not why
+			patience = 0
+		}
+		t.Fatal(r.plan.explain(r.why, patience))
 	}
 }
 
@@ -149,18 +159,19 @@ func TestSimulationShrinksWhatFails(t *testing.T) {
 		if failure == "" {
 			continue
 		}
-		short, runs := p.shrink(failure, time.Now().Add(simPatience))
+		short, runs := p.shrink(failure, time.Now().Add(time.Hour))
 		_, again := short.run(false)
 		if kind(again) != kind(failure) || len(short.steps) > 60 {
 			t.Errorf("seed %d: %d of %d steps are left after %d runs: %q, then %q", seed, len(short.steps), len(p.steps), runs, failure, again)
 		}
 		same, err := parsePlan(seed, short.String())
-		if err != nil || len(same.steps) != len(short.steps) {
+		if err != nil || !slices.Equal(same.steps, short.steps) {
 			t.Errorf("%s reads as %v, %v", &short, same.steps, err)
 		}
-		if text := p.explain(failure, simPatience); !strings.Contains(text, "WEIR_STEPS="+short.String()) {
+		if text := short.explain(again, simPatience); !strings.Contains(text, "WEIR_STEPS="+short.String()) || !strings.Contains(text, again) {
 			t.Errorf("the trace does not say how to run it again: %s", text)
 		}
+		t.Logf("seed %d: %d steps of %d are left after %d runs", seed, len(short.steps), len(p.steps), runs)
 		return
 	}
 	t.Error("a core that forgets recent changes passes")

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -21,11 +22,10 @@ type sim struct {
 	nodes []*simNode
 	db    *simDB
 
-	clients     []*simClient // the sessions of those who are there, and who was
-	clientCount int
-	crowd       int // so many are there at most
-	versions    [simPluginCount]int
-	removed     [simPluginCount]bool
+	clients  []*simClient // the sessions of those who are there, and who was
+	crowd    int          // so many are there at most
+	versions [simPluginCount]int
+	removed  [simPluginCount]bool
 
 	// The judge's.
 	frames   map[*Frame]simAnswer
@@ -37,13 +37,17 @@ type sim struct {
 	disturbances []func()
 	sabotage     func(*simNode) // breaks a core on purpose
 	step         int
-	deltas       int              // that arrived
+	count        simCount
 	trace        *strings.Builder // nil: not wanted
 }
 
+// simCount says how much a run did.
+type simCount struct{ steps, commits, runs, results, deltas int64 }
+
 var simBegin = time.Unix(1e9, 0)
 
-func newSim(seed uint64, traced bool) *sim {
+// bareSim is a simulation without a database and nodes.
+func bareSim(seed uint64, traced bool) *sim {
 	pcg := rand.NewPCG(0, 0)
 	s := &sim{
 		seed: seed, pcg: pcg, rand: rand.New(pcg), now: simBegin, frames: map[*Frame]simAnswer{},
@@ -53,6 +57,11 @@ func newSim(seed uint64, traced bool) *sim {
 		s.trace = &strings.Builder{}
 	}
 	s.draw(-1)
+	return s
+}
+
+func newSim(seed uint64, traced bool) *sim {
+	s := bareSim(seed, traced)
 	r := s.rand
 	s.cfg = Config{
 		Seed: seed + 1, Resync: -1, Observe: func(Run) {},
@@ -73,21 +82,22 @@ func newSim(seed uint64, traced bool) *sim {
 			s.disturbances = append(s.disturbances, d)
 		}
 	}
-	for i := range 1 + r.IntN(2) {
-		n := &simNode{sim: s, name: string(rune('A' + i))}
-		s.nodes = append(s.nodes, n)
-		n.start()
+	for range 1 + r.IntN(2) {
+		s.addNode()
 	}
 	return s
+}
+
+func (s *sim) addNode() {
+	n := &simNode{sim: s, name: string(rune('A' + len(s.nodes)))}
+	s.nodes = append(s.nodes, n)
+	n.start()
 }
 
 // draw makes the dice those of a step.
 func (s *sim) draw(step int) {
 	s.step = step
-	// Neighbouring numbers must not give similar draws.
-	x := uint64(step+2) * 0x9E3779B97F4A7C15
-	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
-	s.pcg.Seed(s.seed, x^x>>27)
+	s.pcg.Seed(s.seed, mix(uint64(step+2)))
 }
 
 // say adds a line to the trace. Where it is said often, the caller asks first
@@ -163,16 +173,30 @@ func (s *sim) act(n *simNode) bool {
 // present returns some client that has a session, of those that meet a condition;
 // nil if there is none.
 func (s *sim) present(meets func(*simClient) bool) *simClient {
-	if len(s.clients) == 0 {
-		return nil
-	}
-	from := s.rand.IntN(len(s.clients))
-	for i := range s.clients {
-		if c := s.clients[(from+i)%len(s.clients)]; c.session != nil && (meets == nil || meets(c)) {
-			return c
+	return pick(s, s.clients, func(c *simClient) (int, bool) {
+		return c.number, c.session != nil && (meets == nil || meets(c))
+	})
+}
+
+// pick draws one of those that have a number. Whether the others are there does not
+// change which of two is drawn: a plan from which steps are left out goes on with the
+// same ones.
+func pick[T any](s *sim, list []T, number func(T) (n int, there bool)) (drawn T) {
+	draw, least := s.rand.Uint64(), uint64(math.MaxUint64)
+	for _, one := range list {
+		n, there := number(one)
+		if x := mix(draw ^ uint64(n)); there && x < least {
+			drawn, least = one, x
 		}
 	}
-	return nil
+	return drawn
+}
+
+// mix makes of neighbouring numbers such that have nothing in common.
+func mix(x uint64) uint64 {
+	x *= 0x9E3779B97F4A7C15
+	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
+	return x ^ x>>27
 }
 
 func (s *sim) disconnect() bool {
@@ -218,9 +242,10 @@ func (s *sim) carry() bool {
 func (s *sim) write(n *simNode) {
 	var tx *simTx
 	if open := len(s.db.open); open > 0 && (open > 4 || s.rand.IntN(2) == 0) {
-		tx = s.db.open[s.rand.IntN(open)]
+		tx = s.openTx()
 	} else {
 		tx = s.db.begin()
+		tx.step = s.step
 	}
 	s.db.write(tx)
 	if s.rand.IntN(3) == 0 {
@@ -232,16 +257,21 @@ func (s *sim) write(n *simNode) {
 	}
 }
 
+func (s *sim) openTx() *simTx {
+	return pick(s, s.db.open, func(tx *simTx) (int, bool) { return tx.step, true })
+}
+
 func (s *sim) endOne() bool {
-	open := len(s.db.open)
-	if open > 0 {
-		s.end(s.db.open[s.rand.IntN(open)], s.rand.IntN(5) > 0)
+	tx := s.openTx()
+	if tx != nil {
+		s.end(tx, s.rand.IntN(5) > 0)
 	}
-	return open > 0
+	return tx != nil
 }
 
 func (s *sim) end(tx *simTx, commit bool) {
 	s.db.end(tx, commit)
+	s.count.commits++
 	if s.trace != nil {
 		word := "commits"
 		if !commit {

@@ -41,6 +41,14 @@ func (s Stamp) Later(t Stamp) Stamp {
 	return s
 }
 
+// LaterStamp is Later for stamps that are shared; nil is no point at all.
+func LaterStamp(s, t *Stamp) *Stamp {
+	if s == nil || s.IsZero() || t != nil && s.epoch == t.epoch && t.snapshot.Covers(s.snapshot) {
+		return t
+	}
+	return s
+}
+
 var errStamp = errors.New("not a stamp that weir gave out")
 
 // maxStamp bounds the text of a stamp: a thousand transactions in progress fit.

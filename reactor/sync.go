@@ -103,9 +103,9 @@ func (c *core) syncAll() {
 // syncGroups lets a sync wait for the groups that have not seen its transaction.
 func (c *core) syncGroups(s *Sync) {
 	for _, sub := range s.Subscriptions {
-		groups := sub.guards
-		if sub.group != nil {
-			groups = append(groups[:len(groups):len(groups)], sub.group)
+		groups := sub.guards()
+		if g := sub.group(); g != nil {
+			groups = append(groups[:len(groups):len(groups)], g)
 		}
 		for _, g := range groups {
 			if !g.settled(c.known, s) {

@@ -13,7 +13,7 @@ import (
 // why is what is told to somebody who asks about a subscription.
 func (s *script) why(name string) string {
 	var r Report
-	s.core.tell(s.now, &s.subs[name].req, &r)
+	s.core.tell(s.now, &s.subs[name].asking.req, &r)
 	var out []string
 	for i := range r.Decisions {
 		d := &r.Decisions[i]

@@ -72,6 +72,6 @@ func (m *Main) call(ctx context.Context, flags clientFlags, name string, rest []
 	if json.Indent(&pretty, bytes.TrimSpace(answer), "", "  ") != nil {
 		return fmt.Errorf("the answer is not JSON: is %s a weir?", c.base)
 	}
-	fmt.Fprintln(m.Stdout, pretty.String())
+	fmt.Fprintf(m.Stdout, "%s\n", plainJSON(pretty.Bytes()))
 	return nil
 }

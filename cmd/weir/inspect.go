@@ -153,7 +153,7 @@ func (m *Main) stateDir() string {
 
 func (about *module) write(m *Main, path string) {
 	mf := about.manifest
-	fmt.Fprintf(m.Stdout, "%s  %s  %s, ABI %d\n", mf.Name, mf.Version, size(int64(about.bytes)), mf.ABI)
+	fmt.Fprintf(m.Stdout, "%s  %s  %s, ABI %d\n", mf.Name, oneLine(mf.Version), size(int64(about.bytes)), mf.ABI)
 	fmt.Fprintf(m.Stdout, "file     %s\n", m.shown(path))
 	fmt.Fprintf(m.Stdout, "sha256   %x\n", about.digest)
 	fmt.Fprintf(m.Stdout, "memory   %s at the start\n", size(about.memory))
@@ -164,7 +164,7 @@ func (about *module) write(m *Main, path string) {
 	w := tabwriter.NewWriter(m.Stdout, 0, 0, 2, ' ', 0)
 	for i := range mf.Functions {
 		f := &mf.Functions[i]
-		fmt.Fprintf(w, "  %s\t%s\t(%s)\t%s\t%s\n", f.Name, f.Kind, signature(f), accessOf(f), runsAs(f))
+		fmt.Fprintf(w, "  %s\t%s\t(%s)\t%s\t%s\n", f.Name, f.Kind, oneLine(signature(f)), oneLine(accessOf(f)), runsAs(f))
 	}
 	w.Flush()
 	fmt.Fprintln(m.Stdout, "\nstatements")

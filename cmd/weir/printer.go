@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // printer writes whole lines to one stream. It is safe for concurrent use.
@@ -61,6 +62,20 @@ func counted(n int, noun string) string {
 		return "1 " + noun
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// plainJSON makes a JSON text of others safe to print: the control characters that
+// may stand in its strings are written as escapes, which mean the same.
+func plainJSON(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		if r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 {
+			out = fmt.Appendf(out, `\u%04x`, r)
+			continue
+		}
+		out = utf8.AppendRune(out, r)
+	}
+	return out
 }
 
 // oneLine makes text of others safe to print in a line: control characters

@@ -49,7 +49,7 @@ func members(object json.RawMessage) (names, values []string) {
 		if err != nil || dec.Decode(&value) != nil {
 			return names, values
 		}
-		names, values = append(names, fmt.Sprint(name)), append(values, cell(value))
+		names, values = append(names, oneLine(fmt.Sprint(name))), append(values, cell(value))
 	}
 	return names, values
 }

@@ -210,7 +210,7 @@ func whyFrame(w *host.Why, version string) string {
 func (w *watching) draw(data []byte) {
 	if !w.m.Terminal {
 		if data != nil {
-			fmt.Fprintf(w.m.Stdout, "%s\n", data)
+			fmt.Fprintf(w.m.Stdout, "%s\n", plainJSON(data))
 		}
 		return
 	}

@@ -125,7 +125,7 @@ func (m *Main) whyCommand() *cobra.Command {
 				if err := c.adminJSON(cmd.Context(), path, params, token, &raw); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(m.Stdout, "%s\n", raw)
+				_, err = fmt.Fprintf(m.Stdout, "%s\n", plainJSON(raw))
 				return err
 			}
 			var w host.Why

@@ -123,7 +123,7 @@ select (exists (select from n) and ($1::boolean
 // typeText describes types that are not built in.
 const typeText = `select q.oid::text, b.oid::text, format_type(q.oid, null), b.typtype::text,
 	case when b.typcategory = 'A' and b.typlen = -1 and e.typdelim = ',' then e.oid::text else '0' end,
-	coalesce(e.typtype::text, '')
+	coalesce(e.typtype::text, ''), (case when b.typcategory = 'A' then e.typcategory else b.typcategory end in ('D', 'R', 'C'))::text
 from unnest($1::oid[]) q(oid) cross join lateral (with recursive d(oid) as (
 		select q.oid union all select t.typbasetype from d join pg_type t on t.oid = d.oid where t.typtype = 'd')
 	select t.* from d join pg_type t on t.oid = d.oid where t.typtype <> 'd') b
@@ -310,7 +310,7 @@ func (c *conn) types(ctx context.Context, oids []uint32) (map[uint32]sqlType, er
 		oid, base := parseOID(row[0]), parseOID(row[1])
 		t, ok := builtin(base)
 		if !ok {
-			t = sqlType{base: base, elem: parseOID(row[4]), enum: row[3] == "e"}
+			t = sqlType{base: base, elem: parseOID(row[4]), enum: row[3] == "e", clock: row[6] == "true"}
 			if t.elem != 0 {
 				t.enum = row[5] == "e"
 			}

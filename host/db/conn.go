@@ -62,6 +62,8 @@ type conn struct {
 	received int        // answers to them seen
 	extra    bool       // it has the place beside the bound
 	reused   bool       // came from the pool, may be dead already
+	taken    time.Time  // when it was given out last
+	returned time.Time  // when it came back last, having been answered
 	broken   bool       // must not go back to the pool
 }
 

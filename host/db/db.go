@@ -248,15 +248,17 @@ func (d *DB) Forget(ddlXID uint64) {
 // ForgetAll makes void all that was derived from the schema: changes of it may
 // have been lost with the change log.
 func (d *DB) ForgetAll() {
+	d.pool.renew()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.generation.Add(maxDDL + 1)
 	d.ddl = nil
 }
 
-// Redial lets the next transactions connect anew: the connections that are there
-// lead to a server that is the primary no longer, though it may live and answer
-// (C4).
+// Redial lets the next transactions connect anew. The connections that are there
+// may lead to a server that is the primary no longer, though it lives and answers
+// (C4). Or a setting of the role or the database has changed: a session keeps those
+// that it began with, and row security can read them (current_setting).
 func (d *DB) Redial() { d.pool.renew() }
 
 // fresh reports whether an analysis may be used. It is asked at each use and not

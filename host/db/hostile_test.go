@@ -141,3 +141,45 @@ func TestServerEndsAnIdleTransaction(t *testing.T) {
 		t.Errorf("then: %s", got)
 	}
 }
+
+// R7: an argument cannot bring the clock in: the words of PostgreSQL's types for the
+// time of a run are refused, whatever the type that reads them.
+// Cases: 39.
+func TestArgumentsDoNotReadTheClock(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t, `create type span as (a timestamptz, b text); create domain clock as time; grant usage on type span, clock to weir_test`)
+	for kind, values := range map[string][]string{
+		"date": {"now", "today", "tomorrow", " NOW "}, "timestamptz": {"now", "today", "Yesterday"}, "timestamp": {"now", "tomorrow"},
+		"time": {"now", " Now", "NOW"}, "timetz": {"now"}, "clock": {"now"},
+		"tstzrange": {"[now,)", "[2020-01-01,today]"}, "tsrange": {"(,\"now\"]"}, "daterange": {"[today,tomorrow)"},
+		"tstzmultirange": {"{[now,)}"}, "span": {"(now,x)"}, "time[]": {"now"}, "timetz[]": {"_now"}, "tstzrange[]": {"[now,)"}, "span[]": {"(today,x)"},
+	} {
+		s, err := d.PrepareSQL(t.Context(), `select ($t::`+kind+`)::text as t`, Read)
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		for _, value := range values {
+			args := abi.Text(value)
+			if list, is := strings.CutSuffix(kind, "[]"); is && list != "" {
+				args = abi.Array(args)
+			}
+			if a := one(t, d, s, args); a.Err == nil {
+				t.Errorf("%s %q is %s", kind, value, a.Rows.AppendJSON(nil))
+			}
+		}
+	}
+	for kind, value := range map[string]string{
+		"time": "04:05:06", "timetz": "04:05:06+02", "tstzrange": "[2020-01-01 00:00:00+00,infinity)", "daterange": "[2020-01-01,2020-02-01)", "text": "now",
+		"varchar": "today", "span": "(2020-01-01 00:00:00+00,known)", "status": "open", "tsvector": "'now'", "interval": "1 day",
+	} {
+		s, err := d.PrepareSQL(t.Context(), `select ($t::`+kind+`)::text as t`, Read)
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if a := one(t, d, s, abi.Text(value)); a.Err != nil {
+			t.Errorf("%s %q: %v", kind, value, a.Err)
+		}
+	}
+}

@@ -38,7 +38,7 @@ func convert(v abi.Value, t sqlType) (argument, error) {
 	}
 	kind := t.kind()
 	if t.elem == 0 {
-		text, err := scalarText(v, t.base, t.enum)
+		text, err := scalarText(v, t.base, t)
 		if err != nil {
 			return argument{}, err
 		}
@@ -65,7 +65,7 @@ func convert(v abi.Value, t sqlType) (argument, error) {
 			a.wire = append(a.wire, "NULL"...)
 			continue
 		}
-		text, err := scalarText(item, t.elem, t.enum)
+		text, err := scalarText(item, t.elem, t)
 		if err != nil {
 			return argument{}, fmt.Errorf("element %d: %w", i, err)
 		}
@@ -92,8 +92,9 @@ func appendArrayItem(dst []byte, text string) []byte {
 	return append(dst, '"')
 }
 
-// scalarText returns PostgreSQL's own text for a value of a type.
-func scalarText(v abi.Value, oid uint32, enum bool) (string, error) {
+// scalarText returns PostgreSQL's own text for a value of the type t, or of its
+// elements.
+func scalarText(v abi.Value, oid uint32, t sqlType) (string, error) {
 	switch oid {
 	case oidBool:
 		if b, ok := v.AsBool(); ok {
@@ -119,7 +120,7 @@ func scalarText(v abi.Value, oid uint32, enum bool) (string, error) {
 	}
 	s, ok := v.AsText()
 	if !ok {
-		if enum {
+		if t.enum {
 			return "", fmt.Errorf("%s for an enum", v.Type())
 		}
 		return "", fmt.Errorf("%s for a string", v.Type())
@@ -127,8 +128,17 @@ func scalarText(v abi.Value, oid uint32, enum bool) (string, error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		return "", fmt.Errorf("a string with a NUL byte, which PostgreSQL has no text for")
 	}
+	if t.clock {
+		if found := clockWord.FindStringSubmatch(s); found != nil {
+			return "", fmt.Errorf("a string with %q, which is another time in each run: pass the time itself", strings.ToLower(found[2]))
+		}
+	}
 	return s, nil
 }
+
+// clockWord finds a word that a type may read from the clock. PostgreSQL takes any
+// byte that is no letter for the end of one.
+var clockWord = regexp.MustCompile(`(?i)(^|[^a-z])(now|today|tomorrow|yesterday)($|[^a-z])`)
 
 func intText(v abi.Value, least, most int64) (string, error) {
 	i, ok := v.AsInt()

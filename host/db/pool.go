@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,7 +62,7 @@ func (p *pool) get(ctx context.Context, fresh, spare bool) (*conn, error) {
 		c := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		c.reused, c.extra = true, extra
+		c.reused, c.extra, c.taken = true, extra, time.Now()
 		return c, nil
 	}
 	p.dials++
@@ -72,7 +73,7 @@ func (p *pool) get(ctx context.Context, fresh, spare bool) (*conn, error) {
 		p.slots.give(extra)
 		return nil, err
 	}
-	c.extra = extra
+	c.extra, c.taken = extra, time.Now()
 	return c, nil
 }
 
@@ -103,6 +104,7 @@ func (p *pool) give(c *conn) {
 	p.mu.Lock()
 	keep := !c.broken && !p.closed && c.sent == c.received && !extra && c.config == p.config
 	if keep {
+		c.returned = time.Now()
 		p.idle = append(p.idle, c)
 	}
 	p.mu.Unlock()
@@ -118,6 +120,7 @@ func (p *pool) give(c *conn) {
 func (p *pool) kill(c *conn) {
 	c.broken = true
 	p.mu.Lock()
+	p.doubtLocked(c.taken)
 	p.cancel++
 	closed := p.closed
 	if !closed {
@@ -168,6 +171,20 @@ func (p *pool) largest() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.maxMessage
+}
+
+// doubtLocked closes the idle connections that were not answered since one was taken
+// that had no answer up to its deadline. They may be as dead as that one, half-open
+// after the network lost them, and each would cost another deadline. If it was only a
+// slow statement, those that work were used meanwhile, and stay.
+func (p *pool) doubtLocked(since time.Time) {
+	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
+		doubted := c.returned.Before(since)
+		if doubted {
+			c.net.Close()
+		}
+		return doubted
+	})
 }
 
 func (p *pool) dropIdleLocked() {

@@ -27,12 +27,16 @@ type sqlType struct {
 	name string // as PostgreSQL prints it
 	elem uint32 // base type of the elements when it is an array, else 0
 	enum bool   // base, or elem, is an enum
+	// clock says that PostgreSQL reads words like now in a text of base, or elem, as
+	// the time of the run: types of a time of the day, ranges, rows.
+	clock bool
 }
 
 // builtin returns the type of an OID below the first user OID, and false when
 // the catalog must be asked.
 func builtin(oid uint32) (sqlType, bool) {
 	t := sqlType{oid: oid, base: oid, elem: elements[oid]}
+	t.clock = t.scalar() == oidTime
 	if t.elem != 0 {
 		return t, true
 	}

@@ -186,7 +186,7 @@ func TestDenialOfAMomentKeepsTheGroup(t *testing.T) {
 	state := func() (*Live, time.Time) {
 		held.mu.Lock()
 		defer held.mu.Unlock()
-		return held.subs[0].live, held.subs[0].retryAt
+		return held.subs[0].live, held.subs[0].retryAt()
 	}
 	before, at := state()
 	if !at.IsZero() {

@@ -42,6 +42,8 @@ type backend struct {
 	refused  map[string]error                   // function: error of Subscribe
 	gate     chan struct{}                      // Subscribe waits for it, if set
 	plugin   string                             // digest in the keys
+	late     func(*reactor.Execution)           // is called when a run has read, if set
+	called   func(calls int)                    // is called by Subscribe, if set
 	runs     int
 	unscoped map[string]bool // functions that declare no scope
 	ran      map[string]int  // runs of each function
@@ -198,6 +200,16 @@ func rows(n int) string { return fmt.Sprintf(`"key":["id"],"rows":[{"id":%d}]`, 
 
 // Execute implements reactor.Executor.
 func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reactor.Result {
+	list, late := b.read(wave)
+	for _, e := range wave {
+		if late != nil {
+			late(e)
+		}
+	}
+	return list
+}
+
+func (b *backend) read(wave []*reactor.Execution) (_ []reactor.Result, late func(*reactor.Execution)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := make([]reactor.Result, len(wave))
@@ -230,13 +242,16 @@ func (b *backend) Execute(_ context.Context, wave []*reactor.Execution) []reacto
 			Reads: reactor.ReadSet{Atoms: []reactor.Atom{{Table: tableOf(e.Name)}}},
 		}
 	}
-	return list
+	return list, b.late
 }
 
 func (b *backend) request(who *auth.Caller, q Query) (reactor.Request, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls++
+	if b.called != nil {
+		b.called(b.calls)
+	}
 	b.asked = append(b.asked, q)
 	var fn *abi.Function
 	var names []string

@@ -137,7 +137,7 @@ func (s *Server) Moved(tenantName string, match func(name string) bool) {
 		if session.owner.Tenant != tenantName {
 			continue
 		}
-		session.renewAll(func(sub *subscription) bool { return match(sub.query.Name) })
+		session.renewAll(func(sub *subscription) bool { return match(sub.name()) })
 	}
 }
 

@@ -88,6 +88,7 @@ func (s *session) add(subs []*subscription) {
 		return
 	}
 	var left []*Live
+	s.subs = slices.Grow(s.subs, len(subs))
 	for _, sub := range subs {
 		if old := s.byID(sub.id); old != nil {
 			left = append(left, s.finish(old, &ending{}))
@@ -211,7 +212,9 @@ func (s *session) nextTodo() (_ *subscription, more bool) {
 		return nil, false
 	}
 	sub := s.todo[0]
-	s.todo = slices.Delete(s.todo, 0, 1)
+	if s.todo = slices.Delete(s.todo, 0, 1); len(s.todo) == 0 {
+		s.todo = nil // an idle session keeps no list
+	}
 	return sub, s.askTurn()
 }
 
@@ -227,8 +230,7 @@ func (s *session) subscribe(sub *subscription) {
 	}
 	late := sub.attempt
 	sub.attempt = a
-	who, query := s.caller, sub.query
-	query.At = sub.at.Later(query.At)
+	who, query := s.caller, sub.query(s.tenant.Load().Name)
 	s.mu.Unlock()
 	s.abandon(late)
 
@@ -292,6 +294,8 @@ func (s *session) adopt() {
 				o.a.live.Leave()
 				o.a.live, o.a.err = nil, err
 				s.server.noteStream(s, err)
+			} else if s.overtaken(o.sub, o.a.live) {
+				continue
 			} else {
 				// Before its state is read: a state that comes between is not missed.
 				s.server.hub.watch(o.a.live.Watches(), s)
@@ -302,6 +306,24 @@ func (s *session) adopt() {
 		s.mu.Unlock()
 		s.leave([]*Live{left})
 	}
+}
+
+// overtaken reports whether what a new subscription shows is older than what the one
+// that it is to replace has shown while it was getting ready. Then the new one is left
+// and made once more, from there on; until it is there the old one shows no other rows,
+// or it could be overtaken for ever (W2).
+func (s *session) overtaken(sub *subscription, live *Live) bool {
+	s.mu.Lock()
+	over := sub.over == nil && sub.live != nil && sub.at != nil && !live.Sub.Covers(*sub.at)
+	if over {
+		sub.held = true
+		s.resubscribe(sub)
+	}
+	s.mu.Unlock()
+	if over {
+		live.Leave()
+	}
+	return over
 }
 
 // end asks the writer to close the stream. The first reason counts.

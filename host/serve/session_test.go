@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"weir/abi"
 	"weir/host/tenant"
+	"weir/reactor"
 )
 
 // S6: a session id of somebody else is no different from one that never was.
@@ -332,6 +334,52 @@ func TestMovedSubscriptionsGetTheNewGroup(t *testing.T) {
 		}
 		if got := f.server.Stats().Subscriptions; got != 1 {
 			t.Errorf("%d subscriptions are counted", got)
+		}
+	})
+}
+
+// W2: a run of the new version reads before a commit and comes back after it. By then
+// the old version has shown that commit: the client does not go back. It asks once
+// more, and the next run of the new version is what it gets.
+func TestSwapNeverShowsOlderRows(t *testing.T) {
+	t.Parallel()
+	onEach(t, nil, func(t *testing.T, f *fixture) {
+		s := f.session(`{"id":1,"q":"rooms.list"}`)
+		old := s.expect("sub", "message")[0].field("q")
+		read, release, asked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		ask := sync.OnceFunc(func() { close(asked) })
+		defer ask()
+		f.backend.mu.Lock()
+		f.backend.plugin = "p2"
+		f.backend.called = func(calls int) {
+			if calls == 3 {
+				ask()
+			}
+		}
+		f.backend.late = func(e *reactor.Execution) {
+			switch {
+			case e.Query == old:
+			case e.Cause.Reason == reactor.First:
+				close(read)
+				<-release
+			default:
+				<-asked
+			}
+		}
+		f.backend.mu.Unlock()
+		f.server.Moved(tenant.DefaultName, func(string) bool { return true })
+		<-read
+		f.backend.set("rooms.list", rows(1))
+		if e := s.expect("sub", "message"); e[0].field("q") != old || !strings.Contains(e[1].data, `{"id":1}`) {
+			t.Errorf("the old version, which is live yet: %v", e)
+		}
+		close(release)
+		if e := s.expect("sub")[0]; e.field("q") == old || e.field("status") != "unchanged" {
+			t.Fatalf("after the swap: %s", e)
+		}
+		f.backend.set("rooms.list", rows(2))
+		if e := s.expect("sub", "message"); !strings.Contains(e[1].data, `{"id":2}`) {
+			t.Errorf("after the swap: %v", e)
 		}
 	})
 }

@@ -43,7 +43,7 @@ func (s *Server) handleOpen(w http.ResponseWriter, r *http.Request) {
 	}
 	handed := false
 	defer session.follows(r.Context(), &handed)()
-	session.add(body.subscriptions(q.tenant.Name))
+	session.add(body.subscriptions())
 	handed = s.serveStream(w, r, session)
 }
 
@@ -59,14 +59,13 @@ func (s *session) follows(request context.Context, handed *bool) (end func()) {
 }
 
 // subscriptions makes subscriptions of what a client asks for.
-func (b *streamBody) subscriptions(tenantName string) []*subscription {
+func (b *streamBody) subscriptions() []*subscription {
 	list := make([]*subscription, 0, len(b.Add))
+	at := b.At
 	for _, a := range b.Add {
-		list = append(list, &subscription{
-			id:    a.ID,
-			query: Query{Tenant: tenantName, Name: a.Name, Args: Arguments{JSON: a.Args}, At: b.At},
-			has:   a.Has, version: a.Have,
-		})
+		sub := newSubscription(a.ID, a.Name, Arguments{JSON: a.Args}, &at)
+		sub.has, sub.version = a.Has, a.Have
+		list = append(list, sub)
 	}
 	return list
 }
@@ -81,10 +80,11 @@ func (s *Server) streamQuery(w http.ResponseWriter, r *http.Request, q Query) {
 		return
 	}
 	session := newSession(s, requestOf(r), true, deltas)
-	sub := &subscription{id: "0", query: q}
 	lastID := r.Header.Get("Last-Event-ID")
-	sub.version, sub.has, sub.query.At = parseEventID(lastID)
-	session.at = sub.query.At
+	version, has, at := parseEventID(lastID)
+	session.at = at
+	sub := newSubscription("0", q.Name, q.Args, &at)
+	sub.version, sub.has = version, has
 	if err := s.admit(session, 1); err != nil {
 		s.refuseStream(w, r, err)
 		return
@@ -196,7 +196,11 @@ func (s *Server) refuseStream(w http.ResponseWriter, r *http.Request, err error)
 	s.note(r, p, err)
 	s.count(requestOf(r), err)
 	s.stats.problem(p.Code)
-	s.closeAtOnce(w, closeReason(p.Code), retryMS(2*time.Second, s.cfg.DrainWindow+3*time.Second))
+	window := s.cfg.DrainWindow + 3*time.Second
+	if p.Code == abi.Unavailable {
+		window = 3 * time.Second // as after a broken connection: a restart takes no longer
+	}
+	s.closeAtOnce(w, closeReason(p.Code), retryMS(2*time.Second, window))
 }
 
 // closeReason is the reason of a close event for a refusal that may pass.
@@ -251,7 +255,7 @@ func (s *Server) handleChange(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	session.add(body.subscriptions(q.tenant.Name))
+	session.add(body.subscriptions())
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net/url"
 	"time"
+	"unique"
 
 	"weir/abi"
 	"weir/reactor"
@@ -21,29 +23,67 @@ const scopeChanged = "scope_changed"
 // subscription is one query in one session. All fields are protected by the
 // session's mutex.
 type subscription struct {
-	id    string // the client's id, as JSON
-	query Query
+	id     string               // the client's id, as JSON
+	asked  unique.Handle[asked] // once for all who ask the same
+	params url.Values           // the arguments, if the request had them as parameters
 
 	live    *Live    // what is shown; nil before the first one and while refused
 	attempt *attempt // the newest call of Subscribe; nil when it was adopted
-	todo    bool     // waits for a call of Subscribe
 
 	// What the client has been told.
-	told    bool   // the first sub event for this publication, or the refusal
-	number  uint64 // of the newest state that was told
-	status  string
-	reason  string
-	has     bool // the client has version
-	version reactor.Version
-	at      reactor.Stamp
-	begun   bool // it ever had a sub event with a query
+	told     bool // the first sub event for this publication, or the refusal
+	begun    bool // it ever had a sub event with a query
+	has      bool // the client has version
+	todo     bool // waits for a call of Subscribe
+	held     bool // live shows no other rows: the next one must catch up with it
+	released bool // its place was given back already
+	status   reactor.Status
+	number   uint64 // of the newest state that was told
+	reason   string
+	version  reactor.Version
+	at       *reactor.Stamp // the newest state that was told, or that the client has named
 
 	refused *problem // why there is no live result: a denial, or a passing refusal of a move
 	over    *ending  // what is told last
-	// released says that its place was given back already.
-	released bool
-	retryAt  time.Time // when it subscribes anew by itself; zero: not
-	delay    time.Duration
+	retry   *retry   // nil: not by itself
+}
+
+// asked is a query's name and the JSON of its arguments, empty if there are none.
+type asked struct{ name, args string }
+
+// retry is when a subscription subscribes anew by itself; zero: not.
+type retry struct {
+	at    time.Time
+	delay time.Duration
+}
+
+// newSubscription makes the subscription of a client's id to a query. at, which may
+// be nil, is what the client was shown before.
+func newSubscription(id, name string, args Arguments, at *reactor.Stamp) *subscription {
+	return &subscription{id: id, asked: unique.Make(asked{name, string(args.JSON)}), params: args.Params, at: at}
+}
+
+// name is the query's.
+func (sub *subscription) name() string { return sub.asked.Value().name }
+
+// query is what the backend is asked.
+func (sub *subscription) query(tenantName string) Query {
+	a := sub.asked.Value()
+	q := Query{Tenant: tenantName, Name: a.name, Args: Arguments{Params: sub.params}}
+	if a.args != "" {
+		q.Args.JSON = []byte(a.args)
+	}
+	if sub.at != nil {
+		q.At = *sub.at
+	}
+	return q
+}
+
+func (sub *subscription) retryAt() time.Time {
+	if sub.retry == nil {
+		return time.Time{}
+	}
+	return sub.retry.at
 }
 
 // ending is how a subscription ends. Zero for silently.
@@ -59,7 +99,10 @@ func (sub *subscription) again() bool {
 	if sub.over != nil || sub.todo {
 		return false
 	}
-	sub.todo, sub.retryAt = true, time.Time{}
+	sub.todo = true
+	if sub.retry != nil {
+		sub.retry.at = time.Time{} // its delay counts on
+	}
 	return true
 }
 
@@ -75,14 +118,14 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 	if sub.over != nil {
 		return a.live
 	}
-	left = sub.live
+	left, sub.held = sub.live, false
 	if a.err == nil {
 		// One without a query has no rows to announce: only what is new of it is
 		// told, so that who was told of a denial is not told again.
 		if q := a.live.Query(); left == nil || q != "" && left.Query() != q {
 			sub.told, sub.number = false, 0
 		}
-		sub.live, sub.refused, sub.delay = a.live, nil, 0
+		sub.live, sub.refused, sub.retry = a.live, nil, nil
 		return left
 	}
 	p := problemOf(a.err)
@@ -98,8 +141,11 @@ func (sub *subscription) install(a *attempt, now time.Time) (left *Live) {
 		sub.over = &ending{reason: abi.PluginRemoved, message: problems[abi.PluginRemoved].message}
 	case p.Retryable:
 		sub.refused, sub.told = &p, false
-		sub.delay = min(lastRetry, max(firstRetry, 2*sub.delay))
-		sub.retryAt = now.Add(sub.delay/2 + rand.N(sub.delay))
+		delay := firstRetry
+		if sub.retry != nil {
+			delay = min(lastRetry, max(firstRetry, 2*sub.retry.delay))
+		}
+		sub.retry = &retry{now.Add(delay/2 + rand.N(delay)), delay}
 	default:
 		sub.over = &ending{problem: &p}
 	}
@@ -137,7 +183,7 @@ func (sub *subscription) appendRefused(dst []byte, at reactor.Stamp) []byte {
 // shares reports whether st, which is told to another subscription, is also the
 // state of this one, of the same group.
 func (sub *subscription) shares(with *subscription, st *reactor.State) bool {
-	if sub.live == nil || sub.over != nil || st.Number == 0 || sub.live.Query() != with.live.Query() {
+	if sub.live == nil || sub.over != nil || sub.held || st.Number == 0 || sub.live.Query() != with.live.Query() {
 		return false
 	}
 	own, shown := sub.live.State()
@@ -150,14 +196,14 @@ func (sub *subscription) knows(st *reactor.State) bool {
 		return false
 	}
 	// An older one that is let through at last is no news.
-	return st.Number < sub.number || st.Number == sub.number && sub.status == st.Status.String()
+	return st.Number < sub.number || st.Number == sub.number && sub.status == st.Status
 }
 
 // appendState appends the sub event for a state, if it says anything new, and
 // reports whether the client lacks the state's frame. at is the session's stamp
 // with this state.
 func (sub *subscription) appendState(dst []byte, st *reactor.State, at reactor.Stamp) (_ []byte, lacks bool) {
-	first, status, reason := !sub.told, st.Status.String(), ""
+	first, reason := !sub.told, ""
 	var p problem
 	switch {
 	case st.Status == reactor.Denied:
@@ -167,13 +213,13 @@ func (sub *subscription) appendState(dst []byte, st *reactor.State, at reactor.S
 		reason = string(p.Code)
 	}
 	lacks = st.Frame != nil && !(sub.has && sub.version == st.Frame.Version)
-	news := first || lacks || status != sub.status || reason != sub.reason
+	news := first || lacks || st.Status != sub.status || reason != sub.reason
 	sub.told, sub.begun = true, true
-	sub.number, sub.status, sub.reason, sub.at = max(st.Number, sub.number), status, reason, st.At.Later(sub.at)
+	sub.number, sub.status, sub.reason, sub.at = max(st.Number, sub.number), st.Status, reason, reactor.LaterStamp(st.Shown(), sub.at)
 	if !news {
 		return dst, false // only `at` moved: the next ping or result carries it (F10)
 	}
-	e := subEvent{ID: json.RawMessage(sub.id), Query: sub.live.Query(), Status: status, Reason: reason, At: at.String()}
+	e := subEvent{ID: json.RawMessage(sub.id), Query: sub.live.Query(), Status: st.Status.String(), Reason: reason, At: at.String()}
 	if st.Frame != nil {
 		e.V = st.Frame.Version.String()
 		sub.has, sub.version = true, st.Frame.Version

@@ -85,7 +85,7 @@ func (s *session) gatherSubs(t *turn, now time.Time) bool {
 }
 
 func (s *session) gatherSub(t *turn, sub *subscription, now time.Time) {
-	if !sub.retryAt.IsZero() && !now.Before(sub.retryAt) && sub.again() {
+	if sub.retry != nil && !sub.retry.at.IsZero() && !now.Before(sub.retry.at) && sub.again() {
 		s.todo = append(s.todo, sub)
 	}
 	switch {
@@ -118,7 +118,7 @@ func (s *session) resubscribe(sub *subscription) {
 // the frame, if it lacks it, once for all subscriptions of the group.
 func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 	st, shown := sub.live.State()
-	if !shown || sub.knows(&st) {
+	if !shown || sub.knows(&st) || sub.held && st.Frame != nil {
 		return
 	}
 	switch st.Status {
@@ -129,12 +129,12 @@ func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 		t.small, _ = sub.appendState(t.small, &st, s.at)
 		if s.single { // its client comes back to a 403
 			t.last, t.reason = true, abi.Denied
-		} else if sub.live.Query() != "" && sub.retryAt.IsZero() && !sub.todo && sub.attempt == nil {
-			sub.retryAt = now.Add(s.server.linger + rand.N(s.server.linger))
+		} else if sub.live.Query() != "" && sub.retryAt().IsZero() && !sub.todo && sub.attempt == nil {
+			sub.retry = &retry{at: now.Add(s.server.linger + rand.N(s.server.linger))}
 		}
 		return
 	}
-	sub.retryAt = time.Time{} // it stays
+	sub.retry = nil // it stays
 	s.at = st.At.Later(s.at)
 	any := false
 	var held holding
@@ -209,7 +209,7 @@ func (s *session) deadline(ping time.Time) time.Time {
 		}
 	}
 	for _, sub := range s.subs {
-		earlier(sub.retryAt)
+		earlier(sub.retryAt())
 	}
 	for _, a := range s.syncs {
 		earlier(a.until)

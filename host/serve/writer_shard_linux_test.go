@@ -333,7 +333,7 @@ func newBench(t *testing.T) *bench {
 // subscribes gives the stream a subscription that has its first state.
 func (b *bench) subscribes(name string) {
 	b.f.t.Helper()
-	b.st.session.add([]*subscription{{id: "1", query: Query{Tenant: tenant.DefaultName, Name: name}}})
+	b.st.session.add([]*subscription{newSubscription("1", name, Arguments{}, nil)})
 	eventually(b.f.t, "the subscription is ready", func() bool {
 		s := b.st.session
 		s.mu.Lock()
@@ -519,7 +519,7 @@ func TestShardWritesAllThatIsNewAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.subscribes("rooms.list")
-	b.st.session.add([]*subscription{{id: "2", query: Query{Tenant: tenant.DefaultName, Name: "messages.list"}}})
+	b.st.session.add([]*subscription{newSubscription("2", "messages.list", Arguments{}, nil)})
 	eventually(t, "both are ready", func() bool {
 		s := b.st.session
 		s.mu.Lock()

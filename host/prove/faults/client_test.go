@@ -74,7 +74,7 @@ func (c *client) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		served, retry, err := c.stream(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.world.break_("%v: %v", c, err)
+			c.world.breach("%v: %v", c, err)
 			return
 		}
 		if served {
@@ -103,7 +103,7 @@ func (c *client) stream(ctx context.Context) (served bool, retry time.Duration, 
 	transport := &http.Transport{DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return false, c.patience(0), nil //nolint:nilerr // the network failed: that is what these tests do
+		return false, c.patience(0), nil // the network failed: that is what these tests do
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -195,7 +195,7 @@ func (c *client) read(body *bufio.Reader, heard func()) (served bool, retry time
 	for {
 		line, err := body.ReadString('\n')
 		if err != nil {
-			return served, c.patience(again), nil //nolint:nilerr // the end of a stream, whole lines or not
+			return served, c.patience(again), nil // the end of a stream, whole lines or not
 		}
 		heard()
 		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")

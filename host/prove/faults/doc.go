@@ -21,8 +21,18 @@
 //
 // # How long it runs
 //
-// Without WEIR_FAULTS only the likeliest happen, once: kill -9 of weir, of a
-// backend, of the postmaster. WEIR_FAULTS=N is N rounds of everything.
+// Without WEIR_FAULTS only the likeliest happen, once: kill -9 of weir, of the log
+// reader's backend, of one of the plugins' SQL, of the postmaster. WEIR_FAULTS=N is
+// N rounds of everything:
+//
+//   - TestFaultsHeal: the list in faults_test.go, one after the other, in one world:
+//     processes killed and stopped, wires holed, reset, slow, connections taken,
+//     plugins swapped, children killed;
+//   - TestCommitsThatWereSeenAreLost: synchronous_commit=off (C4);
+//   - TestFailoverToALaggingStandby: the old primary dead, or alive behind some of
+//     weir's connections;
+//   - TestOutOfDescriptors, TestMemoryIsShort, TestDiskFull (needs root, to mount a
+//     tmpfs), TestDatabaseClockSteps (needs cc).
 //
 // # Ownership
 //
@@ -32,5 +42,8 @@
 // # What it does not do
 //
 // It knows weir by its binary and the wire only, so that it shares no mistake with
-// it. Clocks are not stepped: that would be the machine's.
+// it. weir's own clock is not stepped, because Go asks the kernel for it, and the
+// machine's is not ours: the core takes the time from its driver, and tests of the
+// reactor move it. Slow fsync is not made: a lagging wire and stopped writers of the
+// database stand for it.
 package faults

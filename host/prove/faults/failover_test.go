@@ -151,6 +151,7 @@ func (s *standby) promote(t testing.TB) {
 // TestFailoverToALaggingStandby: C4, R10. Clients have seen commits that the new
 // primary does not have. They end at what the new primary says, whether the old
 // one is gone, or lives on behind connections that weir keeps.
+// Cases: 102.
 func TestFailoverToALaggingStandby(t *testing.T) {
 	for _, way := range []struct {
 		name, did string

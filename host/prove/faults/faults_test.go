@@ -171,6 +171,46 @@ var list = []fault{
 		leave()
 	}},
 	{"swaps", "the plugin is replaced ten times a second for 3 s, each third is broken", false, swaps},
+	{"children-killed", "kill -9 of weir's children while the plugin is replaced, for 2 s", false, func(w *world) {
+		for i := range 20 {
+			w.install("faults.wasm", plugin(fmt.Sprint("k", i)))
+			for _, child := range childrenOf(w.node.cmd.Process.Pid) {
+				_ = syscall.Kill(child, syscall.SIGKILL) // it may have ended
+			}
+			w.hold(100 * time.Millisecond)
+		}
+		w.swapped("killed")
+	}},
+	{"child-stopped", "SIGSTOP, for ever, of each child that weir has or starts while the plugin is replaced three times", false, func(w *world) {
+		for i := range 3 {
+			w.install("faults.wasm", plugin(fmt.Sprint("s", i)))
+			stopped := 0
+			for range 1000 { // two seconds: it may need none
+				for _, child := range childrenOf(w.node.cmd.Process.Pid) {
+					_ = syscall.Kill(child, syscall.SIGSTOP) // it may have ended
+					stopped++
+				}
+				if stopped > 0 {
+					break
+				}
+				w.hold(2 * time.Millisecond)
+			}
+			w.note(fmt.Sprintf("%d children stopped", stopped))
+		}
+		w.swapped("stopped")
+	}},
+}
+
+// swapped installs another version of the plugin and waits until it is loaded, and
+// then the first one again, which clients know.
+func (w *world) swapped(mark string) {
+	w.t.Helper()
+	for _, version := range []string{mark, ""} {
+		text, _ := w.node.log.now()
+		before := strings.Count(text, "plugin loaded")
+		w.install("faults.wasm", plugin(version))
+		w.node.loggedMore("plugin loaded", before)
+	}
 }
 
 // stopBackends stops backends that are there now. Nobody need be told: weir finds
@@ -242,6 +282,7 @@ func swaps(w *world) {
 // clients and writers; nobody helps; then every client shows what PostgreSQL
 // answers, nobody was shown what was denied, nothing went back, every call ran
 // once, and weir holds no more than before.
+// Cases: 92, 93, 94, 95, 96, 108, 110, 111, 115.
 func TestFaultsHeal(t *testing.T) {
 	n := rounds(t)
 	w := newWorld(t, setting{})

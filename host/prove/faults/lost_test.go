@@ -8,6 +8,7 @@ var asynchronous = map[string]string{"synchronous_commit": "off", "wal_writer_de
 // TestCommitsThatWereSeenAreLost: C4. With synchronous_commit=off a crash takes
 // commits that every client has been shown, and their transaction numbers come
 // again. Clients end at what the database says.
+// Cases: 93.
 func TestCommitsThatWereSeenAreLost(t *testing.T) {
 	w := newWorld(t, setting{postgres: asynchronous, idle: true})
 	// Inside one postmaster its start time stays; in another one all is new.

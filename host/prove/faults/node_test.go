@@ -147,6 +147,30 @@ func (n *node) start() {
 	}
 }
 
+// logged waits until the process has logged a text.
+func (n *node) logged(part string) {
+	n.t.Helper()
+	n.loggedMore(part, 0)
+}
+
+// loggedMore waits until it has logged a text more than n times.
+func (n *node) loggedMore(part string, times int) {
+	n.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		text, changed := n.log.now()
+		if strings.Count(text, part) > times {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			n.t.Fatalf("weir does not log %q:\n%s", part, tail(text))
+		}
+	}
+}
+
 // kill is kill -9. What the process has started must end with it.
 func (n *node) kill() {
 	n.t.Helper()

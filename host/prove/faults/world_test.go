@@ -2,8 +2,10 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 
 	"weir/abi"
 	"weir/host/auth"
+	"weir/host/devdb"
 	"weir/host/wasm/wasmtest"
 )
 
@@ -41,6 +44,7 @@ type world struct {
 type setting struct {
 	postgres map[string]string // settings of the server
 	dir      string            // of the server; a temporary one if empty
+	bin      string            // of its programs; those that devdb finds if empty
 	toml     string            // more of weir.toml's [limits]
 	shell    string            // see node
 	sessions int               // of each user; 0 means 2
@@ -57,7 +61,7 @@ func newWorld(t testing.TB, s setting) *world {
 	t.Helper()
 	w := &world{t: t, noted: map[string]int{}, forgiven: map[*subscription]bool{}}
 	w.changed.channel = make(chan struct{})
-	w.db = newCluster(t, s.dir, s.postgres)
+	w.db = newClusterOf(t, devdb.Config{Dir: s.dir, BinDir: s.bin}, s.postgres)
 	w.log, w.guest, w.front = newWire(t), newWire(t), newWire(t)
 	w.lead(w.db)
 	dir := t.TempDir()
@@ -66,6 +70,7 @@ func newWorld(t testing.TB, s setting) *world {
 	w.node = &node{t: t, dir: dir, shell: s.shell, front: w.front}
 	w.configure(s.toml)
 	w.install("faults.wasm", plugin(""))
+	w.install("sums.wasm", sums())
 	t.Cleanup(w.node.stop)
 	w.node.start()
 	w.node.awaitReady()
@@ -85,7 +90,10 @@ func (w *world) lead(c *cluster) {
 // configure writes weir.toml.
 func (w *world) configure(limits string) {
 	w.t.Helper()
+	// Sandboxed, so that children compile modules and read SQL.
 	text := fmt.Sprintf(`plugins = "plugins"
+trust = "sandboxed"
+grant = ["public"]
 [server]
 listen = "127.0.0.1:0"
 [admin]
@@ -127,9 +135,28 @@ var questions = map[string]string{
 	"notes.sum":  `select room, count(*) as notes, max(n) as n from notes group by room order by room`,
 }
 
-// plugin is the module of all functions. mark makes another one of it.
+// sums is a second plugin, which is loaded after the first.
+func sums() []byte {
+	zero := 0
+	m := abi.Manifest{
+		ABI: abi.Version, Name: "sums", Version: "1",
+		Statements: []abi.Statement{{SQL: questions["notes.sum"], Key: []string{"room"}}},
+		Functions:  []abi.Function{{Name: "notes.sum", Kind: abi.Query, Statement: &zero, Access: abi.Access{SignedIn: true}}},
+	}
+	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
+}
+
+// born is in the SQL of marked plugins: verdicts of SQL are kept for other runs, and
+// these must have none.
+var born = time.Now().UnixNano()
+
+// plugin is the module of the other functions. A mark makes another one of it,
+// whose SQL nobody has read yet.
 func plugin(mark string) []byte {
-	zero, one, two, three, four := 0, 1, 2, 3, 4
+	zero, one, two, three := 0, 1, 2, 3
+	if mark != "" {
+		mark = fmt.Sprint(mark, " ", born)
+	}
 	whole := abi.Schema{Type: "integer"}
 	room := []abi.Field{{Name: "room", Schema: whole}}
 	guarded, signedIn := abi.Access{Policies: []string{"member"}}, abi.Access{SignedIn: true}
@@ -138,16 +165,14 @@ func plugin(mark string) []byte {
 		Statements: []abi.Statement{
 			{SQL: questions["notes.list"], Key: []string{"id"}},
 			{SQL: questions["room.gate"], Key: []string{"room"}},
-			{SQL: questions["notes.sum"], Key: []string{"room"}},
-			{SQL: `insert into calls (k, room) values ($k, $room) returning k`},
+			{SQL: `insert into calls (k, room) values ($k, $room) returning k, '` + mark + `' as mark`},
 			{SQL: `select 1 from members where room = $room and user_id = $me`},
 		},
 		Functions: []abi.Function{
 			{Name: "notes.list", Kind: abi.Query, Statement: &zero, Fields: room, Access: guarded},
 			{Name: "room.gate", Kind: abi.Query, Statement: &one, Fields: room, Access: guarded},
-			{Name: "notes.sum", Kind: abi.Query, Statement: &two, Access: signedIn},
-			{Name: "notes.call", Kind: abi.Mutation, Statement: &three, Access: signedIn, Fields: []abi.Field{{Name: "k", Schema: whole}, {Name: "room", Schema: whole}}},
-			{Name: "member", Kind: abi.Policy, Statement: &four, Fields: room, Claims: []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}},
+			{Name: "notes.call", Kind: abi.Mutation, Statement: &two, Access: signedIn, Fields: []abi.Field{{Name: "k", Schema: whole}, {Name: "room", Schema: whole}}},
+			{Name: "member", Kind: abi.Policy, Statement: &three, Fields: room, Claims: []abi.Claim{{Name: "me", Claim: "sub", Schema: abi.Schema{Type: "string"}}}},
 		},
 	}
 	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
@@ -197,8 +222,8 @@ func (w *world) people(s setting) {
 	w.t.Cleanup(func() { cancel(); wg.Wait() })
 }
 
-// break_ notes what must not be.
-func (w *world) break_(format string, args ...any) {
+// breach notes what must not be.
+func (w *world) breach(format string, args ...any) {
 	w.mu.Lock()
 	w.broken = append(w.broken, fmt.Sprintf(format, args...))
 	w.mu.Unlock()
@@ -394,6 +419,24 @@ func (w *world) exactlyOnce() {
 	if len(missing) > 0 {
 		w.t.Errorf("calls %v were answered and are not there", slices.Sorted(maps.Keys(missing)))
 	}
+}
+
+// get asks weir once, past the wire, and returns status and code.
+func (w *world) get(path string) string {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.node.url+path, nil)
+	if err != nil {
+		return err.Error()
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	var problem struct{ Code string }
+	_ = json.NewDecoder(resp.Body).Decode(&problem) // a result has no code
+	return strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", problem.Code))
 }
 
 // hold lets a fault last. How long it lasts is part of the fault; nothing is

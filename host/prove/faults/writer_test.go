@@ -217,7 +217,7 @@ func (c *caller) call(ctx context.Context, k int64) bool {
 	body := fmt.Sprintf(`{"k":%d,"room":%d}`, k, 1+k%rooms)
 	req, err := http.NewRequestWithContext(within, http.MethodPost, "http://"+c.world.front.at()+"/v1/call/notes.call", bytes.NewReader([]byte(body)))
 	if err != nil {
-		c.world.break_("%v", err)
+		c.world.breach("%v", err)
 		return true
 	}
 	req.Header.Set("Content-Type", "application/json")
@@ -244,6 +244,6 @@ func (c *caller) call(ctx context.Context, k int64) bool {
 		c.world.note(fmt.Sprintf("call %d", resp.StatusCode))
 		return false
 	}
-	c.world.break_("a call is answered %d %s", resp.StatusCode, text)
+	c.world.breach("a call is answered %d %s", resp.StatusCode, text)
 	return true
 }

@@ -43,13 +43,21 @@ func TestScenarioAuction(t *testing.T) {
 		map[string][]byte{"auction.wasm": plugin("auction", "1", auctionHouse...)})
 	var hists []*history
 	rooms := make([][]*client, n)
+	var closing atomic.Int64 // when they close, in ns
+	// What is measured is how long after the end a client is told of it.
+	ends := func(r *result) time.Time {
+		if !saysClosed(r) {
+			return time.Time{}
+		}
+		return time.Unix(0, closing.Load())
+	}
 	for i := range n {
 		h := w.watchable(t, fmt.Sprintf("bids of %d", i+1), fmt.Sprintf(auctionBids, fmt.Sprint(i+1)))
 		hists = append(hists, h)
 		args := fmt.Sprintf(`{"auction":%d}`, i+1)
 		for c := range watchers {
 			rooms[i] = append(rooms[i], w.open(t, who{name: fmt.Sprintf("a%d.%d", i+1, c)}, beats(),
-				&live{name: "auction", args: args}, &live{name: "room", args: args}, &live{name: "bids", args: args}))
+				&live{name: "auction", args: args, written: ends}, &live{name: "room", args: args}, &live{name: "bids", args: args}))
 		}
 	}
 	w.settle(t)
@@ -78,7 +86,12 @@ func TestScenarioAuction(t *testing.T) {
 	ran, decided := w.ran("auction"), w.ran("open")
 
 	// They close soon; from here on nothing is committed.
-	if _, err := w.conn.Exec(t.Context(), `update auctions set closes_at = clock_timestamp() + interval '2.5 s'`); err != nil {
+	var at time.Time
+	if err := w.conn.QueryRow(t.Context(), `select clock_timestamp() + interval '2.5 s'`).Scan(&at); err != nil {
+		t.Fatal(err)
+	}
+	closing.Store(at.UnixNano())
+	if _, err := w.conn.Exec(t.Context(), `update auctions set closes_at = $1`, at); err != nil {
 		t.Fatal(err)
 	}
 	w.quiet.Store(false)
@@ -86,7 +99,7 @@ func TestScenarioAuction(t *testing.T) {
 	for i := range n {
 		for _, c := range rooms[i] {
 			auction, room := c.subs[1], c.subs[2]
-			c.until(t, "the end of the auction", func() bool { return isClosed(auction) })
+			c.until(t, "the end of the auction", func() bool { return saysClosed(auction.result) })
 			want(t, "it was told when it was over", w.over(t, w.conn, i+1), true)
 			c.until(t, "a dark room", func() bool { return room.status == "denied" })
 			want(t, "the room's reason", room.reason, "closed")
@@ -112,10 +125,10 @@ func TestScenarioAuction(t *testing.T) {
 	w.row(t, "W1 W3 W5 W9", "auction", "bids", "room")
 }
 
-// isClosed reports whether a client was told that its auction is over.
-func isClosed(s *live) bool {
+// saysClosed reports whether a result says that its auction is over.
+func saysClosed(r *result) bool {
 	var rows []struct{ Closed bool }
-	return s.result != nil && json.Unmarshal(s.result.list(), &rows) == nil && len(rows) == 1 && rows[0].Closed
+	return r != nil && json.Unmarshal(r.list(), &rows) == nil && len(rows) == 1 && rows[0].Closed
 }
 
 // over asks the database, whose clock is the host's.

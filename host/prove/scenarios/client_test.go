@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a client waits for what must come at all.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // who is a caller: a user of development by name, or by a token.
 type who struct{ name, token string }
@@ -59,6 +59,9 @@ type live struct {
 	id         int
 	name, args string
 	scope      *history // what it must show; nil: nobody looks
+	// written is when what a result shows began to be committed, for those without a
+	// scope; it is called with the client's lock held. Nil: no latency is noted.
+	written func(*result) time.Time
 
 	// The client's mutex protects the fields below.
 	query, status, reason, version string
@@ -82,6 +85,8 @@ type client struct {
 	faults []string
 	closed bool // by the test
 	ended  bool
+	at     string // the newest that it was told of
+	end    func() // the stream's; the test's
 
 	frames, deltas          int64
 	frameBytes, deltaBytes  int64
@@ -94,31 +99,83 @@ type client struct {
 func (w *world) open(t *testing.T, who who, subs ...*live) *client {
 	t.Helper()
 	c := &client{world: w, who: who, news: make(chan struct{}), by: map[int]*live{}}
-	ctx, cancel := context.WithCancel(t.Context())
-	resp, err := who.do(ctx, http.MethodPost, who.address(w.URL, "/v1/stream?delta=1"), `{"subs":`+c.list(subs)+`}`)
-	if err != nil {
+	if err := c.connect(t.Context(), `{"subs":`+c.list(subs)+`}`); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.hangUp)
+	w.clients = append(w.clients, c)
+	w.quiet.Store(false)
+	return c
+}
+
+// connect opens the client's stream and reads it.
+func (c *client) connect(ctx context.Context, body string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	resp, err := c.who.do(ctx, http.MethodPost, c.who.address(c.world.URL, "/v1/stream?delta=1"), body)
+	if err != nil {
+		cancel()
+		return err
+	}
 	if resp.StatusCode != http.StatusOK {
+		defer cancel()
 		text, _ := io.ReadAll(resp.Body)
-		t.Fatalf("open a stream: %s: %s", resp.Status, text)
+		return fmt.Errorf("open a stream: %s: %s", resp.Status, text)
 	}
 	done := make(chan struct{})
+	c.end = func() {
+		cancel()
+		<-done
+		_ = resp.Body.Close()
+	}
 	go func() {
 		defer close(done)
 		c.read(resp.Body)
 	}()
-	t.Cleanup(func() {
-		c.mu.Lock()
-		c.closed = true
-		c.mu.Unlock()
-		cancel()
-		<-done
-		_ = resp.Body.Close()
-	})
-	w.clients = append(w.clients, c)
-	w.quiet.Store(false)
-	return c
+	return nil
+}
+
+// hangUp ends the stream. What comes yet is looked at.
+func (c *client) hangUp() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.end()
+}
+
+// reconnect hangs up and comes back with what it holds: with the versions that it was
+// shown, and the newest point of time that it was told of. Nobody else may use the
+// client meanwhile.
+func (c *client) reconnect(ctx context.Context) error {
+	c.hangUp()
+	type sub struct {
+		ID   int             `json:"id"`
+		Q    string          `json:"q"`
+		Args json.RawMessage `json:"args,omitempty"`
+		Have string          `json:"have,omitempty"`
+	}
+	body := struct {
+		At   string `json:"at,omitempty"`
+		Subs []sub  `json:"subs"`
+	}{At: c.at}
+	c.mu.Lock()
+	c.closed, c.ended, c.sid = false, false, ""
+	for _, s := range c.subs {
+		s.query, s.status, s.fresh = "", "", true
+		if s.scope != nil {
+			s.rev = max(s.rev, s.scope.committed(0)) // F3
+		}
+		again := sub{ID: s.id, Q: s.name, Args: json.RawMessage(s.args)}
+		if s.result != nil {
+			again.Have = s.result.version
+		}
+		body.Subs = append(body.Subs, again)
+	}
+	c.mu.Unlock()
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return c.connect(ctx, string(text))
 }
 
 // list notes subscriptions and returns them as JSON.
@@ -203,8 +260,8 @@ func (c *client) tell() {
 
 // word is what events other than results say.
 type word struct {
-	ID                                       int
-	SID, Q, V, Status, Reason, Code, Message string
+	ID                                           int
+	SID, Q, V, At, Status, Reason, Code, Message string
 }
 
 // take takes one event.
@@ -250,6 +307,9 @@ func (c *client) sub(e *word) {
 		c.words++
 	}
 	s.status, s.reason = e.Status, e.Reason
+	if e.At != "" {
+		c.at = e.At
+	}
 	if e.Q != "" {
 		s.query, s.version = e.Q, e.V
 	}
@@ -265,6 +325,11 @@ func (c *client) sub(e *word) {
 		}
 		held := *s.result
 		held.query, s.result = e.Q, &held
+		if s.scope != nil { // to be told so is to be shown it
+			if err := c.place(s, &held, time.Now()); err != nil {
+				c.fault("%s is unchanged: %v", s.name, err)
+			}
+		}
 	case "stale":
 		c.stale++
 	case "error":
@@ -321,12 +386,21 @@ func (c *client) show(s *live, data []byte, isDelta bool, now time.Time) (err er
 	}
 	s.result = next
 	s.shown++
-	fresh := s.fresh
-	s.fresh = false
+	defer func() { s.fresh = false }()
 	if s.scope == nil {
+		if s.written != nil && !s.fresh {
+			if at := s.written(next); !at.IsZero() {
+				c.world.waited([]time.Duration{now.Sub(at)})
+			}
+		}
 		return nil
 	}
-	sum, top, err := c.world.sumOf(s.scope, next)
+	return c.place(s, next, now)
+}
+
+// place looks a result up in the history of what it shows.
+func (c *client) place(s *live, r *result, now time.Time) error {
+	sum, top, err := c.world.sumOf(s.scope, r)
 	if err != nil {
 		return err
 	}
@@ -336,10 +410,10 @@ func (c *client) show(s *live, data []byte, isDelta bool, now time.Time) (err er
 	s.top = top
 	rev, waited, err := s.scope.place(c.who.name, s.rev, sum, now)
 	if err != nil {
-		return fmt.Errorf("%w: %.300s", err, next.list())
+		return fmt.Errorf("%w: %.300s", err, r.list())
 	}
 	s.rev = rev
-	if !fresh { // what was committed before it could be shown is no sample
+	if !s.fresh { // what was committed before it could be shown is no sample
 		c.world.waited(waited)
 	}
 	return nil

@@ -41,6 +41,7 @@ func broken() map[string][]byte {
 // stream, no request is refused, no answer of an old version comes after one of a new
 // one, all end on the newest; and the groups of its functions run again, once, and no
 // others.
+// Cases: 87, 111.
 func TestScenarioDeploy(t *testing.T) {
 	t.Parallel()
 	const lists, watchers = 3, 4
@@ -88,6 +89,9 @@ func TestScenarioDeploy(t *testing.T) {
 	w.settle(t)
 	w.fresh(t, append(items, others...)...)
 	w.onRelease(t, newest)
+	if t.Failed() {
+		t.FailNow()
+	}
 	t.Logf("%d requests while %d releases and %d broken ones came", load.asked.Load(), releases-1, len(broken()))
 
 	// In the quiet it can be counted.

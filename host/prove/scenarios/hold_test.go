@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"weir/host/load"
 )
@@ -13,6 +15,7 @@ import (
 // then half of them are invalidated, three times: row by row, in statements of some
 // rows, and in one that is too large to be logged row by row. Exactly those are pushed
 // whose rows changed, once each, and nobody is told anything else.
+// Cases: 120.
 func TestScenarioHold(t *testing.T) {
 	// Not in parallel: it measures the memory of the process.
 	const each = 10
@@ -21,11 +24,13 @@ func TestScenarioHold(t *testing.T) {
 	w := start(t, "hold", fmt.Sprintf(`create table items (id int primary key, n int not null default 0);
 		insert into items select i from generate_series(0, %d) i;`, all+299), // more than are watched
 		map[string][]byte{"items.wasm": plugin("items", "1", function{name: "item", sql: `select id, n from items where id = $id`, key: []string{"id"}})})
+	begun := make([]atomic.Int64, all) // when the last change of an item began, in ns
 	before := used()
 	for i := range n {
 		subs := []*live{beats()}
 		for j := range each {
-			subs = append(subs, &live{name: "item", args: fmt.Sprintf(`{"id":%d}`, i*each+j)})
+			id := i*each + j
+			subs = append(subs, &live{name: "item", args: fmt.Sprintf(`{"id":%d}`, id), written: func(*result) time.Time { return time.Unix(0, begun[id].Load()) }})
 		}
 		w.open(t, who{name: fmt.Sprintf("h%d", i)}, subs...)
 	}
@@ -39,21 +44,27 @@ func TestScenarioHold(t *testing.T) {
 
 	w.exactly(t, "nothing", cost{"item": 0}, 0, func() {})
 	half := all / 2 // those with even numbers
+	change := func(from, to int, sql string) {
+		for id := from; id < to; id += 2 {
+			begun[id].Store(time.Now().UnixNano())
+		}
+		w.commit(t, w.conn, commit{sql: sql})
+	}
 	w.exactly(t, "row by row", cost{"item": half}, int64(half), func() {
 		for id := 0; id < all; id += 2 {
-			w.commit(t, w.conn, commit{sql: fmt.Sprintf(`update items set n = n + 1 where id = %d`, id)})
+			change(id, id+1, fmt.Sprintf(`update items set n = n + 1 where id = %d`, id))
 		}
 	})
 	w.exactly(t, "a hundred at a time", cost{"item": half}, int64(half), func() {
 		for id := 0; id < all; id += 200 {
-			w.commit(t, w.conn, commit{sql: fmt.Sprintf(`update items set n = n + 1 where id %% 2 = 0 and id >= %d and id < %d`, id, id+200)})
+			change(id, min(id+200, all), fmt.Sprintf(`update items set n = n + 1 where id %% 2 = 0 and id >= %d and id < %d`, id, id+200))
 		}
 	})
 	// More rows than are logged: all that read the table run, and who is not concerned
 	// is pushed nothing.
 	sent, _, _ := w.frames()
 	words, ran := w.words(), w.ran("item")
-	w.commit(t, w.conn, commit{sql: fmt.Sprintf(`update items set n = n + 1 where id %% 2 = 0 or id >= %d`, all)})
+	change(0, all, fmt.Sprintf(`update items set n = n + 1 where id %% 2 = 0 or id >= %d`, all))
 	w.settle(t)
 	now, _, _ := w.frames()
 	want(t, "in one statement: frames", now-sent, int64(half))

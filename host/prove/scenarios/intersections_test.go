@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // TestScenarioIntersections: W1, W3, W6. One client has very many groups of one table,
@@ -20,7 +21,10 @@ func TestScenarioIntersections(t *testing.T) {
 	for at := 0; at < n; at += 500 { // a body of a request is bounded
 		var subs []*live
 		for i := at; i < min(at+500, n); i++ {
-			subs = append(subs, &live{name: "cell", args: fmt.Sprintf(`{"x":%d,"z":%d}`, i/columns, i%columns)})
+			subs = append(subs, &live{
+				name: "cell", args: fmt.Sprintf(`{"x":%d,"z":%d}`, i/columns, i%columns),
+				written: func(*result) time.Time { return time.Unix(0, w.last.Load()) },
+			}) // one at a time
 		}
 		c.add(t, subs...)
 	}

@@ -32,14 +32,15 @@ func (b *board) all() []*history { return []*history{b.cards, b.mine, b.counts} 
 
 // TestScenarioKanban: W1, W2, W3. Boards with a filter and figures: cards move within a
 // column, between columns and between projects, come, go and are renamed; projects are
-// archived and come back. Each frame is a board that was, each client ends at the
-// fresh one, and a change makes only what it touches run.
+// archived and come back. Connections break. Each frame is a board that was, each client
+// ends at the fresh one, and a change makes only what it touches run.
 func TestScenarioKanban(t *testing.T) {
 	t.Parallel()
 	const cards, watchers = 12, 3
 	n, rounds := 4*min(scale(t), 10), 12*scale(t)
 	w := start(t, "kanban", kanbanSchema+fmt.Sprintf(`insert into projects select i, 'project ' || i from generate_series(1, %d) i;
-		insert into cards (project, col, pos, title, assignee) select p, i %% 4, i, 'card ' || i, i %% 3 from generate_series(1, %[1]d) p, generate_series(1, %d) i;`, n, cards),
+		insert into cards (project, col, pos, title, assignee) select p, i %% 4, i, 'card ' || i, i %% 3
+			from generate_series(1, %[1]d) p, generate_series(1, %d) i order by p, i;`, n, cards),
 		map[string][]byte{"kanban.wasm": plugin(
 			"kanban", "1",
 			function{name: "board", sql: fmt.Sprintf(kanbanBoard, "$project"), key: []string{"id"}},
@@ -72,6 +73,13 @@ func TestScenarioKanban(t *testing.T) {
 		rng := rand.New(rand.NewPCG(11, uint64(i)))
 		for range rounds {
 			if err := w.try(t.Context(), conn, boards[i].draw(rng, boards, projects)); err != nil {
+				return err
+			}
+			if rng.IntN(4) > 0 {
+				continue
+			}
+			// A connection breaks, and its client comes back with what it holds.
+			if err := boards[i].clients[rng.IntN(watchers)].reconnect(t.Context()); err != nil {
 				return err
 			}
 		}

@@ -47,7 +47,7 @@ func TestScenarioLeaderboard(t *testing.T) {
 	f("a player who comes in", score(300, 3001), 1)
 	f("a player who drops out", score(50, 1), 1)
 	f("a new first", score(99, 9999), 1)
-	f("a tie at the boundary, by the second column", score(200, 3010), 1)
+	f("as good as the last one, and before it by the second column", score(50, 3000), 1)
 	f("a player who goes", `delete from scores where board = 1 and player = 1`, 1)
 	f("a player who is new and no good", `insert into scores values (1001, 1, 'no good', 0)`, 0)
 	sent, made := w.deltaBytes()

@@ -14,9 +14,10 @@ import (
 )
 
 // TestScenarioOrders: W1, W2, W3. Every client watches its own order, and so does the
-// kitchen's; each order changes its status some times, in random order. No change is
-// missed by anyone, each ends at the row in the database, and no more is run than is
-// committed, however many watch. The clients are those of weir bench.
+// kitchen's; orders change their status in random order, twice in a row, so that the
+// second change is under way while the first one is read. No change is missed by
+// anyone, each ends at the row in the database, and no more is run than is committed,
+// however many watch. The clients are those of weir bench.
 func TestScenarioOrders(t *testing.T) {
 	t.Parallel()
 	orders, rounds := 100*min(scale(t), 10), 1+scale(t)
@@ -47,15 +48,17 @@ func TestScenarioOrders(t *testing.T) {
 		rng := rand.New(rand.NewPCG(19, uint64(i)))
 		for range rounds {
 			for _, k := range rng.Perm((orders - i + workers - 1) / workers) {
-				if err := w.order(t.Context(), conn, book, i+k*workers); err != nil {
-					return err
+				for range 2 {
+					if err := w.order(t.Context(), conn, book, i+k*workers); err != nil {
+						return err
+					}
 				}
 			}
 		}
 		return nil
 	})
 	settled(t, fleet)
-	c, commits := fleet.Counts(), orders*rounds
+	c, commits := fleet.Counts(), 2*orders*rounds
 	want(t, "commits", w.commits.Load(), int64(commits))
 	want(t, "L1: latencies, one for each commit and client", c.Latency.Count(), int64(2*commits))
 	want(t, "results of another version than their bytes", c.Wrong, 0)

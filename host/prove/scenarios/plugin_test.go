@@ -15,6 +15,9 @@ type function struct {
 	kind      abi.Kind // empty is a query
 	key       []string
 	policies  []string // none: public
+	// looks makes a guest of a policy: it looks at the statement's rows, in a read
+	// transaction of its own, and allows if there is one.
+	looks bool
 }
 
 var parameter = regexp.MustCompile(`\$([a-z]+)`)
@@ -26,6 +29,9 @@ func plugin(name, version string, functions ...function) []byte {
 		index := i
 		m.Statements = append(m.Statements, abi.Statement{SQL: f.sql, Key: f.key})
 		fn := abi.Function{Name: f.name, Kind: f.kind, Statement: &index, Access: abi.Access{Policies: f.policies}}
+		if f.looks {
+			fn.Statement, fn.Uses = nil, []int{i}
+		}
 		if f.kind == "" {
 			fn.Kind = abi.Query
 		}
@@ -50,5 +56,14 @@ func plugin(name, version string, functions ...function) []byte {
 		}
 		m.Functions = append(m.Functions, fn)
 	}
-	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
+	yes, no := abi.AppendDecision(nil, &abi.Decision{Allow: true}), abi.AppendDecision(nil, &abi.Decision{Reason: "no row"})
+	return wasmtest.Guest{
+		Manifest: abi.AppendManifest(nil, &m),
+		Imports:  []wasmtest.Import{wasmtest.Host(abi.ImportQuery, "iii:i"), wasmtest.Host(abi.ImportRowsLen, "i:i")},
+		Data:     map[uint32][]byte{wasmtest.DataAt: append(yes, no...)},
+		// Statement i is that of function i, and has its arguments.
+		Call: wasmtest.Join(wasmtest.Get(0), wasmtest.I32(wasmtest.InputAt), wasmtest.Get(1), wasmtest.Invoke(0), wasmtest.Invoke(1),
+			wasmtest.If(wasmtest.Join(wasmtest.Pack(abi.TagValue, wasmtest.DataAt, uint32(len(yes))), wasmtest.Return())),
+			wasmtest.Pack(abi.TagValue, wasmtest.DataAt+uint32(len(yes)), uint32(len(no)))),
+	}.Bytes()
 }

@@ -57,6 +57,7 @@ func (o *orgOf) suspend(yes bool) string {
 // made, all its clients go dark, and nobody else is told anything. What is published
 // with the suspension or in the dark reaches none of them; when the row is back they
 // are alive again with all of it.
+// Cases: 85.
 func TestScenarioSuspension(t *testing.T) {
 	t.Parallel()
 	const users = 6

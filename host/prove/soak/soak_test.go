@@ -65,6 +65,8 @@ type run struct {
 // meanwhile.
 //
 //	WEIR_SOAK=1000 go test ./host/prove/soak -run TestServerKeepsNothing -v -timeout 60m
+//
+// Cases: 18.
 func TestServerKeepsNothing(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the streams are held by epoll, and the figures are those of /proc")
