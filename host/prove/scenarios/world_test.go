@@ -376,7 +376,7 @@ func (w *world) row(t *testing.T, about string, queries ...string) {
 		of.runs, of.same, of.first = of.runs+q.runs, of.same+q.same, of.first+q.first
 	}
 	frames, deltas, bytes := w.frames()
-	w.line(t, about, len(w.clients), int64(frames), deltas, bytes, of, &w.latency)
+	w.line(t, about, len(w.clients), frames, deltas, bytes, of, &w.latency)
 }
 
 // line is one line of the table.
