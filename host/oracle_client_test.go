@@ -182,7 +182,8 @@ func (c *wireClient) follow(ctx context.Context, body io.Reader) {
 	for {
 		if c.lazy {
 			c.reader.RLock()
-			c.reader.RUnlock() //nolint:staticcheck // it waits for the others to have written
+			//lint:ignore SA2001 it waits for the others to have written
+			c.reader.RUnlock()
 		}
 		line, err := lines.ReadBytes('\n')
 		if err != nil {

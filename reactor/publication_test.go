@@ -3,7 +3,25 @@ package reactor
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 )
+
+// TestSubscriptionKeepsNothingOfItsRequest: there are many thousands of them, and
+// what each of them holds is counted (N9). What was asked is let go when it was
+// answered.
+func TestSubscriptionKeepsNothingOfItsRequest(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(Subscription{}); size > 64 {
+		t.Errorf("a subscription is %d bytes, 64 are the most", size)
+	}
+	told := 0
+	s := newSubscription(Request{Key: "k", Policies: []Target{{Key: "p"}}, Ready: func(*Subscription) { told++ }}, newScript(t).now)
+	s.told()
+	s.told()
+	if s.asking != nil || told != 1 {
+		t.Errorf("it still has %v, and was told %d times", s.asking, told)
+	}
+}
 
 // F9: what the loop does for a change does not grow with those who watch. One
 // publication is told, whoever watches it asks the same fence, and a thousand

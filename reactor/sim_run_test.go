@@ -87,6 +87,13 @@ func (r *simRuns) String() string {
 		did.steps, r.first, r.next.Load()-1, float64(did.steps)/time.Since(r.begun).Minutes()/1e6, runtime.GOMAXPROCS(0), did.commits, did.runs, did.results, did.deltas)
 }
 
+// What it has found is kept as a script or a test, since a seed means another run as
+// soon as the simulation draws differently: dark and fence_dark (what reads a dark
+// table), join_behind (a denial of before a silence), join_epoch (a result of a history
+// that is over), fence_two (a ban overtaken by a membership that returns), alone (a wave
+// that is given up), TestSwapNeverShowsOlderRows of host/serve. That it would find them
+// again, and what seeds of before have found, the mutants show that name TestSimulation.
+
 // TestSimulation runs seeds for WEIR_SIM, a duration (2 s if not set), or until
 // WEIR_SIM_STEPS are done, from WEIR_SEED on. With WEIR_STEPS it does these steps
 // of one seed and shows what happens. W1, W2, W3, W4, W5, W6, W9, F1, F2, F3, F4,

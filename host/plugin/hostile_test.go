@@ -27,7 +27,7 @@ func TestCompressedModulesAreNotUnpacked(t *testing.T) {
 	r := newRoom(t, &tenant.Tenant{Name: "default"})
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
-	for _, part := range [][]byte{guest(manifest("p", "a.b"), 1).Bytes(), make([]byte, 8<<20)} {
+	for _, part := range [][]byte{guest(manifest("p", "a.b"), 1).Bytes(), make([]byte, 1<<20)} {
 		if _, err := w.Write(part); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestCompressedModulesAreNotUnpacked(t *testing.T) {
 }
 
 // W6, P4: versions that follow each other take each other's place: what is open
-// after hundreds is what was open after a few.
+// after a hundred is what was open after a few.
 // Cases: 18.
 func TestManyVersionsLeaveNothing(t *testing.T) {
 	r := newRoom(t, &tenant.Tenant{Name: "default"})
@@ -66,15 +66,15 @@ func TestManyVersionsLeaveNothing(t *testing.T) {
 			}
 		}
 	}
-	versions(1, 40)
+	versions(1, 20)
 	maps, goroutines := mappings(t), runtime.NumGoroutine()
-	versions(40, 240)
+	versions(20, 100)
 	// A version that was not closed has two mappings at least.
-	if now := mappings(t); now > maps+100 {
-		t.Errorf("%d mappings after 40 versions, %d after 240", maps, now)
+	if now := mappings(t); now > maps+60 {
+		t.Errorf("%d mappings after 20 versions, %d after 100", maps, now)
 	}
 	if now := runtime.NumGoroutine(); now > goroutines+20 { // of other tests
-		t.Errorf("%d goroutines after 40 versions, %d after 240", goroutines, now)
+		t.Errorf("%d goroutines after 20 versions, %d after 100", goroutines, now)
 	}
 	if len(r.All()) != 1 {
 		t.Errorf("%d plugins", len(r.All()))

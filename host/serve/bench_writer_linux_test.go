@@ -74,6 +74,7 @@ func BenchmarkIdleStream(b *testing.B) {
 		b.Run(string(writer), func(b *testing.B) {
 			n := roomFor(b, 10_000)
 			f := benchServer(b, writer, nil)
+			f.backend.silent = true
 			open := func(size, subs int) (grown, kept float64) {
 				c := gather(b, f.url, size, subs)
 				c.shown(b, 0)
@@ -84,8 +85,8 @@ func BenchmarkIdleStream(b *testing.B) {
 				eventually(b, "all have left", func() bool { return f.server.Stats().Sessions == 0 && f.backend.reactor.Stats().Subscriptions <= 0 })
 				return grown, kept
 			}
-			const more = 10
-			open(100, 1) // what the first one costs
+			const part, more = 10, 80 // the fewer sessions have so many more each
+			open(100, 1)              // what the first one costs
 			var one, grown, further []float64
 			for b.Loop() {
 				none := settled(b)
@@ -93,8 +94,8 @@ func BenchmarkIdleStream(b *testing.B) {
 				grown = append(grown, (g-none)/float64(n))
 				one = append(one, (k-none)/float64(n))
 				none = settled(b)
-				_, k = open(n/more, 1+more)
-				further = append(further, ((k-none)/float64(n/more)-one[len(one)-1])/more)
+				_, k = open(n/part, 1+more)
+				further = append(further, ((k-none)/float64(n/part)-one[len(one)-1])/more)
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(float64(n), "streams")

@@ -9,11 +9,29 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"weir/abi"
 	"weir/host/tenant"
 	"weir/reactor"
 )
+
+// TestSubscriptionIsSmall: there are many thousands of them (N9), and who asks the same
+// shares what was asked.
+func TestSubscriptionIsSmall(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(subscription{}); size > 128 {
+		t.Errorf("a subscription is %d bytes, 128 are the most", size)
+	}
+	args := Arguments{JSON: []byte(`{"room":1}`)}
+	one, two := newSubscription("1", "rooms.list", args, nil), newSubscription("2", "rooms.list", args, nil)
+	if q := two.query("t"); one.asked != two.asked || q.Name != "rooms.list" || string(q.Args.JSON) != `{"room":1}` || q.Tenant != "t" || !q.At.IsZero() {
+		t.Errorf("it asks for %+v", q)
+	}
+	if q := newSubscription("3", "rooms.list", Arguments{}, nil).query("t"); q.Args.JSON != nil {
+		t.Errorf("without arguments it asks for %+v", q)
+	}
+}
 
 // S6: a session id of somebody else is no different from one that never was.
 // Cases: 65.

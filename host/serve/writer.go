@@ -196,6 +196,10 @@ func (o *writer) finish() {
 	o.done = true
 }
 
+// idleBuffer is how much an idle stream keeps to make its next turn in: enough for
+// the event that goes before a result.
+const idleBuffer = 512
+
 // run is the life of a stream, from hello to its end. It returns why it ended,
 // and an error if that was in the middle of a write.
 func (o *writer) run(s *session, begin []byte) (abi.Code, error) {
@@ -229,6 +233,9 @@ func (o *writer) run(s *session, begin []byte) (abi.Code, error) {
 		}
 		if err := o.flush(); err != nil {
 			return s.cause(err), err
+		}
+		if cap(buf) > idleBuffer {
+			buf = nil
 		}
 		timer.Reset(time.Until(script.until()))
 		select {

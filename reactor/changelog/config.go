@@ -55,7 +55,8 @@ type Config struct {
 	// MaxRows bounds one read; with more, the read has one change per table
 	// (C3). Zero means 10 000.
 	MaxRows int
-	// MaxBackoff bounds the wait between attempts to connect. Zero means 5 s.
+	// MaxBackoff bounds the wait between attempts to connect: how long a database may be
+	// back before it is noticed. Zero means 1 s.
 	MaxBackoff time.Duration
 	// Logger gets one line per life event; nil discards.
 	Logger *slog.Logger
@@ -78,7 +79,7 @@ func (c Config) withDefaults() Config {
 	c.Retention = cmp.Or(c.Retention, 30*time.Minute)
 	c.MaxLogBytes = cmp.Or(c.MaxLogBytes, 1<<30)
 	c.MaxRows = cmp.Or(c.MaxRows, 10_000)
-	c.MaxBackoff = cmp.Or(c.MaxBackoff, 5*time.Second)
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

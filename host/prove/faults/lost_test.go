@@ -10,6 +10,7 @@ var asynchronous = map[string]string{"synchronous_commit": "off", "wal_writer_de
 // again. Clients end at what the database says.
 // Cases: 93.
 func TestCommitsThatWereSeenAreLost(t *testing.T) {
+	n := long(t)
 	w := newWorld(t, setting{postgres: asynchronous, idle: true})
 	// Inside one postmaster its start time stays; in another one all is new.
 	crashes := []fault{
@@ -22,7 +23,7 @@ func TestCommitsThatWereSeenAreLost(t *testing.T) {
 		}},
 	}
 	lost := int64(0)
-	for range long(t) {
+	for range n {
 		for _, f := range crashes {
 			took := report.begin(f.name, f.did)
 			w.hold(shortly)

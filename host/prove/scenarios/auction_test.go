@@ -35,7 +35,7 @@ var auctionHouse = []function{
 func TestScenarioAuction(t *testing.T) {
 	t.Parallel()
 	const watchers = 4
-	n, bidsEach := 3*min(scale(t), 10), 4*scale(t)
+	n, bidsEach := 3*min(scale(t), 5), 4*scale(t)
 	w := start(t, "auction", fmt.Sprintf(`create table auctions (id int primary key, title text not null, closes_at timestamptz not null);
 		create table bids (id bigserial primary key, auction int not null references auctions, bidder text not null, amount int not null);
 		create index on bids (auction, amount);

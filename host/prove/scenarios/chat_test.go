@@ -53,7 +53,7 @@ func (r *chatRoom) grant(i int) string {
 func TestScenarioChat(t *testing.T) {
 	t.Parallel()
 	const users = 5
-	rooms, rounds := 3*scale(t), 6*scale(t)
+	rooms, rounds := 3*min(scale(t), 5), 6*scale(t)
 	w := start(t, "chat", chatSchema+fmt.Sprintf(`insert into users select format('u%%s.%%s', r, i), 'user ' || i from generate_series(1, %d) r, generate_series(0, %d) i;
 		insert into members select r, format('u%%s.%%s', r, i) from generate_series(1, %[1]d) r, generate_series(0, %[2]d) i;
 		insert into messages (room, author, body) select r, format('u%%s.0', r), 'welcome' from generate_series(1, %[1]d) r;`, rooms, users-1),
@@ -178,6 +178,13 @@ func (r *chatRoom) round(t *testing.T, w *world, conn *pgx.Conn, rng *rand.Rand,
 		{sql: r.post(fmt.Sprintf("again %d", round)), touches: messages},
 	}
 	comes := rng.IntN(2 * len(steps)) // after which of them somebody's connection breaks, if at all
+	if hears {                        // first of his return, or it is the last denial that he has in mind
+		for _, s := range c.subs[1:] {
+			if err := c.await("what is his to see", func() bool { return s.status != "denied" && s.result != nil }); err != nil {
+				return err
+			}
+		}
+	}
 	for i, step := range steps {
 		if err := w.try(t.Context(), conn, step); err != nil {
 			return err

@@ -367,7 +367,7 @@ func (c *client) frame(data []byte, isDelta bool, now time.Time) error {
 }
 
 func (c *client) show(s *live, data []byte, isDelta bool, now time.Time) (err error) {
-	next := s.result
+	var next *result
 	if isDelta {
 		next, err = s.result.apply(data)
 	} else {
@@ -472,18 +472,20 @@ func (c *client) shows(t *testing.T) {
 		if s.scope == nil {
 			continue
 		}
-		_, sum, text := s.scope.newest()
-		c.until(t, fmt.Sprintf("%s%s: %.300s", s.name, s.args, text), func() bool {
-			if s.status == "denied" {
-				return true
-			}
-			if s.result == nil {
-				return false
-			}
-			now, _, err := c.world.sumOf(s.scope, s.result)
-			return err == nil && now == sum
-		})
+		_, _, text := s.scope.newest()
+		c.until(t, fmt.Sprintf("%s%s: %.300s", s.name, s.args, text), func() bool { return s.status == "denied" || c.upToDate(s) })
 	}
+}
+
+// upToDate reports whether a subscription shows the newest state. The client's lock is
+// held.
+func (c *client) upToDate(s *live) bool {
+	if s.status == "" || s.status == "denied" || s.result == nil {
+		return false
+	}
+	_, newest, _ := s.scope.newest()
+	sum, _, err := c.world.sumOf(s.scope, s.result)
+	return err == nil && sum == newest
 }
 
 // check fails the test for what must not have happened.

@@ -20,12 +20,13 @@
 //
 // # Scale
 //
-// WEIR_PROVE multiplies sizes; 1, the default, is for every run of the tests. Nothing
-// asserts a time. Each scenario logs one line of a table: clients, commits, frames,
-// executions, and how long it took from a commit to its clients.
+// WEIR_PROVE multiplies what happens, and up to a bound to how many; 1, the default, is
+// for every run of the tests, and 5 takes about a minute. Nothing asserts a time. Each
+// scenario logs a line that begins with "prove:": clients, commits, frames, executions,
+// and how long it took from a commit to its clients.
 //
 //	go test -run TestScenario -v ./host/prove/scenarios
-//	WEIR_PROVE=10 go test -run TestScenario -v -timeout 10m ./host/prove/scenarios
+//	WEIR_PROVE=5 go test -run TestScenario -v -timeout 10m ./host/prove/scenarios
 //
 // # What it does not do
 //

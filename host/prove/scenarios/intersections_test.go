@@ -12,7 +12,7 @@ import (
 func TestScenarioIntersections(t *testing.T) {
 	t.Parallel()
 	const columns = 20
-	n := 200 * scale(t) // groups
+	n := 200 * min(scale(t), 100) // groups
 	w := start(t, "intersections", fmt.Sprintf(`create table cells (id int primary key, x int not null, z int not null, n int not null default 0, note text not null default '');
 		create index on cells (x, z);
 		insert into cells select i, i / %d, i %% %[1]d from generate_series(0, %d) i;`, columns, n+999),

@@ -37,7 +37,7 @@ func (b *board) all() []*history { return []*history{b.cards, b.mine, b.counts} 
 func TestScenarioKanban(t *testing.T) {
 	t.Parallel()
 	const cards, watchers = 12, 3
-	n, rounds := 4*min(scale(t), 10), 12*scale(t)
+	n, rounds := 4*min(scale(t), 5), 12*scale(t)
 	w := start(t, "kanban", kanbanSchema+fmt.Sprintf(`insert into projects select i, 'project ' || i from generate_series(1, %d) i;
 		insert into cards (project, col, pos, title, assignee) select p, i %% 4, i, 'card ' || i, i %% 3
 			from generate_series(1, %[1]d) p, generate_series(1, %d) i order by p, i;`, n, cards),

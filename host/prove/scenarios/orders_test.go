@@ -20,7 +20,7 @@ import (
 // however many watch. The clients are those of weir bench.
 func TestScenarioOrders(t *testing.T) {
 	t.Parallel()
-	orders, rounds := 100*min(scale(t), 10), 1+scale(t)
+	orders, rounds := 100*min(scale(t), 10), 1+scale(t)/2
 	const workers = 4
 	w := start(t, "orders", fmt.Sprintf(`create table orders (id int primary key, status text not null default '', courier point);
 		insert into orders select i from generate_series(0, %d) i;`, orders-1),

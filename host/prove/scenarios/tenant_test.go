@@ -61,7 +61,7 @@ func (o *orgOf) suspend(yes bool) string {
 func TestScenarioSuspension(t *testing.T) {
 	t.Parallel()
 	const users = 6
-	n, rounds := 4*min(scale(t), 10), 6*scale(t)
+	n, rounds := 4*min(scale(t), 5), 6*scale(t)
 	w := start(t, "suspension", fmt.Sprintf(`create table orgs (id text primary key, suspended boolean not null default false, seats int not null default 0);
 		create table notes (id bigserial primary key, org_id text not null references orgs, body text not null);
 		create index on notes (org_id, id);

@@ -376,7 +376,7 @@ func (w *world) row(t *testing.T, about string, queries ...string) {
 		of.runs, of.same, of.first = of.runs+q.runs, of.same+q.same, of.first+q.first
 	}
 	frames, deltas, bytes := w.frames()
-	w.line(t, about, len(w.clients), int64(frames), deltas, bytes, of, &w.latency)
+	w.line(t, about, len(w.clients), frames, deltas, bytes, of, &w.latency)
 }
 
 // line is one line of the table.
@@ -388,8 +388,7 @@ func (w *world) line(t *testing.T, about string, clients int, frames, deltas, by
 		t.Logf("runs that found nothing new, the first ones: %s", strings.Join(w.vain, "; "))
 	}
 	ms := func(q float64) float64 { return latency.Quantile(q).Seconds() * 1e3 }
-	t.Logf("| scenario | promises | clients | commits | frames | deltas | kB | runs | first | useless | p50 ms | p99 ms |")
-	t.Logf("| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %.1f | %.1f |",
+	t.Logf("prove: %s (%s): %d clients, %d commits, %d frames (%d deltas, %d kB), %d runs (%d first, %d useless), commit to client p50 %.1f ms, p99 %.1f ms",
 		w.name, about, clients, w.commits.Load(), frames, deltas, bytes>>10, of.runs, of.first, of.same, ms(0.5), ms(0.99))
 }
 
