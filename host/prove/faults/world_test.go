@@ -389,8 +389,9 @@ func (w *world) wrong(right map[string]string, plain bool) string {
 		for _, s := range c.subs {
 			want, got := right[fmt.Sprint(c.user, s.fn, max(s.room, 1))], s.shows()
 			if got != want {
+				said := fmt.Sprintf("%v of %s(%d) after %d streams shows\n%.300s\nright is\n%.300s", c, s.fn, s.room, c.opens, got, want)
 				c.mu.Unlock()
-				return fmt.Sprintf("%v of %s(%d) after %d streams shows\n%.300s\nright is\n%.300s", c, s.fn, s.room, c.opens, got, want)
+				return said
 			}
 		}
 		c.mu.Unlock()
