@@ -17,7 +17,10 @@ import (
 	"weir/host/hosttest"
 )
 
-func TestMain(m *testing.M) { devdbtest.Main(m) }
+func TestMain(m *testing.M) {
+	hosttest.Child()
+	devdbtest.Main(m)
+}
 
 // patience bounds every wait of these tests.
 const patience = 2 * time.Minute

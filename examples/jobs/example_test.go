@@ -23,6 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	hosttest.Child()
 	devdbtest.AtExit(func() { _ = os.RemoveAll(built.dir) })
 	devdbtest.Main(m,
 		// Connections that a client keeps for its next request.

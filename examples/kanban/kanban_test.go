@@ -16,7 +16,10 @@ import (
 	"weir/host/hosttest/browsertest"
 )
 
-func TestMain(m *testing.M) { devdbtest.Main(m) }
+func TestMain(m *testing.M) {
+	hosttest.Child()
+	devdbtest.Main(m)
+}
 
 // page builds the page once. What the machine lacks for it is missing; a page that
 // does not compile is broken.

@@ -6,9 +6,13 @@ import (
 	"testing"
 
 	"weir/host/devdb/devdbtest"
+	"weir/host/hosttest"
 )
 
-func TestMain(m *testing.M) { devdbtest.Main(m) }
+func TestMain(m *testing.M) {
+	hosttest.Child()
+	devdbtest.Main(m)
+}
 
 // scale is WEIR_PROVE, by which sizes are multiplied.
 func scale(t *testing.T) int {
