@@ -131,7 +131,9 @@ func TestPageThatSleptShowsWhatItMissed(t *testing.T) {
 	w.offline(false)
 	w.shows(append(want, "four")...)
 	w.Until(`window.kept === document.querySelector("article .text")`)
-	g.has(t, 1, 3)
+	if opened := g.settles(t, 1); opened < 3 { // on a busy machine it may ask once before the network is there
+		t.Errorf("%d streams were opened: the third is not there", opened)
+	}
 	post(t, h, "five")
 	w.shows(append(want, "four", "five")...)
 }
