@@ -369,10 +369,10 @@ func (c *core) settle(now time.Time, d *group, before span) {
 	mark := *c.applied.Load()
 	for _, w := range d.watched {
 		g := w.group
+		g.decided = g.decided.newer(d.span.from) // also for the first result, which waits for the log then
 		if g.frame == nil {
 			continue
 		}
-		g.decided = g.decided.newer(d.span.from)
 		c.release(g)
 		if g.doubt || !before.meets(&g.span, mark) {
 			c.out.published = append(c.out.published, &g.pub)
