@@ -2,95 +2,28 @@ package db
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"net"
-	"net/url"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"weir/host/devdb/devdbtest"
 )
 
-// forgetter is a TCP proxy that loses, without a word, every byte of connections
-// that were made before forget: a firewall that was restarted.
-type forgetter struct {
-	address string
-	age     atomic.Int64
-
-	mu    sync.Mutex // protects the field below
-	conns []net.Conn
-}
+// forgetter loses, without a word, every byte of connections that were made before
+// forget: a firewall that was restarted.
+type forgetter struct{ age atomic.Int64 }
 
 func (f *forgetter) forget() { f.age.Add(1) }
 
 // newForgetter stands before the server of a URL, and ends with the test.
 func newForgetter(t *testing.T, target string) (f *forgetter, throughIt string) {
 	t.Helper()
-	cfg, err := pgconn.ParseConfig(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	network, address := "tcp", fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)
-	if strings.HasPrefix(cfg.Host, "/") {
-		network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", cfg.Host, cfg.Port)
-	}
-	f = &forgetter{address: l.Addr().String()}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial(network, address)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			f.mu.Lock()
-			f.conns = append(f.conns, in, out)
-			f.mu.Unlock()
-			born := f.age.Load()
-			wg.Go(func() { f.copy(out, in, born) })
-			wg.Go(func() { f.copy(in, out, born) })
-		}
+	f = &forgetter{}
+	return f, devdbtest.Wire(t, target, func() (server, client devdbtest.Pass) {
+		born := f.age.Load()
+		pass := func([]byte) bool { return f.age.Load() == born }
+		return pass, pass
 	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		f.mu.Lock()
-		for _, c := range f.conns {
-			_ = c.Close()
-		}
-		f.mu.Unlock()
-		wg.Wait()
-	})
-	return f, (&url.URL{Scheme: "postgres", User: url.User(cfg.User), Host: f.address, Path: cfg.Database, RawQuery: "sslmode=disable"}).String()
-}
-
-func (f *forgetter) copy(dst io.WriteCloser, src io.ReadCloser, born int64) {
-	defer dst.Close()
-	defer src.Close()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := src.Read(buf)
-		if err != nil {
-			return
-		}
-		if f.age.Load() != born {
-			continue
-		}
-		if _, err := dst.Write(buf[:n]); err != nil {
-			return
-		}
-	}
 }
 
 // W1, W9: when the network has lost all idle connections without a word, one

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"weir/host/devdb/devdbtest"
 	"weir/reactor"
 )
 
@@ -548,77 +545,23 @@ func TestFailedDeliveryMeansResync(t *testing.T) {
 type proxy struct {
 	url     string
 	hole    atomic.Bool // bytes vanish
-	fakePID atomic.Bool
-
-	mu    sync.Mutex
-	conns []net.Conn
+	fakePID atomic.Bool // new connections are told another number of their backend
 }
 
 func newProxy(t *testing.T, target string) *proxy {
-	cfg, err := pgx.ParseConfig(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{url: (&url.URL{Scheme: "postgres", User: url.User(cfg.User), Host: ln.Addr().String(), Path: cfg.Database, RawQuery: "sslmode=disable"}).String()}
-	network, addr := "tcp", fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)
-	if strings.HasPrefix(cfg.Host, "/") {
-		network, addr = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", cfg.Host, cfg.Port)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
+	p := &proxy{}
+	p.url = devdbtest.Wire(t, target, func() (server, client devdbtest.Pass) {
+		fake := p.fakePID.Load()
+		server = func([]byte) bool { return !p.hole.Load() }
+		return server, func(piece []byte) bool {
+			if i := strings.Index(string(piece), "K\x00\x00\x00\x0c"); fake && i >= 0 {
+				piece[i+5] ^= 0x55
+				fake = false
 			}
-			out, err := net.Dial(network, addr)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, in, out)
-			p.mu.Unlock()
-			wg.Go(func() { p.copy(out, in, false) })
-			wg.Go(func() { p.copy(in, out, p.fakePID.Load()) })
+			return !p.hole.Load()
 		}
-	})
-	t.Cleanup(func() {
-		_ = ln.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		wg.Wait()
 	})
 	return p
-}
-
-func (p *proxy) copy(dst io.WriteCloser, src io.ReadCloser, fake bool) {
-	defer dst.Close()
-	defer src.Close()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := src.Read(buf)
-		if err != nil {
-			return
-		}
-		if p.hole.Load() {
-			continue
-		}
-		if i := strings.Index(string(buf[:n]), "K\x00\x00\x00\x0c"); fake && i >= 0 {
-			buf[i+5] ^= 0x55
-			fake = false
-		}
-		if _, err := dst.Write(buf[:n]); err != nil {
-			return
-		}
-	}
 }
 
 // How old a change is when it is seen counts from its statement, by the database's
