@@ -66,8 +66,9 @@ func (w *writer) run(ctx context.Context) {
 			return
 		}
 		w.write(ctx, 1+w.rng.IntN(rooms))
+		pause := time.Duration(5+w.rng.IntN(20)) * time.Millisecond
 		<-w.turn
-		wait(ctx.Done(), time.Duration(5+w.rng.IntN(20))*time.Millisecond)
+		wait(ctx.Done(), pause)
 	}
 	if w.conn != nil {
 		_ = w.conn.Close(context.Background()) // the server may be gone
