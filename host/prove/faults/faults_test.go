@@ -297,6 +297,8 @@ func TestFaultsHeal(t *testing.T) {
 			}
 		}
 	}
+	w.pause()
+	defer w.resume()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.Logf("%d commits, %d of them asked for, %d calls in %d tries; noted %v", w.writer.committed-firstOwn+1, w.writer.unknown, w.caller.number, w.caller.tries, w.noted)
