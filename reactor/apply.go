@@ -131,6 +131,9 @@ func (c *core) mark(now time.Time) bool {
 // fail is likely over too: the back-off starts again.
 func (c *core) resync(now time.Time, g *group) {
 	g.failures = min(g.failures, 1)
+	// Since feed no span has been open: a writer that looked may have seen nothing
+	// of what this freeze lets through.
+	g.doubt = g.doubt || len(g.fences) > 0
 	c.invalidate(now, g, Cause{Reason: Resynced})
 	spread := min(time.Second, time.Duration(len(c.all))*100*time.Microsecond)
 	if g.heap != 0 {

@@ -183,14 +183,17 @@ func (c *core) refuse(now time.Time, s *Subscription, err error) {
 // they allow is there a group that it joins, and a function that runs.
 func (c *core) decide(now time.Time, s *Subscription) {
 	a := s.asking
-	if a.unread && !c.behind {
-		// F3: an answer was let pass because the log could not be read, which was all
-		// that it said. The log is read again, and says what may be older than s.
-		a.unread, a.waits = false, len(a.guards)
-		for _, d := range a.guards {
-			c.enlist(now, d, s)
+	if a.unread {
+		// F3: an answer was let pass because nobody could know it, which was all that
+		// it said. If it says more by now, that may be older than s.
+		a.unread = false
+		stale := slices.DeleteFunc(slices.Clone(a.guards), func(d *group) bool { return c.fresh(d, s) })
+		if a.waits = len(stale); a.waits > 0 {
+			for _, d := range stale {
+				c.enlist(now, d, s)
+			}
+			return
 		}
-		return
 	}
 	answers := make([]Decision, len(a.guards))
 	for i, d := range a.guards {

@@ -14,8 +14,8 @@ func (c *core) covers(g *group, s *Subscription) bool {
 	switch {
 	case g.decides:
 		return true
-	case !at.IsZero() && g.finished.epoch != at.epoch && at.epoch == NewStamp(c.epoch, at.snapshot).epoch:
-		return false // the client has seen the history of today, the result is of the one before (C4)
+	case !at.IsZero() && c.epoch != "" && g.finished.epoch != at.epoch && g.finished.epoch != NewStamp(c.epoch, at.snapshot).epoch:
+		return false // the result is of a history that is over, and the client may have seen a later one (C4)
 	}
 	return g.finished.Covers(at) || g.clean() && !c.known.IsZero() && c.known.Covers(at)
 }
@@ -40,6 +40,10 @@ func (c *core) fresh(g *group, s *Subscription) bool {
 	return shown && (st.Number == 0 || st.Number == g.pub.State().Number)
 }
 
+// unknown reports whether the group is a policy's that has decided nothing that can
+// be used.
+func (g *group) unknown() bool { return g.decides && g.pub.standing.Load().Answer == Unknown }
+
 // admit makes ready the joiners whose wait is over.
 func (c *core) admit(now time.Time, g *group) {
 	var ready []*Subscription
@@ -47,7 +51,7 @@ func (c *core) admit(now time.Time, g *group) {
 	for _, s := range g.joiners {
 		switch {
 		case c.fresh(g, s):
-			s.asking.unread = s.asking.unread || c.behind
+			s.asking.unread = s.asking.unread || c.behind || g.unknown()
 			ready = append(ready, s)
 		case g.resting() && !now.Before(s.asking.arrived.Add(c.cfg.MaxStale)) && !c.covers(g, s):
 			// So long, and still not what the client was shown.

@@ -79,7 +79,7 @@ type asking struct {
 	arrived time.Time
 	guards  []*group // the policies
 	waits   int      // for so many of them
-	unread  bool     // one of them was let pass while the log could not be read
+	unread  bool     // one of them was let pass, though nobody can know what it says
 }
 
 func newSubscription(req Request, now time.Time) *Subscription {

@@ -59,6 +59,7 @@ type simSub struct {
 	floor    int   // it must show nothing older
 	ready    bool
 	unsure   bool // it was told that its policies are unknown
+	judged   bool // it has shown something
 	watches  []*Publication
 }
 
@@ -210,8 +211,11 @@ func (s *sim) ready(n *simNode, subscription *Subscription) {
 		}
 		sub.ready = true
 		sub.floor = s.floor(sub)
+		// Whether or not the writer looks in time to tell.
+		f := subscription.fence
+		sub.unsure = f.result == nil && f.conflict == nil && f.denial == nil && f.err == nil
 		if st, shown := sub.State(); shown && st.Number == 0 && st.Err != nil {
-			sub.unsure = true // whether or not the writer looks in time to tell
+			sub.unsure = true
 		}
 		c.session.woken = true
 		return

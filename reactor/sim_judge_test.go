@@ -130,11 +130,14 @@ func (s *sim) floor(sub *simSub) int {
 // allowed it (W5).
 func (s *sim) judge(n *simSession, st *State) {
 	sub, c := n.live, n.client
-	switch {
-	case st.Status == Moved:
+	if st.Status == Moved {
 		return
+	}
+	fresh := !sub.judged
+	sub.judged = true
+	switch {
 	case st.Status == Denied:
-		s.judgeDenial(n)
+		s.judgeDenial(n, fresh)
 		return
 	case st.Status != Live && st.Err == nil:
 		s.fail("W9: client %d is told %s without a reason", c.number, st.Status)
@@ -175,15 +178,21 @@ func (s *sim) judge(n *simSession, st *State) {
 	n.shown = w
 }
 
-// judgeDenial: only what a policy has said denies (F4).
-func (s *sim) judgeDenial(n *simSession) {
+// judgeDenial: only what a policy has said denies (F4). A subscription that is fresh
+// may say so of the moment at which it came, though the one that it replaces was of
+// other policies and has shown newer: no rows go back.
+func (s *sim) judgeDenial(n *simSession, fresh bool) {
 	sub := n.live
+	since := n.shown
+	if fresh {
+		since = min(since, sub.arrived)
+	}
 	found, first, scoped := false, 0, 0
 	for _, p := range sub.policies {
 		if simPolicies[p.policy].scoped {
 			scoped++
 		}
-		w, denies := s.verdicts(p).next(n.shown, func(v simVerdict) bool { return !v.allow })
+		w, denies := s.verdicts(p).next(since, func(v simVerdict) bool { return !v.allow })
 		if denies && (!found || w < first) {
 			found, first = true, w
 		}
@@ -191,9 +200,9 @@ func (s *sim) judgeDenial(n *simSession) {
 	switch {
 	case sub.unsure, scoped > 1: // of before it came; or the scopes contradict each other
 	case !found:
-		s.fail("F4: client %d behind %v is denied, which nobody has decided since version %d", n.client.number, simGuards[n.client.guard].policies, n.shown)
+		s.fail("F4: client %d behind %v is denied, which nobody has decided since version %d", n.client.number, simGuards[n.client.guard].policies, since)
 	default:
-		n.shown = first
+		n.shown = max(n.shown, first)
 	}
 }
 

@@ -120,9 +120,9 @@ func (c *core) syncGroups(s *Sync) {
 }
 
 // settled reports whether there is nothing of the transaction to come from the
-// group.
+// group. A dark one says that it is stale, until it has run again.
 func (g *group) settled(known Stamp, s *Sync) bool {
-	return g.gone() || g.err != nil && !g.running || g.answered && (g.dark || g.span.saw(known, s.Tx))
+	return g.gone() || g.err != nil && !g.running || g.answered && (g.dark && g.clean() || g.span.saw(known, s.Tx))
 }
 
 // sync tells the syncs that wait for a group that it has run.
