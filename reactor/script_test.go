@@ -29,6 +29,10 @@ import (
 //	apply SNAPSHOT [ago=DURATION] [CHANGE…]   (after 10 ms); ago: the read began then
 //	                                  11:update:todos/id=1&list=2+id=1&list=3:list  (xid:op:table/rows:changed)
 //	resync SNAPSHOT [epoch=E]
+//	lose SNAPSHOT                 a resync whose batch is taken, not yet applied
+//	step                          applies it
+//	follow XID SUB…               a Sync; "synced XID" when it is done
+//	see SUB                       what a writer would show now
 //	finish G snapshot=… value=… [reads=todos[id=1],…] [cost=1ms] [wake=2s] [epoch=E] [plan] [alone]
 //	finish G snapshot=… allow|deny [scope=V] [reason=R] …   of a policy
 //	fail G TEXT
@@ -49,6 +53,7 @@ type script struct {
 	flying map[string]*Execution
 	tables map[string]uint32
 	cols   map[string]uint16
+	synced []string
 }
 
 func newScript(t *testing.T) *script {
@@ -92,6 +97,15 @@ func (s *script) run(d *datadriven.TestData) string {
 		s.apply(args, false)
 	case "resync":
 		s.apply(args, true)
+	case "lose":
+		s.core.feed(s.now, sortBatch(&Batch{Epoch: "e1", Snapshot: s.snapshot(args[0]), Began: s.now, Resync: true}))
+	case "step":
+		for s.core.step(s.now, 1) {
+		}
+	case "follow":
+		s.follow(args)
+	case "see":
+		return s.behind(s.subs[args[0]].fence)
 	case "finish":
 		s.finish(args)
 	case "give-up":
@@ -237,6 +251,18 @@ func (s *script) apply(args []string, resync bool) {
 	}
 }
 
+func (s *script) follow(args []string) {
+	xid, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sync := &Sync{Tx: TxStamp("e1", xid), arrived: s.now, Done: func() { s.synced = append(s.synced, "synced "+args[0]) }}
+	for _, name := range args[1:] {
+		sync.Subscriptions = append(sync.Subscriptions, s.subs[name])
+	}
+	s.core.follow(sync)
+}
+
 func (s *script) finish(args []string) {
 	e := s.take(args[0])
 	r := Result{Epoch: "e1", Cost: time.Millisecond}
@@ -329,6 +355,10 @@ func (s *script) outcome() string {
 			out = append(out, s.name(run.Query)+" ran: same result")
 		}
 	}
+	for _, sync := range s.core.out.synced {
+		sync.Done()
+	}
+	out, s.synced = append(out, s.synced...), nil
 	if s.core.out.poke {
 		out = append(out, "poke")
 	}
