@@ -104,7 +104,6 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		c.rest(g)
 	}
 	c.publish(g)
-	g.doubt = len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
 	if until := g.decided.newer(g.finished); g.guarded() && !c.known.reaches(until) {
 		c.wait(g, until)
 	}

@@ -190,6 +190,8 @@ func (c *core) publish(g *group) {
 	if last == nil || last.Frame != g.frame || last.Status != status || g.doubt {
 		c.out.published = append(c.out.published, &g.pub)
 	}
+	// Of what is not fresh a fence tells at least that.
+	g.doubt = status == Live && len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
 }
 
 // freeze ends the span of a result that is concerned by something. It comes

@@ -12,7 +12,7 @@ func (g *group) clean() bool { return g.answered && !g.dirty && !g.running }
 func (c *core) covers(g *group, s *Subscription) bool {
 	at := s.asking.req.At
 	switch {
-	case g.decides:
+	case g.decides, !g.answered:
 		return true
 	case !at.IsZero() && c.epoch != "" && g.finished.epoch != at.epoch && g.finished.epoch != NewStamp(c.epoch, at.snapshot).epoch:
 		return false // the result is of a history that is over, and the client may have seen a later one (C4)
