@@ -185,8 +185,8 @@ func (c *core) decide(now time.Time, s *Subscription) {
 	a := s.asking
 	if a.unread {
 		// F3: an answer was let pass because nobody could know it, which was all that
-		// it said. If it says more by now, that may be older than s.
-		a.unread = false
+		// it said. If it says more by now, that may be older than s. Who has run since
+		// s came is asked no more, so that this ends.
 		stale := slices.DeleteFunc(slices.Clone(a.guards), func(d *group) bool { return c.fresh(d, s) })
 		if a.waits = len(stale); a.waits > 0 {
 			for _, d := range stale {
