@@ -19,7 +19,7 @@ type fence struct {
 	result    *Publication   // nil: nothing was allowed when it was made
 	decisions []*Publication // of the policies
 	scopes    []string       // of each decision, when it was made
-	conflict  *Decision      // the denial of scopes that contradict each other
+	conflict  *standing      // the denial of scopes that contradict each other
 	denial    *Decision      // what the policies said when they denied and it was made for that
 	err       error          // no target can be made of the scope
 	mark      *atomic.Pointer[Stamp]
@@ -48,7 +48,7 @@ func (f *fence) State() (State, bool) {
 		s := p.standing.Load()
 		switch {
 		case s.Answer == Deny:
-			return denial(&s.Decision), true
+			return denial(s), true
 		case s.Answer == Unknown:
 			unknown = s
 		case s.scope != f.scopes[i]:
@@ -87,8 +87,10 @@ func (f *fence) State() (State, bool) {
 	return State{Status: st.Status, Err: st.Err}, true
 }
 
-func denial(d *Decision) State {
-	return State{Status: Denied, Policy: d.Policy, Reason: d.Reason}
+// denial is of the point at which it was decided: who was told of it is shown
+// nothing older, here or elsewhere (W2).
+func denial(s *standing) State {
+	return State{Status: Denied, At: s.span.from, Policy: s.Policy, Reason: s.Reason, at: &s.span.from}
 }
 
 // passes reports whether the fence lets a state through by the newest decisions,
@@ -185,7 +187,13 @@ func (c *core) fence(g *group, guards []*group, conflict *Decision) *fence {
 	if len(guards) == 0 {
 		return c.open(g)
 	}
-	f := &fence{mark: &c.applied, group: g, guards: guards, conflict: conflict}
+	f := &fence{mark: &c.applied, group: g, guards: guards}
+	if conflict != nil {
+		f.conflict = &standing{Decision: *conflict}
+		for _, d := range guards {
+			f.conflict.span.from = f.conflict.span.from.newer(d.span.from)
+		}
+	}
 	var key []byte
 	for _, d := range guards {
 		f.decisions = append(f.decisions, &d.pub)

@@ -43,7 +43,8 @@ type State struct {
 	// Frame is the newest result that may be shown, nil if there is none: what
 	// was shown before stays, unless Status is Denied.
 	Frame *Frame
-	// At is the newest point at which Frame is known to be the result.
+	// At is the newest point at which Frame is known to be the result, or at which
+	// a policy denied.
 	At Stamp
 	// Err says why the status is not Live; nil if no run failed.
 	Err error

@@ -293,7 +293,9 @@ func (s *sim) turn(c *simClient) {
 		n.has, n.version = true, st.Frame.Version
 	}
 	n.told, n.status, n.number = true, st.Status, max(n.number, st.Number)
-	n.last = &st
+	if n.last == nil || st.At.Covers(n.last.At) {
+		n.last = &st // of two policies that deny the second may have said so before
+	}
 	n.way = append(n.way, m)
 }
 

@@ -149,7 +149,7 @@ func (s *sim) judge(n *simSession, st *State) {
 	case n.told && st.Number < n.number:
 		return // an older one that is let through at last; the client has newer
 	}
-	if n.last != nil && !st.At.Covers(n.last.At) {
+	if n.last != nil && st.Frame != nil && !st.span.until(*n.node.core.applied.Load()).Covers(n.last.At) {
 		s.fail("W2: client %d goes from %v back to %v", c.number, n.last.At.snapshot, st.At.snapshot)
 	}
 	if st.Frame == nil {

@@ -126,6 +126,7 @@ func (s *session) gatherState(t *turn, sub *subscription, now time.Time) {
 		s.gatherMove(t, sub)
 		return
 	case reactor.Denied:
+		s.at = st.At.Later(s.at)
 		t.small, _ = sub.appendState(t.small, &st, s.at)
 		if s.single { // its client comes back to a 403
 			t.last, t.reason = true, abi.Denied
