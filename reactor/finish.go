@@ -104,9 +104,6 @@ func (c *core) accept(now time.Time, g *group, r Result) {
 		c.rest(g)
 	}
 	c.publish(g)
-	if until := g.decided.newer(g.finished); g.guarded() && !c.known.reaches(until) {
-		c.wait(g, until)
-	}
 }
 
 // guarded reports whether a decision that a commit can change stands before the

@@ -190,8 +190,14 @@ func (c *core) publish(g *group) {
 	if last == nil || last.Frame != g.frame || last.Status != status || g.doubt {
 		c.out.published = append(c.out.published, &g.pub)
 	}
-	// Of what is not fresh a fence tells at least that.
-	g.doubt = status == Live && len(g.fences) > 0 && (!g.span.open || len(g.unsettled) > 0)
+	g.doubt = false
+	if status != Live || len(g.fences) == 0 {
+		return // of what is not fresh a fence tells at least that
+	}
+	g.doubt = !g.span.open || len(g.unsettled) > 0
+	if until := g.decided.newer(g.finished); g.guarded() && !c.known.reaches(until) {
+		c.wait(g, until)
+	}
 }
 
 // freeze ends the span of a result that is concerned by something. It comes
