@@ -38,7 +38,7 @@ func FindExcess(ctx context.Context, url, role string, functions []string) ([]Ex
 
 // Excess is FindExcess for the role that the DB's SQL runs as.
 func (d *DB) Excess(ctx context.Context, functions []string) ([]Excess, error) {
-	return findExcess(ctx, d.pool.config, "", functions)
+	return findExcess(ctx, d.pool.server(), "", functions)
 }
 
 func findExcess(ctx context.Context, config *pgconn.Config, role string, functions []string) ([]Excess, error) {

@@ -3,6 +3,7 @@ package db
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"weir/host/devdb/devdbtest"
@@ -70,4 +71,23 @@ func TestExcessNamesEachRightTooMany(t *testing.T) {
 	if _, err := FindExcess(t.Context(), base.URL, "nobody_of_this_name", nil); !errors.Is(err, ErrNoRole) {
 		t.Errorf("a role that does not exist: %v", err)
 	}
+}
+
+// TestExcessIsAskedWhileConnectionsAreRenewed: a definition changes while plugins are
+// loaded. With the race detector.
+func TestExcessIsAskedWhileConnectionsAreRenewed(t *testing.T) {
+	t.Parallel()
+	d, _ := start(t)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for range 5 {
+			if _, err := d.Excess(t.Context(), nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 1000 {
+		d.ForgetAll()
+	}
+	asking.Wait()
 }
