@@ -51,6 +51,9 @@ func weir(t *testing.T, dir string, args ...string) outcome {
 	return weirWith(t, &Main{Dir: dir, Args: args})
 }
 
+// shipped makes weir as it is shipped the program of children.
+var shipped sync.Once
+
 // weirWith runs a Main whose streams and environment are filled in.
 func weirWith(t *testing.T, m *Main) outcome {
 	t.Helper()
@@ -64,6 +67,12 @@ func weirWith(t *testing.T, m *Main) outcome {
 		m.Getenv = environment
 	}
 	m.Stdout, m.Stderr = &out, &errs
+	shipped.Do(func() {
+		var err error
+		if childProgram, err = wasmtest.Program(); err != nil {
+			t.Fatal(err)
+		}
+	})
 	code := m.Run(ctx)
 	return outcome{code, out.String(), errs.String()}
 }

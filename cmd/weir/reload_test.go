@@ -145,7 +145,8 @@ func TestServeReloadsItsFileAllOrNothing(t *testing.T) {
 
 	signal(syscall.SIGTERM)
 	if code := wait(); code != 0 {
-		t.Errorf("exit %d", code)
+		said, _ := log.now()
+		t.Errorf("exit %d: %s", code, said)
 	}
 }
 

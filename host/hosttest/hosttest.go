@@ -95,29 +95,15 @@ func compileChild(t testing.TB) []string {
 // ChildCommand is the command of a child: sql, which inspects, or compile.
 func ChildCommand(t testing.TB, kind string) []string {
 	t.Helper()
-	buildChild.Do(func() {
-		dir, err := os.MkdirTemp("", "weir-child")
-		if err != nil {
-			t.Fatal(err)
-		}
-		child = filepath.Join(dir, "weir")
-		// A test binary's wazero does not know its version, and takes code only from
-		// one that does not, either.
-		version := "-X github.com/tetratelabs/wazero/internal/version.version=dev"
-		if out, err := exec.Command("go", "build", "-ldflags", version, "-o", child, "weir/cmd/weir").CombinedOutput(); err != nil {
-			t.Errorf("build the children: %v\n%s", err, out)
-		}
-	})
-	return []string{child, "child", kind}
+	program, err := wasmtest.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{program, "child", kind}
 }
 
 // inspected is set by Child, which a package calls whose hosts have children.
 var inspected bool
-
-var (
-	buildChild sync.Once
-	child      string
-)
 
 // Child lets hosts inspect SQL and compile modules as weir does. Call it first in
 // TestMain.

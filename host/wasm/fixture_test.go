@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 	// under the race detector. Like the Go toolchain, they keep what they compiled.
 	if dir := CacheHome(); dir != "" {
 		config.CacheDir = filepath.Join(dir, "weir", "wasm")
+		if program, err := Program(); err == nil {
+			config.Command = []string{program, "child", "compile"}
+		}
 	}
 	if shared, err = NewRuntime(context.Background(), config); err != nil {
 		panic(err)

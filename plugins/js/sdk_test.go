@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 	config := wasm.Config{CompileTimeout: 5 * time.Minute, MaxRunning: 4}
 	if home := wasmtest.CacheHome(); home != "" {
 		config.CacheDir = filepath.Join(home, "weir", "wasm")
+		if program, err := wasmtest.Program(); err == nil {
+			config.Command = []string{program, "child", "compile"}
+		}
 	}
 	var err error
 	if shared, err = wasm.NewRuntime(context.Background(), config); err != nil {

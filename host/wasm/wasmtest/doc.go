@@ -11,6 +11,7 @@
 //   - CacheHome is shared by all test binaries and runs of one set of
 //     dependencies. What was compiled with others is never found there, and what
 //     is old is forgotten.
+//   - Program is weir without the race detector, whatever the tests are built with.
 //
 // # Ownership
 //
