@@ -59,7 +59,7 @@ type simSub struct {
 	floor    int   // it must show nothing older
 	ready    bool
 	unsure   bool // it was told that its policies are unknown
-	judged   bool // it has shown something
+	spoken   bool // it has shown something else than a denial
 	watches  []*Publication
 }
 

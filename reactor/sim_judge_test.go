@@ -133,12 +133,12 @@ func (s *sim) judge(n *simSession, st *State) {
 	if st.Status == Moved {
 		return
 	}
-	fresh := !sub.judged
-	sub.judged = true
-	switch {
-	case st.Status == Denied:
-		s.judgeDenial(n, fresh)
+	if st.Status == Denied {
+		s.judgeDenial(n)
 		return
+	}
+	sub.spoken = true
+	switch {
 	case st.Status != Live && st.Err == nil:
 		s.fail("W9: client %d is told %s without a reason", c.number, st.Status)
 	case st.Status == Live && n.node.silent:
@@ -178,13 +178,13 @@ func (s *sim) judge(n *simSession, st *State) {
 	n.shown = w
 }
 
-// judgeDenial: only what a policy has said denies (F4). A subscription that is fresh
-// may say so of the moment at which it came, though the one that it replaces was of
-// other policies and has shown newer: no rows go back.
-func (s *sim) judgeDenial(n *simSession, fresh bool) {
+// judgeDenial: only what a policy has said denies (F4). The first thing that a
+// subscription says may be a denial of the moment at which it came, though the one that
+// it replaces was of other policies and has shown newer: no rows go back.
+func (s *sim) judgeDenial(n *simSession) {
 	sub := n.live
 	since := n.shown
-	if fresh {
+	if !sub.spoken {
 		since = min(since, sub.arrived)
 	}
 	found, first, scoped := false, 0, 0
