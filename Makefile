@@ -30,6 +30,7 @@ test: deps engine guests ## everything, with the race detector
 	@mkdir -p "$(WEIR_ARTIFACTS)"
 	go test -race -timeout 25m ./...
 	WEIR_TEST_WRITER=goroutine go test -race ./host/serve # the other writer of streams
+	go test ./host/wasm -run '^(TestMetered|TestEverythingIsPaidFor|TestCallAllocations)' # of what is generated, the detector has a tenth
 
 check: fmt lint vulncheck tidy test ## format, lint, vulnerabilities, tidy and test, as CI does
 

@@ -27,12 +27,15 @@ import (
 func TestMeteredModulesBehaveAsTheirOriginals(t *testing.T) {
 	t.Parallel()
 	var seen tally
-	for _, script := range specScripts(t) {
-		runScript(t, script, &seen, wazero.NewRuntimeConfigCompiler())
+	for i, script := range specScripts(t) {
+		if i%oneIn == 0 {
+			runScript(t, script, &seen, wazero.NewRuntimeConfigCompiler())
+		}
 	}
 	t.Logf("%d modules of %d, %d calls, %d of them traps, %d ticks", seen.modules, seen.modules+seen.left, seen.calls, seen.traps, seen.ticks)
 	// What is left imports a memory, a table or a global, or starts by itself.
-	if seen.modules < 1800 || seen.calls < 50_000 || seen.traps < 2000 || seen.ticks < 50_000 {
+	// The files differ much in size: of a part of them little is known.
+	if seen.modules == 0 || oneIn == 1 && (seen.modules < 1800 || seen.calls < 50_000 || seen.traps < 2000 || seen.ticks < 50_000) {
 		t.Error("the tests did not run")
 	}
 }

@@ -5,4 +5,5 @@ package wasm
 const (
 	raceEnabled = false
 	manyCalls   = 100_000
+	oneIn       = 1
 )
