@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,6 +97,7 @@ trust = "sandboxed"
 grant = ["public"]
 [server]
 listen = "127.0.0.1:0"
+writer = %q
 [admin]
 listen = "localhost:0"
 [database]
@@ -107,7 +109,7 @@ keys = [{ issuer = "tests", audience = "faults", hs256 = %q }]
 max_stale = "2s"
 ping_interval = %q
 compile_timeout = "60s"
-%s`, w.log.port(), w.guest.port(), key, pingEvery, limits)
+%s`, cmp.Or(os.Getenv("WEIR_TEST_WRITER"), "auto"), w.log.port(), w.guest.port(), key, pingEvery, limits)
 	if err := os.WriteFile(filepath.Join(w.node.dir, "weir.toml"), []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
