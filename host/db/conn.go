@@ -198,7 +198,8 @@ func (c *conn) read(sink func([][]byte) error) (answer, error) {
 	}
 }
 
-// describe takes the answer of a Parse and Describe.
+// describe takes the answer of a Parse and Describe. What returns no rows has nil
+// fields; rows without columns are described by none.
 func (c *conn) describe() (params []uint32, fields []pgproto3.FieldDescription, err error) {
 	for {
 		msg, err := c.receive()
@@ -209,7 +210,7 @@ func (c *conn) describe() (params []uint32, fields []pgproto3.FieldDescription, 
 		case *pgproto3.ParameterDescription:
 			params = slices.Clone(m.ParameterOIDs)
 		case *pgproto3.RowDescription:
-			fields = slices.Clone(m.Fields)
+			fields = append(make([]pgproto3.FieldDescription, 0, len(m.Fields)), m.Fields...)
 			for i := range fields {
 				fields[i].Name = slices.Clone(fields[i].Name)
 			}

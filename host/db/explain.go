@@ -58,6 +58,7 @@ type analyser struct {
 	c       *conn
 	a       *analysis
 	plan    *planNode
+	blank   bool                 // it returns no rows
 	parsed  map[uint32]*relation // locked by parsing and rewriting
 	planned map[uint32]*relation // locked after planning too
 	roots   map[uint32]*relation // with columns
@@ -134,6 +135,9 @@ func (z *analyser) run(ctx context.Context, now int) error {
 	}
 	if err := refuseNodes(z.plan); err != nil {
 		return err
+	}
+	if z.blank {
+		return refused("makes a table (SELECT INTO), but a query only reads: leave out INTO")
 	}
 	m := z.plan.mentions()
 	everything := newMentions()
@@ -215,7 +219,7 @@ func (z *analyser) parsedAnswer() error {
 	if err != nil {
 		return err
 	}
-	z.a.oids = params
+	z.a.oids, z.blank = params, fields == nil
 	for _, f := range fields {
 		z.a.columns = append(z.a.columns, Column{
 			Name: string(f.Name), OID: f.DataTypeOID, Table: f.TableOID, Attr: f.TableAttributeNumber,

@@ -163,6 +163,8 @@ func TestRefusals(t *testing.T) {
 		create extension if not exists file_fdw; create server fs foreign data wrapper file_fdw;
 		create foreign table ft (a text) server fs options (filename '/dev/null'); grant select on ft to weir_test`)
 	refuses(t, d, `insert into rooms values (1, 'x')`, "statement 0 writes (insert), but a query only reads: move it into a mutation")
+	prepare(t, d, `select from rooms`) // rows without columns are rows
+	refuses(t, d, `select id into copies from rooms`, "makes a table (SELECT INTO), but a query only reads: leave out INTO")
 	refuses(t, d, `with x as (delete from rooms returning id) select id from x`, "writes, but a query only reads")
 	refuses(t, d, `select id from rooms for update`, "locks rows")
 	refuses(t, d, `vacuum rooms`, "begins with vacuum: write one SELECT")
