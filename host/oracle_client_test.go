@@ -71,10 +71,12 @@ type wireSub struct {
 	key    []string
 	keys   []string // of each row
 	rows   []json.RawMessage
-	stale  bool   // at the last look
-	told   bool   // at the last check it was an error or stale, as it should be
-	seen   string // in what form the rows below were read, and of which version
-	read   []string
+	// refused: the server does not have it, and it may be asked for again.
+	refused bool
+	stale   bool   // at the last look
+	told    bool   // at the last check it was an error or stale, as it should be
+	seen    string // in what form the rows below were read, and of which version
+	read    []string
 }
 
 // newClient makes a client that is not connected.
@@ -141,7 +143,7 @@ func (c *wireClient) open(o *wireOracle) {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	for _, s := range c.subs {
-		s.q, s.v, s.status, s.code = "", "", "", ""
+		s.q, s.v, s.status, s.code, s.refused = "", "", "", "", false
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -227,10 +229,11 @@ type wireEvent struct {
 	SID string
 	Q, V, At, From,
 	Status, Code, Reason string
-	Key  []string
-	Rows []json.RawMessage
-	Set  [][3]json.RawMessage
-	Del  []string
+	Key       []string
+	Rows      []json.RawMessage
+	Retryable bool
+	Set       [][3]json.RawMessage
+	Del       []string
 }
 
 // take is what a client does with an event.
@@ -264,6 +267,9 @@ func (c *wireClient) take(kind, id string, data []byte) {
 	case "problem":
 		if sub != nil {
 			sub.code = e.Code
+			if sub.status == "" { // refused
+				sub.status, sub.refused = "error", e.Retryable
+			}
 		}
 	case "end":
 		if sub != nil {
@@ -418,6 +424,29 @@ func (c *wireClient) swap(o *wireOracle, question int) {
 	c.next++
 	c.counts.swaps++
 	body := fmt.Sprintf(`{"drop":[%d],"add":[%s]}`, gone, c.subs[i].ask(o))
+	c.mu.Unlock()
+	c.change(body)
+}
+
+// again asks for what was refused, as weir.js does, but without a wait.
+func (c *wireClient) again(o *wireOracle) {
+	var asks []string
+	c.mu.Lock()
+	for _, s := range c.subs {
+		if s.refused && c.ended != nil && !c.single {
+			s.status, s.refused = "", false
+			asks = append(asks, s.ask(o))
+		}
+	}
+	c.mu.Unlock()
+	if len(asks) > 0 {
+		c.change(`{"add":[` + strings.Join(asks, ",") + `]}`)
+	}
+}
+
+// change changes the subscriptions of the session.
+func (c *wireClient) change(body string) {
+	c.mu.Lock()
 	path := c.base + "/v1/stream/" + c.sid
 	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -236,6 +236,9 @@ func (o *wireOracle) check() {
 		}
 		select {
 		case <-tick.C:
+			for _, c := range o.clients {
+				c.again(o)
+			}
 		case <-deadline.C:
 			o.t.Errorf("seed %d: %d results are not right\n%s", o.seed, len(waiting), o.missed(waiting))
 			return
