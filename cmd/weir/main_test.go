@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -32,9 +33,14 @@ func TestMain(m *testing.M) {
 		floorMain()
 		os.Exit(0)
 	}
-	// Hosts that tests start run this binary as their inspection child.
+	// What tests start as a process of its own is this binary.
 	if len(os.Args) > 1 && os.Args[1] == childName || os.Getenv(asWeir) != "" {
 		main()
+	}
+	var err error
+	if childProgram, err = wasmtest.Program(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	devdbtest.Main(m)
 }
@@ -51,9 +57,6 @@ func weir(t *testing.T, dir string, args ...string) outcome {
 	return weirWith(t, &Main{Dir: dir, Args: args})
 }
 
-// shipped makes weir as it is shipped the program of children.
-var shipped sync.Once
-
 // weirWith runs a Main whose streams and environment are filled in.
 func weirWith(t *testing.T, m *Main) outcome {
 	t.Helper()
@@ -67,12 +70,6 @@ func weirWith(t *testing.T, m *Main) outcome {
 		m.Getenv = environment
 	}
 	m.Stdout, m.Stderr = &out, &errs
-	shipped.Do(func() {
-		var err error
-		if childProgram, err = wasmtest.Program(); err != nil {
-			t.Fatal(err)
-		}
-	})
 	code := m.Run(ctx)
 	return outcome{code, out.String(), errs.String()}
 }

@@ -53,14 +53,24 @@ func cacheBelow(root, here string) string {
 
 // dependencies returns go.mod and go.sum of the module around a directory.
 func dependencies(dir string) []byte {
+	root := moduleRoot(dir)
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if root == "" || err != nil {
+		return nil
+	}
+	sum, _ := os.ReadFile(filepath.Join(root, "go.sum")) // without one there are no dependencies
+	return bytes.Join([][]byte{mod, sum}, []byte{0})
+}
+
+// moduleRoot returns the directory of the module around another; "" if there is none.
+func moduleRoot(dir string) string {
 	for {
-		if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil {
-			sum, _ := os.ReadFile(filepath.Join(dir, "go.sum")) // without one there are no dependencies
-			return bytes.Join([][]byte{mod, sum}, []byte{0})
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return nil
+			return ""
 		}
 		dir = parent
 	}

@@ -11,24 +11,33 @@ import (
 	"syscall"
 )
 
-// Program builds weir as it is shipped, once a process, and returns where it lies: as
-// the program of children that read SQL and compile modules. With the race detector,
+// Program builds weir as it is shipped, once a process, and returns where it lies, in
+// bin of the tree that is tested: as the program of children that read SQL and compile modules. With the race detector,
 // as this process may be, either takes minutes. The code that it compiles is found by
 // this process in the caches that they share.
 func Program() (string, error) { return program() }
 
 var program = sync.OnceValues(func() (string, error) {
-	dir := CacheHome()
-	if dir == "" {
-		return "", fmt.Errorf("build weir for tests: there is no cache directory to put it in")
+	here, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("build weir for tests: %w", err)
+	}
+	root := moduleRoot(here)
+	if root == "" {
+		return "", fmt.Errorf("build weir for tests: %s is in no module", here)
+	}
+	// Beside the tree that it is made of: another tree's is another program.
+	dir := filepath.Join(root, "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("build weir for tests: %w", err)
 	}
 	// wazero takes code only from a wazero of its own version, which most test
 	// binaries do not know.
-	args := []string{"build", "-o", filepath.Join(dir, "program-known")}
+	args := []string{"build", "-o", filepath.Join(dir, "weir-test-known")}
 	if !knowsVersion() {
-		args = []string{"build", "-o", filepath.Join(dir, "program"), "-ldflags", "-X github.com/tetratelabs/wazero/internal/version.version=dev"}
+		args = []string{"build", "-o", filepath.Join(dir, "weir-test"), "-ldflags", "-X github.com/tetratelabs/wazero/internal/version.version=dev"}
 	}
-	unlock, err := lock(filepath.Join(dir, "program.lock"))
+	unlock, err := lock(filepath.Join(dir, "weir-test.lock"))
 	if err != nil {
 		return "", fmt.Errorf("build weir for tests: %w", err)
 	}
