@@ -31,6 +31,7 @@ test: deps engine guests ## everything, with the race detector
 	go test -race -timeout 25m ./...
 	WEIR_TEST_WRITER=goroutine go test -race ./host/serve # the other writer of streams
 	go test ./host/wasm -run '^(TestMetered|TestEverythingIsPaidFor|TestCallAllocations)' # of what is generated, the detector has a tenth
+	go test ./host/prove/soak # with its RSS: the detector's own memory hides weir's
 
 check: fmt lint vulncheck tidy test ## format, lint, vulnerabilities, tidy and test, as CI does
 
