@@ -88,6 +88,7 @@ func (l *doorListener) Accept() (net.Conn, error) {
 		c, err := l.Listener.Accept()
 		switch {
 		case err == nil && !l.door.over(c, l.door.reserve()/2):
+			boundUnsent(c)
 			return c, nil
 		case err == nil:
 			l.door.shed.Add(1)
