@@ -186,6 +186,7 @@ func updateFunction(ctx context.Context, tx pgx.Tx, w Watch) (f family, renamed 
 	if err != nil {
 		return f, false, err
 	}
+	made := false
 	for _, k := range triggerKinds {
 		var current *string
 		err = tx.QueryRow(ctx, `select pg_get_functiondef(to_regproc($1))`, f.functionName(k)).Scan(&current)
@@ -199,8 +200,12 @@ func updateFunction(ctx context.Context, tx pgx.Tx, w Watch) (f family, renamed 
 		if err != nil {
 			return f, renamed, err
 		}
+		made = true
 	}
-	return f, renamed, nil
+	if made {
+		_, err = tx.Exec(ctx, ownDefinitions)
+	}
+	return f, renamed, err
 }
 
 // grow adds columns to the watch list of the root and returns the whole list.
@@ -288,7 +293,7 @@ func (m *member) upgradable() bool {
 
 // installTriggers makes the four triggers of one table. The lock it takes waits
 // for all writers of the table, so nothing is between them and the log. Results
-// that were read before are told by an X row.
+// that read the table before are told by a T row.
 func installTriggers(ctx context.Context, tx pgx.Tx, f *family, m *member) error {
 	if _, err := tx.Exec(ctx, `set local lock_timeout = '100ms'`); err != nil {
 		return err
@@ -308,10 +313,15 @@ func installTriggers(ctx context.Context, tx pgx.Tx, f *family, m *member) error
 		}
 		b.WriteString(";\n")
 	}
-	fmt.Fprintf(&b, "insert into weir.log (slot, rel, op) select slot, %d, 'X' from weir.reader", f.root)
+	fmt.Fprintf(&b, "%s;\ninsert into weir.log (slot, rel, op) select slot, %d, 'T' from weir.reader", ownDefinitions, f.root)
 	_, err := tx.Exec(ctx, b.String())
 	return err
 }
+
+// ownDefinitions takes back what the event triggers logged of this transaction, in
+// which weir alone has defined something: no result depends on it, and every result
+// would run again. They cannot tell that a REVOKE is of a function of weir's.
+const ownDefinitions = `delete from weir.log where xid = pg_current_xact_id() and op = 'X'`
 
 // need returns the error that names the command for a member.
 func (m *member) need(role string) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,33 @@ func TestPartitionsAreReportedUnderTheRoot(t *testing.T) {
 	s.expect(`update root set id = 12 where id = 1`, `U root {2} [{"2": 1, "3": "a"}, {"2": 12, "3": "a"}]`) // moves
 	s.expect(`truncate leaf1`, `T root * *`)
 	s.expect(`truncate root`, `T root * *; T root * *; T root * *; T root * *`)
+}
+
+// A table that is captured is told as one that has changed, to those who read it:
+// weir's own definitions are nobody else's concern.
+func TestCaptureConcernsThoseWhoReadTheTable(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, `create table t (id int, a text); create table own (id int, a text); alter table own owner to weir`)
+	s.exec(`update weir.reader set seen_at = now()`)
+	logged := func(columns ...uint16) (log []string) {
+		t.Helper()
+		for _, table := range []string{"t", "own"} {
+			s.exec(`delete from weir.log`)
+			s.watch(table, columns...)
+			log = append(log, s.text(`select coalesce(string_agg(concat(op, ' ', rel::regclass), '; '), '') from weir.log`))
+		}
+		return log
+	}
+	if got := logged(1); !slices.Equal(got, []string{"T t", "T own"}) {
+		t.Errorf("captured: %q", got)
+	}
+	if got := logged(1, 2); !slices.Equal(got, []string{"", ""}) {
+		t.Errorf("a column more: %q", got)
+	}
+	s.exec(`delete from weir.log; grant select on t to weir`)
+	if got := s.text(`select concat(op, rel) from weir.log`); got != "X0" {
+		t.Errorf("somebody's own definition: %q", got)
+	}
 }
 
 // C10: children of an inheritance parent; columns of their own count as all.
