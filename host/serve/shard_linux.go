@@ -84,7 +84,6 @@ type shard struct {
 	generation int32                  // of the newest stream
 	ready      []*shardStream         // have something to write and may
 	spare      []*shardStream         // ready before
-	later      []*shardStream         // were woken within a tick of their last write, oldest first
 	timers     timers
 	pulse      pulse
 	work       scratch
@@ -154,14 +153,14 @@ func (sh *shard) run() {
 	}
 }
 
-// takeWoken makes the woken ready, but for those that wait for a tick: one write to
-// a stream each tick.
+// takeWoken makes the woken ready, but for those that rest: one write to a stream
+// each tick.
 func (sh *shard) takeWoken(now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for _, st := range sh.woken {
-		if now.Before(st.rest) && !st.urgent.Load() {
-			sh.later = append(sh.later, st)
+		if st.rests(now) {
+			sh.timers.schedule(st, st.rest)
 			continue
 		}
 		sh.take(st)
@@ -179,29 +178,28 @@ func (sh *shard) take(st *shardStream) {
 	}
 }
 
-// takeDue makes the streams ready whose time has come.
+// takeDue makes the streams ready whose time has come: to be looked at, or because
+// they have rested. What comes due of one that was woken and rests waits with it: a
+// write would put its rest off.
 func (sh *shard) takeDue(now time.Time) {
 	for len(sh.timers) > 0 && !now.Before(sh.timers[0].due) {
-		sh.ready = append(sh.ready, heap.Pop(&sh.timers).(*shardStream))
+		st := heap.Pop(&sh.timers).(*shardStream)
+		if st.queued.Load() && st.rests(now) {
+			sh.timers.schedule(st, st.rest)
+			continue
+		}
+		st.urgent.Store(false)
+		st.queued.Store(false)
+		sh.ready = append(sh.ready, st)
 	}
-	n := 0
-	for n < len(sh.later) && !now.Before(sh.later[n].rest) {
-		sh.take(sh.later[n])
-		n++
-	}
-	sh.later = slices.Delete(sh.later, 0, n)
 }
 
 // pause is how long there is nothing to do, unless somebody rings.
 func (sh *shard) pause(now time.Time) time.Duration {
-	until := now.Add(time.Minute)
-	if len(sh.timers) > 0 && sh.timers[0].due.Before(until) {
-		until = sh.timers[0].due
+	if len(sh.timers) > 0 {
+		return min(sh.timers[0].due.Sub(now), time.Minute)
 	}
-	if len(sh.later) > 0 && sh.later[0].rest.Before(until) {
-		until = sh.later[0].rest
-	}
-	return until.Sub(now)
+	return time.Minute
 }
 
 // yieldRun is how many streams are written at a stretch, for the reason of wakeRun.

@@ -50,6 +50,11 @@ func (st *shardStream) wake(urgent bool) bool {
 	return false
 }
 
+// rests reports whether what the stream was woken for waits for the end of a tick.
+func (st *shardStream) rests(now time.Time) bool {
+	return now.Before(st.rest) && !st.urgent.Load()
+}
+
 // expire makes the loop look again: it asks the session itself.
 func (st *shardStream) expire(time.Time) { st.wake(true) }
 

@@ -605,8 +605,50 @@ func TestUrgentWakesDoNotRest(t *testing.T) {
 	b.st.wake(false)
 	b.sh.takeWoken(now)
 	b.sh.takeDue(now.Add(50 * time.Millisecond))
-	if len(b.sh.ready) != 1 || b.st.queued.Load() || len(b.sh.later) != 0 {
+	if len(b.sh.ready) != 1 || b.st.queued.Load() || len(b.sh.timers) != 0 {
 		t.Errorf("after the rest %d are ready", len(b.sh.ready))
+	}
+}
+
+// Each stream rests for itself: one that is written in between, because its ping is
+// due or for something urgent, and so rests anew, holds up nobody. A ping waits with
+// what the stream was woken for.
+func TestRestHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	begin := time.Now()
+	after := func(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }
+	sh := &shard{}
+	stream := func(rest int) *shardStream { return &shardStream{shard: sh, slot: -1, rest: after(rest)} }
+	pinged, hurried, other := stream(40), stream(40), stream(20)
+	sh.timers.schedule(pinged, after(10))
+	for _, st := range []*shardStream{pinged, hurried, other} {
+		st.wake(false)
+	}
+	sh.takeWoken(begin)
+	ready := func(ms int, want ...*shardStream) {
+		t.Helper()
+		sh.takeWoken(after(ms))
+		sh.takeDue(after(ms))
+		if !slices.Equal(sh.ready, want) {
+			t.Errorf("after %d ms %d are ready, want %d", ms, len(sh.ready), len(want))
+		}
+		sh.ready = nil
+	}
+	ready(10) // the ping waits
+	hurried.wake(true)
+	ready(11, hurried)
+	hurried.rest = after(60) // written just now
+	hurried.wake(false)
+	ready(20, other)
+	ready(39)
+	if wait := sh.pause(after(39)); wait != time.Millisecond {
+		t.Errorf("the next after %v", wait)
+	}
+	ready(40, pinged)
+	ready(59)
+	ready(60, hurried)
+	if len(sh.timers) != 0 {
+		t.Errorf("%d are left", len(sh.timers))
 	}
 }
 
