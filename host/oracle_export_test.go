@@ -59,6 +59,9 @@ type Question struct {
 	Ordered bool
 	Reads   func() string // its read set now
 	Refused func() error  // why it cannot be kept live now
+
+	Nest     []abi.Nest      // its Statement counts the children
+	Children []abi.Statement // so do their nests
 }
 
 // Question draws a query that a host takes, with a key for deltas if it can have
@@ -95,6 +98,24 @@ func (w *World) Question(t *testing.T, h *Host) Question {
 // Stated is a question beside those that are drawn, with the key of its rows.
 func Stated(sql string, key ...string) Question {
 	return Question{SQL: sql, Key: key, Plain: sql, Reads: func() string { return sql }}
+}
+
+// Nested is a question whose rows hold others, two deep, in a list each.
+func Nested(key ...string) Question {
+	q := Stated("select id, k, t, repeat('so it goes ', 9) as x from plain order by id", key...)
+	q.Nest = []abi.Nest{{Name: "below", On: "k", Statement: 0, Column: "k"}}
+	q.Children = []abi.Statement{
+		{
+			SQL:  "select k, id, t from pair where k = any($ks) order by id, k",
+			Nest: []abi.Nest{{Name: "deep", On: "id", Statement: 1, Column: "id"}},
+		},
+		{SQL: "select k, id, t from bare where id = any($ids) order by k, t"},
+	}
+	q.Plain = `select id, k, t, repeat('so it goes ', 9) as x, (
+		select coalesce(jsonb_agg(jsonb_build_object('k', c.k, 'id', c.id, 't', c.t, 'deep', (
+			select coalesce(jsonb_agg(jsonb_build_object('k', b.k, 'id', b.id, 't', b.t) order by b.k, b.t), '[]') from bare b where b.id = c.id
+		)) order by c.id, c.k), '[]') from pair c where c.k = p.k) as below from plain p order by id`
+	return q
 }
 
 // Answers asks PostgreSQL all questions at once.

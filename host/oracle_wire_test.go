@@ -3,6 +3,7 @@ package host_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,8 @@ func newWireOracle(t *testing.T, seed uint64, tally *wireTally) *wireOracle {
 		host.Stated("select id, k, t, repeat('so it goes ', 9) as x from pair", "id", "k"),
 		host.Stated("select d.*, repeat('so it goes ', 9) as x from docs d order by t, id", "id"),
 		host.Stated("select id, k, t, repeat('so it goes ', 9) as x from bare", "k", "t"), // many rows of a key
+		host.Nested("id"),
+		host.Nested(),
 	}
 	for len(o.questions) < wireQuestions {
 		o.questions = append(o.questions, o.world.Question(t, o.server.Host))
@@ -113,7 +116,7 @@ func (o *wireOracle) observe(r reactor.Run) {
 	}
 }
 
-// plugin states all questions, each a function of one statement.
+// plugin states all questions, each a function of one statement, with those below.
 func (o *wireOracle) plugin() []byte {
 	m := abi.Manifest{ABI: abi.Version, Name: "drawn", Version: "1"}
 	for i, q := range o.questions {
@@ -121,8 +124,20 @@ func (o *wireOracle) plugin() []byte {
 		for p := range q.Args {
 			f.Fields = append(f.Fields, abi.Field{Name: fmt.Sprintf("p%d", p), Schema: abi.Schema{}})
 		}
-		m.Statements = append(m.Statements, abi.Statement{SQL: q.SQL, Key: q.Key})
+		m.Statements = append(m.Statements, abi.Statement{SQL: q.SQL, Key: q.Key, Nest: q.Nest})
 		m.Functions = append(m.Functions, f)
+	}
+	for i, q := range o.questions {
+		family := append([]abi.Statement{m.Statements[i]}, q.Children...)
+		for j, s := range family {
+			s.Nest = slices.Clone(s.Nest)
+			for n := range s.Nest {
+				s.Nest[n].Statement += len(m.Statements)
+			}
+			family[j] = s
+		}
+		m.Statements[i] = family[0]
+		m.Statements = append(m.Statements, family[1:]...)
 	}
 	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
 }
@@ -145,7 +160,7 @@ func (o *wireOracle) join(i int) {
 	c.delta, c.lazy, c.moving = i > 0, i == 2, i >= 3
 	c.watch(0, true)
 	c.watch(1, true)
-	for question := 2; question < 6; question++ {
+	for question := 2; question < 8; question++ {
 		c.watch(question, false)
 	}
 	for range 20 {
