@@ -43,10 +43,12 @@ type wireClient struct {
 	lastID string
 	wrong  string // what a server must not do
 	counts wireCounts
+	wrote  map[string]int64 // what the session's mutations have written, by their tx
+	synced map[string]int64 // the least that was shown by then
 }
 
 // wireCounts are what clients saw.
-type wireCounts struct{ frames, deltas, unchanged, returns, swaps, stale int }
+type wireCounts struct{ frames, deltas, unchanged, returns, swaps, stale, synced int }
 
 func (c *wireCounts) add(o wireCounts) {
 	c.frames += o.frames
@@ -55,6 +57,7 @@ func (c *wireCounts) add(o wireCounts) {
 	c.returns += o.returns
 	c.swaps += o.swaps
 	c.stale += o.stale
+	c.synced += o.synced
 }
 
 // wireSub is a subscription of a client.
@@ -145,6 +148,7 @@ func (c *wireClient) open(o *wireOracle) {
 	for _, s := range c.subs {
 		s.q, s.v, s.status, s.code, s.refused = "", "", "", "", false
 	}
+	c.sid, c.wrote, c.synced = "", map[string]int64{}, map[string]int64{} // another session
 	c.mu.Unlock()
 	if err != nil {
 		c.t.Fatal(err)
@@ -225,8 +229,10 @@ func (c *wireClient) faultLocked(format string, args ...any) {
 
 // wireEvent is whatever an event may hold.
 type wireEvent struct {
-	ID  any // a number, of ours
-	SID string
+	ID      any // a number, of ours
+	SID     string
+	TX      string
+	Pending []int
 	Q, V, At, From,
 	Status, Code, Reason string
 	Key       []string
@@ -275,6 +281,8 @@ func (c *wireClient) take(kind, id string, data []byte) {
 		if sub != nil {
 			c.faultLocked("the end of %d: %s", sub.id, data)
 		}
+	case "synced":
+		c.sync(&e)
 	case "close":
 		c.faultLocked("closed: %s", data)
 	case "", "delta":

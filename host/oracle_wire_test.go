@@ -139,6 +139,7 @@ func (o *wireOracle) plugin() []byte {
 		m.Statements[i] = family[0]
 		m.Statements = append(m.Statements, family[1:]...)
 	}
+	bumps(&m)
 	return wasmtest.Guest{Manifest: abi.AppendManifest(nil, &m)}.Bytes()
 }
 
@@ -212,7 +213,9 @@ func (o *wireOracle) change() {
 		away = nil
 	}
 	early := o.world.IntN(2) == 0
+	o.clients[o.world.IntN(5)].bump()
 	o.world.Turn(func() {
+		o.clients[o.world.IntN(5)].bump()
 		if early {
 			back() // while a transaction is open
 		}
@@ -303,6 +306,9 @@ func (o *wireOracle) look(c *wireClient, answers []host.Answer, waiting map[*wir
 			continue
 		}
 		s.told = s.status == "error" || s.status == "stale"
+	}
+	if why := c.unsynced(); why != "" {
+		waiting[c.subs[0]] = why
 	}
 	return c.wrong
 }
