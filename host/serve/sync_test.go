@@ -9,13 +9,18 @@ import (
 )
 
 // writes makes every mutation a commit that sets the result of a query; its
-// argument is the content.
-func (b *backend) writes(content map[string]string) {
+// argument is the content. The log is read when may says so.
+func (b *backend) writes(content map[string]string, may <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.mutation = func(_ *auth.Caller, name string, _ Arguments) (Answer, error) {
 		b.mu.Lock()
 		tx := reactor.TxStamp(epoch, b.xid+1)
 		b.mu.Unlock()
-		go b.set(name, content[name]) // the log is read after the answer, or before
+		go func() { // after the answer, or before
+			<-may
+			b.set(name, content[name])
+		}()
 		return Answer{Tx: tx}, nil
 	}
 }
@@ -27,7 +32,9 @@ func TestSyncedComesAfterWhatWasWritten(t *testing.T) {
 	f := newFixture(t, nil)
 	f.user("ann", "ann", inAnHour())
 	f.user("bob", "bob", inAnHour())
-	f.backend.writes(map[string]string{"rooms.list": rows(7), "messages.list": rows(0), "big": rows(3)})
+	always, held := make(chan struct{}), make(chan struct{})
+	close(always)
+	f.backend.writes(map[string]string{"rooms.list": rows(7), "messages.list": rows(0), "big": rows(3)}, always)
 	s := f.session(`{"id":1,"q":"rooms.list"},{"id":2,"q":"messages.list"}`, "Authorization: Bearer ann")
 	s.expect("sub", "message", "sub", "message")
 	call := func(name string) string {
@@ -56,6 +63,11 @@ func TestSyncedComesAfterWhatWasWritten(t *testing.T) {
 	synced(s.expect("synced")[0], tx)
 	tx = call("big") // nobody watches it
 	synced(s.expect("synced")[0], tx)
+
+	f.backend.writes(map[string]string{"rooms.list": rows(8)}, held)
+	tx = call("rooms.list")
+	close(held)
+	synced(s.expect("sub", "message", "synced")[2], tx)
 
 	// Somebody else's session hears nothing of it.
 	other := f.session(`{"id":1,"q":"big"}`, "Authorization: Bearer bob")
