@@ -66,6 +66,10 @@ func TestSyncedComesAfterWhatWasWritten(t *testing.T) {
 
 	f.backend.writes(map[string]string{"rooms.list": rows(8)}, held)
 	tx = call("rooms.list")
+	if res := f.do(http.MethodPost, "/v1/stream/"+s.sid, `{"add":[{"id":3,"q":"big"}]}`, "Authorization: Bearer ann"); res.status != 204 {
+		t.Fatalf("other news: %d %s", res.status, res.body)
+	}
+	s.expect("sub", "message")
 	close(held)
 	synced(s.expect("sub", "message", "synced")[2], tx)
 
