@@ -4,8 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"weir/host/hosttest/browsertest"
@@ -28,14 +26,8 @@ func open(t *testing.T, browser context.Context, url string) window {
 // write types a message and presses Enter.
 func (w window) write(text string) {
 	w.t.Helper()
-	w.Until(`!document.querySelector("#body").disabled`)
-	w.Do(chromedp.SendKeys("#body", text), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		// Without the char event that SendKeys adds: the page takes the key down.
-		_, err := cdp.Call(ctx, t, input.DispatchKeyEvent, input.DispatchKeyEventParams{
-			Type: input.DispatchKeyEventTypeRawKeyDown, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13,
-		})
-		return err
-	}))
+	w.Type("#body", text)
+	w.Key("Enter", 13, 0)
 }
 
 const isLive = `document.querySelector("#status").dataset.status === "live"`

@@ -44,7 +44,7 @@ func (w window) press(title, label string) {
 func (w window) order(title, style string) {
 	w.t.Helper()
 	w.Run(`document.querySelector("[value=` + style + `]").click()`)
-	w.Do(chromedp.SendKeys("#title", title))
+	w.Type("#title", title)
 	w.Run(`document.querySelector("#order").requestSubmit()`)
 	w.card(title, `card.classList.contains("`+style+`")`)
 }

@@ -75,7 +75,9 @@ func (w Window) Click(selector string) {
 func (w Window) Type(selector, text string) {
 	w.t.Helper()
 	w.Until(`document.querySelector(` + strconv.Quote(selector) + `) && !document.querySelector(` + strconv.Quote(selector) + `).disabled`)
-	w.Do(chromedp.SendKeys(selector, text))
+	// Not SendKeys, which reads a node while the page's events change it: a race.
+	w.Run(`document.querySelector(` + strconv.Quote(selector) + `).focus()`)
+	w.Do(chromedp.KeyEvent(text))
 }
 
 // Key presses a key without a character, such as Enter, where the focus is.
@@ -83,7 +85,7 @@ func (w Window) Type(selector, text string) {
 func (w Window) Key(name string, code, modifiers int64) {
 	w.t.Helper()
 	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		// Without the char event that SendKeys adds: the page takes the key down.
+		// Without the char event that KeyEvent adds: the page takes the key down.
 		_, err := cdp.Call(ctx, t, input.DispatchKeyEvent, input.DispatchKeyEventParams{
 			Type: input.DispatchKeyEventTypeRawKeyDown, Key: name, Code: name, WindowsVirtualKeyCode: code, Modifiers: modifiers,
 		})
