@@ -130,7 +130,7 @@ func TestPlainEventSourceHearsChanges(t *testing.T) {
 		window.seen = []
 		window.source = new EventSource("/v1/q/messages.list?room=1&as=ann")
 		window.source.onmessage = e => { seen.push(JSON.parse(e.data).rows[0].body); document.title = seen.length }`)
-	w.Until(`seen.length === 1`)
+	w.Until(`seen.length > 0`)
 	h.SQL(t, `insert into messages (room_id, author, body) values (1, 'bob', 'plain')`)
 	w.Until(`seen.at(-1) === "plain"`)
 }
