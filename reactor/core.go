@@ -248,6 +248,8 @@ func (c *core) enlist(now time.Time, g *group, s *Subscription) {
 			c.stats.limits.FirstRuns++
 			c.schedule(g, at)
 		}
+	case g.dark && g.clean() && !c.covers(g, s):
+		c.invalidate(now, g, Cause{Reason: Resynced}) // no change will tell it to run
 	case g.err != nil && !g.running && g.heap != 0:
 		// Somebody asks: do not sit out the back-off, but keep to one a second.
 		if soon := later(now, g.ranAt.Add(time.Second)); soon.Before(g.due) {

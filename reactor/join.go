@@ -8,7 +8,7 @@ func (g *group) clean() bool { return g.answered && !g.dirty && !g.running }
 
 // covers reports whether the group's result is at least as new as what the
 // client of s was shown (F6): it was read later, or nothing has concerned it
-// since.
+// since, which of a dark one nobody knows.
 func (c *core) covers(g *group, s *Subscription) bool {
 	at := s.asking.req.At
 	switch {
@@ -17,7 +17,7 @@ func (c *core) covers(g *group, s *Subscription) bool {
 	case !at.IsZero() && c.epoch != "" && g.finished.epoch != at.epoch && g.finished.epoch != NewStamp(c.epoch, at.snapshot).epoch:
 		return false // the result is of a history that is over, and the client may have seen a later one (C4)
 	}
-	return g.finished.Covers(at) || g.clean() && !c.known.IsZero() && c.known.Covers(at)
+	return g.finished.Covers(at) || g.clean() && !g.dark && !c.known.IsZero() && c.known.Covers(at)
 }
 
 // fresh reports whether the group's state may be shown to a joiner: it was read

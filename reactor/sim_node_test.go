@@ -279,10 +279,17 @@ func (n *simNode) tick() {
 	n.silent = n.sim.now.Sub(n.applied) >= n.sim.cfg.MaxStale
 }
 
+// simRounds is more than any settles in.
+const simRounds = 10_000
+
 // settle takes what the core has put out, until there is no more.
 func (n *simNode) settle() {
 	s := n.sim
-	for {
+	for rounds := 0; ; rounds++ {
+		if rounds == simRounds {
+			s.fail("W6: %s and its sessions go round and round", n.name)
+			return
+		}
 		if groups := len(n.core.groups); groups > s.cfg.MaxGroups {
 			s.fail("W6: %d groups on %s", groups, n.name)
 		}
